@@ -1,0 +1,101 @@
+# `make` lists the targets. GNU make itself ends with 2 when anything fails: the verdict's own
+# exit code (0 PROMOTE, 1 HOLD, 6 UNDECIDED) is in its last line, `Error N`, and in verdict.json.
+
+PYTHON = .venv/bin/python
+SOURCES = $(wildcard conftest.py compose contracts load reports tests)
+LOCK_TOOL = .venv/lock/bin/uv
+LOCK = $(CURDIR)/$(LOCK_TOOL) pip compile --quiet --generate-hashes --universal \
+	--no-emit-index-url --no-header $(UPGRADE)
+
+PARTS = lint types unit bot-tests page-tests stages fault-tests
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL = help
+.PHONY: help gate smoke test lint types unit bot-tests page-tests stages fault-tests bench-smoke \
+	format lock env report clean venv machine
+
+# $(call part,NAME,COMMAND): run it, and say in one line how it ended and how long it took.
+define part
+@started=$$(date +%s); code=0; { $(2); } || code=$$?; \
+if [ $$code = 0 ]; then end=passed; else end="FAILED with code $$code"; fi; \
+echo "== $(1): $$end, $$(( $$(date +%s) - started )) s"; exit $$code
+endef
+
+# $(call image_tests,FOLDER): build the image's test stage; its output is shown when it fails.
+define image_tests
+log=$$(mktemp); DOCKER_BUILDKIT=1 timeout 900 docker build --progress plain --target test \
+--output type=cacheonly compose/$(1) >$$log 2>&1 || { code=$$?; tail -n 60 $$log; rm $$log; \
+( exit $$code ); } && rm -f $$log
+endef
+
+# $(call lock,FOLDER,PYTHON): lock its requirements, and its tests' on top of them.
+define lock
+@cd $(1) && $(LOCK) --python-version $(2) requirements.in -o requirements.txt
+@cd $(1) && { [ ! -f requirements-test.in ] || $(LOCK) --python-version $(2) -c requirements.txt \
+	requirements-test.in -o requirements-test.txt; }
+endef
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+gate: venv machine ## full stack, all stages, report; fails unless the verdict is PROMOTE
+	@$(PYTHON) -m pytest
+
+smoke: venv machine ## the smoke stage on a disposable stack
+	@$(PYTHON) -m pytest -m smoke
+
+test: ## the project's own tests, cheapest first
+	+$(call part,$@,( for part in $(PARTS); do $(MAKE) $$part || exit 1; done ))
+
+lint: venv ## style and format
+	$(call part,$@,.venv/bin/ruff check --quiet . && .venv/bin/ruff format --quiet --check .)
+
+types: venv ## types of the suite, strict (the services' are checked in their images)
+	$(call part,$@,.venv/bin/mypy --no-error-summary --exclude '^compose/(api|exchange)/' $(SOURCES))
+
+unit: venv ## tests of the suite's own code
+	$(call part,$@,$(PYTHON) -m pytest -q tests/unit)
+
+bot-tests: venv machine ## the bot's and the exchange's own tests, in their images
+	$(call part,bot-tests: api,$(call image_tests,api))
+	$(call part,bot-tests: exchange,$(call image_tests,exchange))
+
+page-tests: venv machine ## the page's own tests, in its image
+	$(call part,$@,$(call image_tests,frontend))
+
+stages: venv machine ## the stages on one disposable stack
+	$(call part,$@,$(PYTHON) -m pytest -q -m smoke)
+
+fault-tests: venv machine ## planted faults turn their checks red
+	$(call part,$@,$(PYTHON) -m pytest -q tests/faults)
+
+bench-smoke: venv machine ## measure the smoke stage, into reports/bench
+	@$(PYTHON) -m tests.bench.smoke
+
+format: venv ## put the code in its format
+	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format .
+
+lock: venv $(LOCK_TOOL) ## lock every requirements.in with hashes (UPGRADE=--upgrade for newer ones)
+	$(call lock,.,3.11)
+	$(call lock,compose/api,3.13)
+	$(call lock,compose/exchange,3.13)
+
+env: venv ## compose/.env with new secrets, when there is none
+	@$(PYTHON) -m compose.machine.secrets
+
+report: venv ## write a run's reports again: make report RUN=reports/runs/ID
+	@$(PYTHON) -m reports $(RUN)
+
+clean: venv ## remove what runs left behind, and caches
+	@$(PYTHON) -m compose.sweep --all
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+venv:
+	@sh compose/machine/venv.sh
+
+machine: venv
+	@$(PYTHON) -m compose.machine
+
+$(LOCK_TOOL):
+	@$(PYTHON) -m venv .venv/lock && .venv/lock/bin/python -m pip install -qq uv

@@ -1,0 +1,1 @@
+"""The Breakout Bot: an API with a trading engine in paper mode."""

@@ -1,0 +1,59 @@
+"""The application: routes, middleware and the life of the services behind them."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.websockets import WebSocket
+
+from breakout_bot import errors
+from breakout_bot.middleware import ApiKey, Observe
+from breakout_bot.routes import EVERY
+from breakout_bot.services import Services
+
+
+def create_app(services: Services) -> FastAPI:
+    """Build the application around the services."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await services.start()
+        try:
+            yield
+        finally:
+            await services.close()
+
+    app = FastAPI(
+        title="Breakout Bot Trading System",
+        version=services.settings.version,
+        openapi_url="/api/openapi.json",
+        docs_url="/api/docs",
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.services = services
+    errors.install(app)
+    for router in EVERY:
+        app.include_router(router, prefix="/api")
+    _add_websocket(app, services)
+    # The last one added is the outermost: CORS headers must be on errors too.
+    app.add_middleware(ApiKey, key=services.settings.api_key)
+    app.add_middleware(Observe, metrics=services.metrics)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=services.settings.cors_origins,
+        allow_methods=["GET", "POST", "PUT", "DELETE"],
+        allow_headers=["X-API-Key", "Content-Type", "X-Request-ID"],
+        expose_headers=["X-Request-ID"],
+    )
+    return app
+
+
+def _add_websocket(app: FastAPI, services: Services) -> None:
+    async def talk(socket: WebSocket) -> None:
+        await services.hub.serve(socket)
+
+    for path in ("/ws/", "/ws"):
+        app.add_api_websocket_route(path, talk)

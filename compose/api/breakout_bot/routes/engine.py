@@ -1,0 +1,127 @@
+"""Engine control and status."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter
+
+from breakout_bot.clock import iso
+from breakout_bot.desk import Liquidation
+from breakout_bot.engine import Engine
+from breakout_bot.errors import MUTATE
+from breakout_bot.models import (
+    CommandInfo,
+    CommandRequest,
+    Commands,
+    ControlAnswer,
+    EngineMetrics,
+    EngineStatus,
+    StartRequest,
+)
+from breakout_bot.routes.keyed import KEYED
+from breakout_bot.services import Parts
+from breakout_bot.states import allowed_commands
+
+router = APIRouter(prefix="/engine", tags=["engine"])
+control = APIRouter(dependencies=KEYED, responses=MUTATE)
+
+
+@router.get("/status")
+async def status(parts: Parts) -> EngineStatus:
+    """Say what the engine is doing."""
+    return EngineStatus.model_validate(parts.engine.status())
+
+
+@router.get("/metrics")
+async def metrics(parts: Parts) -> EngineMetrics:
+    """Say what the engine has done."""
+    return EngineMetrics.model_validate(parts.engine.metrics())
+
+
+@router.get("/commands")
+async def commands(parts: Parts) -> Commands:
+    """List the commands and which of them the state allows."""
+    state = parts.engine.state
+    allowed = {command.value for command in allowed_commands(state)} | {"reload"}
+    names = CommandRequest.model_fields["command"].annotation
+    every = names.__args__ if names else ()
+    return Commands(
+        state=state, commands=[CommandInfo(name=name, allowed=name in allowed) for name in every]
+    )
+
+
+def _done(engine: Engine, message: str) -> ControlAnswer:
+    return ControlAnswer(success=True, message=message, timestamp=iso(), state=engine.state)
+
+
+def _flat(engine: Engine, verb: str, done: Liquidation) -> ControlAnswer:
+    return ControlAnswer(
+        success=not done.failures,
+        message=f"{verb}: {done.sentence()}",
+        timestamp=iso(),
+        state=engine.state,
+        failures=done.failures,
+    )
+
+
+@control.post("/start")
+async def start(parts: Parts, wanted: StartRequest | None = None) -> ControlAnswer:
+    """Take the trading lease and trade."""
+    wanted = wanted or StartRequest()
+    return _done(parts.engine, await parts.engine.start(wanted.preset, wanted.mode))
+
+
+@control.post("/stop")
+async def stop(parts: Parts) -> ControlAnswer:
+    """Stop trading: no order and no position is left."""
+    return _flat(parts.engine, "stopped", await parts.engine.stop())
+
+
+@control.post("/pause")
+async def pause(parts: Parts) -> ControlAnswer:
+    """Open no more positions; open ones are still closed."""
+    return _done(parts.engine, await parts.engine.pause())
+
+
+@control.post("/resume")
+async def resume(parts: Parts) -> ControlAnswer:
+    """Open positions again."""
+    return _done(parts.engine, await parts.engine.resume())
+
+
+@control.post("/reload")
+async def reload(parts: Parts) -> ControlAnswer:
+    """Read the preset in use again; the state stays."""
+    return _done(parts.engine, await parts.engine.reload())
+
+
+@control.post("/emergency-stop")
+async def emergency_stop(parts: Parts) -> ControlAnswer:
+    """Cancel every order, close every position, and hold until reset."""
+    return _flat(parts.engine, "emergency stop", await parts.engine.emergency("by command"))
+
+
+@control.post("/reset")
+async def reset(parts: Parts) -> ControlAnswer:
+    """Leave the emergency."""
+    return _done(parts.engine, await parts.engine.reset())
+
+
+SIMPLE: dict[str, Callable[[Parts], Awaitable[ControlAnswer]]] = {
+    "stop": stop,
+    "pause": pause,
+    "resume": resume,
+    "reload": reload,
+    "emergency-stop": emergency_stop,
+    "reset": reset,
+}
+
+
+@control.post("/command")
+async def command(parts: Parts, wanted: CommandRequest) -> ControlAnswer:
+    """Carry out a command by name."""
+    if wanted.command == "start":
+        return await start(parts, StartRequest(preset=wanted.preset, mode=wanted.mode))
+    return await SIMPLE[wanted.command](parts)
+
+
+router.include_router(control)

@@ -1,0 +1,137 @@
+"""The small parts keep their promises by themselves."""
+
+import asyncio
+import json
+import logging
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from breakout_bot import logs, probe, resources, strategy
+from breakout_bot.hub import QUEUE, Hub
+from breakout_bot.lease import Lease, LeaseError
+from breakout_bot.presets import PresetBody
+from redis.asyncio import Redis
+
+
+def candles(*highs, close):
+    closed = [{"high": high, "low": high - 1, "close": high} for high in highs]
+    return [*closed, {"high": close, "low": close, "close": close}]
+
+
+@pytest.mark.parametrize(("close", "breakout"), [(13.0, False), (13.1, True)])
+def test_a_breakout_is_a_price_above_every_closed_candle(close, breakout):
+    seen = strategy.read("A", candles(99, 11, 12, 13, close=close), lookback=3)
+    assert (seen.level, seen.breakout) == (13, breakout)
+
+
+def test_too_few_candles_are_no_reading():
+    assert strategy.read("A", candles(1, 2, close=9), lookback=3) is None
+
+
+def test_a_stopped_position_loses_the_risk_of_its_preset():
+    preset = PresetBody(stop_percent=2, target_r=3, risk_usd=10)
+    stop, target = strategy.stop_and_target(50.0, preset)
+    assert (stop, target) == (49.0, 53.0)
+    assert strategy.quantity(50.0, preset) * (50.0 - stop) == pytest.approx(10)
+    reasons = [strategy.exit_reason(price, stop, target) for price in (49.0, 50.0, 53.0)]
+    assert reasons == ["stop", None, "target"]
+
+
+def test_a_lease_is_not_held_while_redis_refuses(closed_port):
+    async def ask():
+        redis = Redis(host="127.0.0.1", port=closed_port)
+        lease = Lease(redis, "me", 10)
+        with pytest.raises(LeaseError, match="does not answer"):
+            await lease.keep()
+        await redis.aclose()
+        return lease.held
+
+    assert asyncio.run(ask()) is False
+
+
+def test_a_client_that_falls_behind_is_let_go_and_delays_nobody():
+    async def run():
+        hub = Hub(dict)
+        slow, quick = asyncio.Queue(QUEUE), asyncio.Queue(QUEUE)
+        hub._queues |= {slow, quick}
+        for number in range(3 * QUEUE):
+            hub.deliver({"number": number})
+            assert (await quick.get())["number"] == number
+        return [slow.get_nowait() for _ in range(slow.qsize())]
+
+    assert None in asyncio.run(run())
+
+
+@pytest.fixture
+def answering():
+    servers = []
+
+    def _answering(status, body):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_):
+                pass
+
+        server = HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return server.server_port
+
+    yield _answering
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "good"),
+    [
+        (200, '{"status": "healthy"}', True),
+        (200, '{"status": "degraded"}', True),
+        (200, '{"status": "unhealthy"}', False),
+        (503, '{"status": "healthy"}', False),
+        (200, "<html>", False),
+        (200, "[]", False),
+    ],
+)
+def test_the_probe_believes_only_a_good_status(answering, status, body, good):
+    assert probe.probe(answering(status, body))[0] is good
+
+
+def test_the_probe_fails_when_nobody_answers(closed_port):
+    good, seen = probe.probe(closed_port)
+    assert not good
+    assert "no health answer" in seen
+
+
+def test_the_probe_does_not_import_the_web_framework():
+    code = "import sys, breakout_bot.probe; sys.exit('fastapi' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0
+
+
+def test_memory_is_measured_against_the_containers_limit(tmp_path):
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 200\n")
+    assert resources.memory_percent(tmp_path) == 50.0
+    (tmp_path / "memory.max").write_text("max\n")
+    assert 0 < resources.memory_percent(tmp_path) <= 100
+
+
+def test_a_log_line_is_one_json_object_with_the_requests_id():
+    mark = logs.request_id.set("r-1")
+    try:
+        record = logging.LogRecord("bot", logging.INFO, "f", 1, "two\nlines %d", (7,), None)
+        line = logs.JsonFormatter().format(record)
+    finally:
+        logs.request_id.reset(mark)
+    assert "\n" not in line
+    entry = json.loads(line)
+    assert (entry["message"], entry["request_id"]) == ("two\nlines 7", "r-1")

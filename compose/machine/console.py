@@ -1,0 +1,41 @@
+"""What the user sees: calm lines on stderr, and the one error that ends the program."""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+QUIET_SECONDS = 2.0
+
+
+class MachineError(Exception):
+    """The machine cannot do what the stack needs: expected, seen, and what to do next."""
+
+
+def say(line: str) -> None:
+    """Write one line."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def step(label: str, quiet: float = QUIET_SECONDS) -> Iterator[None]:
+    """Announce what takes longer than `quiet` seconds, and say how long it took."""
+    shown = threading.Event()
+
+    def announce() -> None:
+        shown.set()
+        say(f"{label} ...")
+
+    started = time.monotonic()
+    timer = threading.Timer(quiet, announce)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        if shown.is_set():
+            say(f"{label}: {time.monotonic() - started:.0f} s")

@@ -1,0 +1,187 @@
+"""The Docker engine: its client, its plugins, and a daemon that answers."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from compose.machine import apt
+from compose.machine.commands import last_lines, must, run
+from compose.machine.console import MachineError, step
+
+COMPOSE_NEEDED = (2, 24)
+ANSWER_LIMIT = 10
+START_LIMIT = 60
+POLL_SECONDS = 0.1
+PLUGINS = Path("/usr/local/lib/docker/cli-plugins")
+PLUGIN_PACKAGES = ("docker-compose", "docker-buildx")
+LOG = Path("/var/log/breakout-bot-dockerd.log")
+PID_FILES = {
+    Path("/var/run/docker.pid"): "dockerd",
+    Path("/var/run/docker/containerd/containerd.pid"): "containerd",
+}
+PROC = Path("/proc")
+
+
+def version(text: str) -> tuple[int, ...]:
+    """Read the numbers of a version: `v2.26.1-4` is (2, 26, 1)."""
+    match = re.search(r"\d+(?:\.\d+)*", text)
+    return tuple(map(int, match[0].split("."))) if match else ()
+
+
+def server_version() -> str:
+    """Ask the daemon for its version; empty when it does not answer."""
+    answer = run(["docker", "version", "--format", "{{.Server.Version}}"], ANSWER_LIMIT)
+    return answer.out.strip() if answer.ok else ""
+
+
+def compose_version() -> str:
+    """Ask the Compose plugin for its version; empty when there is none."""
+    answer = run(["docker", "compose", "version", "--short"], ANSWER_LIMIT)
+    return answer.out.strip() if answer.ok else ""
+
+
+def ready() -> bool:
+    """Whether an engine answers and Compose is new enough."""
+    return bool(server_version()) and version(compose_version()) >= COMPOSE_NEEDED
+
+
+def ensure() -> None:
+    """Make sure that an engine answers and that Compose is new enough."""
+    if not server_version():
+        _refuse_foreign_daemon()
+        _refuse_without_permission()
+        _ensure_programs()
+        _ensure_daemon()
+    if version(compose_version()) < COMPOSE_NEEDED:
+        _install_plugins()
+
+
+def _refuse_foreign_daemon() -> None:
+    host = os.environ.get("DOCKER_HOST")
+    if host:
+        raise MachineError(
+            f"Expected the Docker daemon at DOCKER_HOST={host} to answer, but it does not. "
+            "Start it, or unset DOCKER_HOST to use one on this machine."
+        )
+
+
+def _refuse_without_permission() -> None:
+    if "permission denied" in _why_silent():
+        raise MachineError(
+            "Expected the Docker daemon to answer this user, but it may not speak to it. Add the "
+            "user to the group `docker` and log in again, or repeat as root."
+        )
+
+
+def _why_silent() -> str:
+    answer = run(["docker", "version"], ANSWER_LIMIT)
+    return answer.err.strip().rpartition("\n")[2].rstrip(".?")
+
+
+def _ensure_programs() -> None:
+    missing = [name for name in ("docker", "dockerd") if not _program(name)]
+    if not missing:
+        return
+    if not apt.may_install():
+        raise MachineError(
+            f"Expected a Docker engine, but there is no `{missing[0]}` here. Install Docker Engine "
+            f"20.10 or newer with the Compose plugin {_needed()} or newer, and start it."
+        )
+    apt.install(["docker.io"])
+    if not _program("docker"):
+        apt.install(["docker-cli"])
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
+def _needed() -> str:
+    return ".".join(map(str, COMPOSE_NEEDED))
+
+
+def _install_plugins() -> None:
+    if not apt.may_install():
+        raise MachineError(
+            f"Expected `docker compose` {_needed()} or newer, but saw "
+            f"{compose_version() or 'none'}. Install the Docker Compose plugin."
+        )
+    with step("installing the Docker plugins"), apt.unpacked(PLUGIN_PACKAGES) as root:
+        PLUGINS.mkdir(parents=True, exist_ok=True)
+        for plugin in root.glob("**/cli-plugins/docker-*"):
+            partial = PLUGINS / f".{plugin.name}.new"
+            shutil.copy(plugin, partial)
+            partial.replace(PLUGINS / plugin.name)
+    if version(compose_version()) < COMPOSE_NEEDED:
+        raise MachineError(
+            f"Expected `docker compose` {_needed()} or newer after its installation in {PLUGINS}, "
+            f"but saw {compose_version() or 'none'}. Remove older plugins of yours that hide it."
+        )
+
+
+def _ensure_daemon() -> None:
+    with step("starting the Docker daemon"):
+        daemon = None if running("dockerd") else _start()
+        _await_answer(daemon)
+
+
+def _start() -> subprocess.Popen[bytes] | None:
+    if os.geteuid() != 0:
+        raise MachineError(
+            "Expected the Docker daemon to answer, but it does not, and only root can start it. "
+            "Start it (`sudo service docker start`)."
+        )
+    if apt.SYSTEMD.exists():
+        must("start the Docker daemon", ["systemctl", "start", "docker"], START_LIMIT)
+        return None
+    remove_stale_pid_files()
+    with LOG.open("wb") as log:
+        return subprocess.Popen(
+            [_program("dockerd") or "dockerd"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd="/",
+        )
+
+
+def running(name: str) -> list[int]:
+    """List the processes of that name."""
+    return [
+        int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit() and _is(entry, name)
+    ]
+
+
+def _is(process: Path, name: str) -> bool:
+    try:
+        state = (process / "stat").read_text().rsplit(")", 1)[-1].split()[0]
+        return (process / "comm").read_text().strip() == name and state != "Z"
+    except OSError:
+        return False
+
+
+def remove_stale_pid_files() -> None:
+    """Remove what a killed daemon left: the pid in it may belong to something else by now."""
+    for path, name in PID_FILES.items():
+        text = path.read_text().strip() if path.is_file() else ""
+        if not (text.isdigit() and int(text) in running(name)):
+            path.unlink(missing_ok=True)
+
+
+def _await_answer(daemon: subprocess.Popen[bytes] | None) -> None:
+    deadline = time.monotonic() + START_LIMIT
+    while time.monotonic() < deadline:
+        if server_version():
+            return
+        if daemon and daemon.poll() is not None:
+            break
+        time.sleep(POLL_SECONDS)
+    log = f" {LOG} ends with:\n{last_lines(LOG.read_text())}" if daemon else ""
+    raise MachineError(
+        f"Expected the Docker daemon to answer within {START_LIMIT} s, but saw: {_why_silent()}."
+        f"{log or ' Look at its log and restart it.'}"
+    )

@@ -1,0 +1,63 @@
+"""What is being deployed: version, commit, and a tag that names exactly these sources."""
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from compose.machine.commands import run
+
+HERE = Path(__file__).parent
+GIT_LIMIT = 5.0
+
+OWN_SERVICES = {
+    "breakout-bot-api": "api",
+    "breakout-bot-frontend": "frontend",
+    "proxy": "proxy",
+    "exchange": "exchange",
+}
+"""Services built from this repository, and their folders."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """What is being deployed: the version, the commit and the tag of its images."""
+
+    version: str
+    revision: str
+    tag: str
+
+
+def release() -> Release:
+    """What this work tree is: version from pyproject.toml, revision from git."""
+    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    version = project["project"]["version"]
+    head = run(["git", "-C", HERE, "rev-parse", "HEAD"], GIT_LIMIT)
+    changed = run(["git", "-C", HERE, "status", "--porcelain", "--", "."], GIT_LIMIT)
+    revision = head.out.strip() if head.ok else "unknown"
+    if changed.out.strip():
+        revision += "-dirty"
+    digest = hashlib.sha256(f"{version} {revision}".encode())
+    for path in sources():
+        digest.update(str(path.relative_to(HERE)).encode() + b"\0" + path.read_bytes())
+    return Release(version, revision, digest.hexdigest()[:12])
+
+
+def sources() -> list[Path]:
+    """Every file that an image of ours is built from."""
+    left_out = {"node_modules", "dist", "__pycache__", ".mypy_cache", ".pytest_cache"}
+    found = (path for name in OWN_SERVICES.values() for path in (HERE / name).rglob("*"))
+    return sorted(
+        path
+        for path in found
+        if path.is_file() and not left_out.intersection(path.relative_to(HERE).parts)
+    )
+
+
+def release_environment(what: Release) -> dict[str, str]:
+    """Compose variables that build and choose the images of a release."""
+    return {
+        "BOT_VERSION": what.version,
+        "BOT_REVISION": what.revision,
+        "BOT_TAG": what.tag,
+    }

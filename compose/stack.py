@@ -1,0 +1,384 @@
+"""Bring-up of a disposable stack with Testcontainers: start, wait, say where it is, take away.
+
+Start-up never raises for a broken stack: what did not come up is evidence, collected before
+anything is taken away. Only the machine's own failures raise `MachineError`.
+"""
+
+import asyncio
+import os
+import secrets
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from testcontainers.compose import DockerCompose
+
+from compose.containers import Container, containers, last_lines
+from compose.machine.commands import run
+from compose.machine.console import MachineError
+from compose.release import OWN_SERVICES, Release, release_environment
+from compose.sweep import PROJECT_PREFIX, RUN_LABEL, STARTED_LABEL, RunLock, sweep
+from compose.target import Credentials, Target
+from compose.wire import Wire, WireError
+
+HERE = Path(__file__).parent
+CONTAINER_PORTS = {
+    "proxy": 8443,
+    "breakout-bot-api": 8000,
+    "breakout-bot-frontend": 3000,
+    "redis": 6379,
+    "prometheus": 9090,
+    "alertmanager": 9093,
+    "grafana": 3000,
+    "exchange": 8100,
+}
+PLAIN_HTTP_PORT = 8080
+READY_PATHS = {
+    "proxy": "/healthz",
+    "breakout-bot-api": "/api/health",
+    "breakout-bot-frontend": "/",
+    "prometheus": "/-/ready",
+    "alertmanager": "/-/ready",
+    "grafana": "/api/health",
+    "exchange": "/health",
+}
+GRAFANA_IMAGE = "grafana/grafana:11.6.0"
+NO_GRAFANA = f"{GRAFANA_IMAGE} cannot be had on this machine: no image registry answers"
+DOCKER_LIMIT = 5.0
+COMPOSE_LIMIT = 120.0
+BUILD_LIMIT = 1200.0
+READY_LIMIT = 60.0
+SETTLE_LIMIT = 20.0
+POLL_SECONDS = 0.1
+LOG_LINES = 1000
+DRILL_LIMIT = 15.0
+GATE_LABELS = (RUN_LABEL, STARTED_LABEL)
+KEPT_VARIABLES = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One service that did not come up, with what it said last."""
+
+    service: str
+    seen: str
+    last_words: str = ""
+
+
+class ComposeError(Exception):
+    """A compose command failed; the text is the end of what it printed."""
+
+
+@dataclass
+class GateCompose(DockerCompose):
+    """Testcontainers' compose with a project name, an environment and time limits of its own."""
+
+    project: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def compose_command_property(self) -> list[str]:
+        """The head of every compose command of this project."""
+        files = [item for name in self.compose_file_name or () for item in ("-f", name)]
+        # An env file of its own: compose/.env belongs to the deployed stack.
+        return ["docker", "compose", "-p", self.project, "--env-file", os.devnull, *files]
+
+    def start(self) -> None:
+        """Create and start everything, without waiting and without asking a registry."""
+        flags = ["--detach", "--no-build", "--pull", "never"]
+        self._run_command([*self.compose_command_property, "up", *flags, *(self.services or ())])
+
+    def stop(self, down: bool = True) -> None:
+        """Take containers, networks and volumes away."""
+        verb = ["down", "--volumes", "--remove-orphans", "--timeout", "5"] if down else ["stop"]
+        self._run_command([*self.compose_command_property, *verb])
+
+    def run(self, *arguments: str, limit: float = COMPOSE_LIMIT) -> str:
+        """Run one compose command and return what it printed. Raises `ComposeError`."""
+        done = self._run_command([*self.compose_command_property, *arguments], limit=limit)
+        return done.stdout.decode(errors="replace")
+
+    def _run_command(
+        self, cmd: str | list[str], context: str | None = None, limit: float = COMPOSE_LIMIT
+    ) -> subprocess.CompletedProcess[bytes]:
+        kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+        try:
+            return subprocess.run(
+                cmd,
+                cwd=context or str(self.context),
+                env={**kept, **self.environment},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=True,
+                timeout=limit,
+            )
+        except subprocess.TimeoutExpired:
+            raise ComposeError(f"no answer within {limit:g} s: {' '.join(cmd)}") from None
+        except subprocess.CalledProcessError as error:
+            output = (error.stdout + error.stderr).decode(errors="replace").strip()
+            raise ComposeError("\n".join(output.splitlines()[-20:])) from None
+
+
+class Stack:
+    """One disposable stack from its images to its removal. Use as a context manager."""
+
+    def __init__(
+        self, run_id: str, release: Release, overrides: Sequence[Path] = (), keep: bool = False
+    ) -> None:
+        self.run_id = run_id
+        self.project = f"{PROJECT_PREFIX}{run_id}"
+        self.release = release
+        self.keep = keep
+        self.credentials = Credentials(*(secrets.token_urlsafe(24) for _ in range(3)))
+        self.has_grafana = image_exists(GRAFANA_IMAGE)
+        self._lock = RunLock(run_id)
+        files = [HERE / "compose.yaml", HERE / "gate.yaml", *overrides]
+        self.compose = GateCompose(
+            context=HERE,
+            compose_file_name=[str(file) for file in files],
+            wait=False,
+            project=self.project,
+            environment=self._environment(),
+        )
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "API_KEY": self.credentials.api_key or "",
+            "REDIS_PASSWORD": self.credentials.redis_password or "",
+            "GRAFANA_PASSWORD": self.credentials.grafana_password or "",
+            "COMPOSE_PROFILES": "grafana" if self.has_grafana else "",
+            "COMPOSE_ANSI": "never",
+            "TLS_SOURCE": "tls",
+            "GATE_RUN_ID": self.run_id,
+            "GATE_STARTED": str(int(time.time())),
+            **release_environment(self.release),
+        }
+
+    def __enter__(self) -> "Stack":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
+
+    @property
+    def folder(self) -> Path:
+        """A folder of this run's own, gone with the stack."""
+        return self._lock.folder
+
+    def up(self) -> Problem | None:
+        """Start every container. What compose could not start comes back as a `Problem`."""
+        try:
+            self.compose.start()
+        except ComposeError as error:
+            return Problem("stack", "`docker compose up` failed", str(error))
+        return None
+
+    def target(self) -> Target:
+        """Where the running stack is. Host ports change when a container is started again."""
+        found = asyncio.run(self._containers())
+        urls = dict(_addresses(found))
+        plain = found["proxy"].host_port(PLAIN_HTTP_PORT) if "proxy" in found else None
+        return Target(
+            name="disposable",
+            kind="disposable",
+            urls=urls,
+            left_out={} if self.has_grafana else {"grafana": NO_GRAFANA},
+            ca_file=self.ca_file(),
+            plain_http=f"http://localhost:{plain}" if plain else None,
+            project=self.project,
+        )
+
+    async def _containers(self) -> dict[str, Container]:
+        async with self._docker() as wire:
+            return await containers(wire, self.project)
+
+    def _docker(self) -> Wire:
+        docker_only = Target("disposable", "disposable", project=self.project)
+        return Wire(docker_only, self.credentials, lambda _: None)
+
+    def ca_file(self) -> Path | None:
+        """The CA that the stack made for itself at its first start, copied out of it."""
+        path = self.folder / "ca.crt"
+        if not path.exists():
+            with suppress(ComposeError):
+                self.compose.run("cp", "certs:/tls/ca.crt", str(path))
+        return path if path.exists() else None
+
+    def ready(self, target: Target, limit: float = READY_LIMIT) -> list[Problem]:
+        """Wait until every service answers a real request; what does not is returned."""
+        return asyncio.run(wait_ready(target, self.credentials, limit))
+
+    def settle(self, target: Target, limit: float = SETTLE_LIMIT) -> None:
+        """Wait until Docker and Prometheus have looked at every service once."""
+        asyncio.run(_settle(target, self.credentials, limit))
+
+    def health_drills(self) -> dict[str, int]:
+        """Exit code of each service's health check in a container where nothing runs."""
+        return asyncio.run(self._drills())
+
+    async def _drills(self) -> dict[str, int]:
+        found = [one for one in (await self._containers()).values() if len(one.health_test) > 1]
+        codes = await asyncio.gather(*(asyncio.to_thread(_drill, one) for one in found))
+        return {one.service: code for one, code in zip(found, codes, strict=True)}
+
+    def last_words(self) -> dict[str, str]:
+        """The end of every container's log, its state and health output, by service."""
+        return asyncio.run(self._last_words())
+
+    async def _last_words(self) -> dict[str, str]:
+        async with self._docker() as wire:
+            found = await containers(wire, self.project)
+            texts = await asyncio.gather(
+                *(last_lines(wire, one, lines=LOG_LINES) for one in found.values())
+            )
+        heads = (
+            f"state: {one.state}\nhealth: {one.health} {one.health_output}\n"
+            for one in found.values()
+        )
+        return {name: head + text for name, head, text in zip(found, heads, texts, strict=True)}
+
+    def remove(self) -> None:
+        """Take everything of this run away, unless it is to be kept."""
+        if not self.keep:
+            with suppress(ComposeError):
+                self.compose.stop()
+        self._lock.release(keep=self.keep)
+
+
+def _drill(one: Container) -> int:
+    """Run a health check in a fresh container of the same image, without service or network."""
+    kind, *words = one.health_test
+    command = ["sh", "-c", words[0]] if kind == "CMD-SHELL" else words
+    empty = ["docker", "run", "--rm", "--network", "none", "--volumes-from", f"{one.id}:ro"]
+    limits = ["--user", one.user or "0", "--memory", "256m"]
+    labels = [f"--label={name}={one.labels[name]}" for name in GATE_LABELS if name in one.labels]
+    program = ["--entrypoint", command[0], one.image, *command[1:]]
+    return run([*empty, *limits, *labels, *program], DRILL_LIMIT).code
+
+
+def _addresses(found: dict[str, Container]) -> Iterator[tuple[str, str]]:
+    schemes = {"proxy": "https", "redis": "redis"}
+    for service, port in CONTAINER_PORTS.items():
+        bound = found[service].host_port(port) if service in found else None
+        if bound:
+            yield service, f"{schemes.get(service, 'http')}://localhost:{bound}"
+
+
+async def wait_ready(target: Target, credentials: Credentials, limit: float) -> list[Problem]:
+    """Wait until every service of `target` answers a real request, at most `limit` seconds.
+
+    A service that exited, restarts or is unhealthy ends the wait at once.
+    """
+    deadline = time.monotonic() + limit
+    async with Wire(target, credentials, lambda _: None, limit=2.0) as wire:
+        waiting = dict.fromkeys(target.urls, "not asked yet")
+        while waiting:
+            broken = await _broken(wire)
+            if broken:
+                return broken
+            waiting = await _unanswered(wire, waiting)
+            if time.monotonic() > deadline:
+                return [await _late(wire, service, seen) for service, seen in waiting.items()]
+            if waiting:
+                await asyncio.sleep(POLL_SECONDS)
+    return []
+
+
+async def _broken(wire: Wire) -> list[Problem]:
+    found = await containers(wire, wire.target.project or "")
+    bad = [(one, _what_is_wrong(one)) for one in found.values()]
+    return [Problem(one.service, wrong, await last_lines(wire, one)) for one, wrong in bad if wrong]
+
+
+def _what_is_wrong(one: Container) -> str | None:
+    if one.one_shot:
+        failed = one.state == "exited" and one.exit_code
+        return f"its one job failed with exit code {one.exit_code}" if failed else None
+    if one.state == "restarting" or (one.restarts and one.health != "healthy"):
+        return f"restarted {one.restarts} times, last exit code {one.exit_code}"
+    if one.state in ("exited", "dead"):
+        return f"exited with code {one.exit_code}"
+    if one.health == "unhealthy":
+        return f"unhealthy: {one.health_output}"
+    return None
+
+
+async def _unanswered(wire: Wire, waiting: dict[str, str]) -> dict[str, str]:
+    answers = await asyncio.gather(*(_ask(wire, service) for service in waiting))
+    return {service: seen for service, seen in zip(waiting, answers, strict=True) if seen}
+
+
+async def _ask(wire: Wire, service: str) -> str | None:
+    """None once the service answers, else what was seen instead."""
+    try:
+        if service == "redis":
+            answer = await wire.redis(("PING",), password=wire.credentials.redis_password)
+            return None if answer == ["PONG"] else f"PING answered {answer[0]}"
+        path = READY_PATHS[service]
+        seen = await wire.http(path, service)
+        return None if seen.status == 200 else f"{path} answered {seen.brief}"
+    except WireError as error:
+        return str(error)
+
+
+async def _late(wire: Wire, service: str, seen: str) -> Problem:
+    found = await containers(wire, wire.target.project or "")
+    words = await last_lines(wire, found[service]) if service in found else ""
+    return Problem(service, f"not ready in time: {seen}", words)
+
+
+async def _settle(target: Target, credentials: Credentials, limit: float) -> None:
+    deadline = time.monotonic() + limit
+    async with Wire(target, credentials, lambda _: None) as wire:
+        while time.monotonic() < deadline and not await _settled(wire):  # noqa: ASYNC110 (polls)
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def _settled(wire: Wire) -> bool:
+    with suppress(WireError, ValueError, KeyError):
+        found = await containers(wire, wire.target.project or "")
+        if any(one.health == "starting" for one in found.values()):
+            return False
+        scraped = (await wire.http("/api/v1/targets?state=active", "prometheus")).json()
+        return all(one["health"] != "unknown" for one in scraped["data"]["activeTargets"])
+    return False
+
+
+def require_docker() -> None:
+    """Raises `MachineError` unless a Docker engine answers in time."""
+    answer = run(["docker", "version", "--format", "{{.Server.Version}}"], DOCKER_LIMIT)
+    if not answer.ok:
+        raise MachineError(
+            "expected a Docker engine to answer `docker version`, but:"
+            f" {answer.text.splitlines()[-1]}; run `make gate`, which installs and starts one,"
+            " or start it yourself"
+        )
+
+
+def image_exists(name: str) -> bool:
+    """Whether an image is on this machine."""
+    return run(["docker", "image", "inspect", name], DOCKER_LIMIT).ok
+
+
+def build(compose: GateCompose, what: Release) -> None:
+    """Build the images of a release unless they are there. Raises `MachineError`."""
+    names = [f"breakout-bot/{folder}:{what.tag}" for folder in OWN_SERVICES.values()]
+    if all(image_exists(name) for name in names):
+        return
+    try:
+        compose.run("build", *OWN_SERVICES, limit=BUILD_LIMIT)
+    except ComposeError as error:
+        raise MachineError(
+            f"expected `docker compose build` to succeed, but its last lines were:\n{error}\n"
+            "run `make gate`, which prepares the images that these are built from"
+        ) from None
+
+
+def clean_start() -> None:
+    """What has to hold before a stack is brought up: Docker answers, dead runs are gone."""
+    require_docker()
+    sweep()

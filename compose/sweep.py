@@ -1,0 +1,134 @@
+"""Leave nothing behind: which disposable stacks belong to a living gate, and removing the rest.
+
+A gate holds a file lock for as long as it lives, so a dead one is known for sure, also after
+kill -9 and whatever took its process id since. `python -m compose.sweep` removes what dead
+gates left; `--all` removes kept stacks too, but never one whose gate lives.
+"""
+
+import fcntl
+import os
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from compose.machine.commands import run
+from compose.machine.console import say, step
+
+RUN_LABEL = "org.breakout-bot.gate.run"
+STARTED_LABEL = "org.breakout-bot.gate.started"
+PROJECT_PREFIX = "gate-"
+OLD_SECONDS = 6 * 3600
+"""A stack without a lock file here (another temporary folder) is left alone until this age."""
+LIMIT = 60.0
+
+
+def runs_folder() -> Path:
+    """Where this user's gates keep their locks and short-lived files."""
+    return Path(tempfile.gettempdir()) / f"breakout-bot-gate-{os.getuid()}"
+
+
+class RunLock:
+    """Says for as long as this process lives that the run's stack is in use."""
+
+    def __init__(self, run_id: str, runs: Path | None = None) -> None:
+        self.folder = (runs or runs_folder()) / run_id
+        self.folder.mkdir(parents=True, mode=0o700)
+        self._file = (self.folder / "lock").open("w")
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def release(self, keep: bool = False) -> None:
+        """Give the run up; `keep` marks its stack as left on purpose."""
+        if keep:
+            (self.folder / "kept").touch()
+            (self.folder / "lock").unlink()
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """What Docker still has of one run."""
+
+    run_id: str
+    started: float
+    """Seconds since the epoch; 0 when the label cannot be read."""
+
+
+def state(run_id: str, runs: Path | None = None) -> str:
+    """`alive`, `dead`, `kept`, or `unknown` where there is no trace of the run here."""
+    folder = (runs or runs_folder()) / run_id
+    if (folder / "kept").exists():
+        return "kept"
+    try:
+        with (folder / "lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return "unknown"
+    except BlockingIOError:
+        return "alive"
+    return "dead"
+
+
+def to_remove(leftover: Leftover, now: float, everything: bool, runs: Path | None = None) -> bool:
+    """Whether a leftover may go: its gate is dead, or nobody knows it and it is old."""
+    known = state(leftover.run_id, runs)
+    if known == "unknown":
+        return now - leftover.started > OLD_SECONDS
+    return known == "dead" or (known == "kept" and everything)
+
+
+def leftovers() -> list[Leftover]:
+    """Every run that Docker has containers, networks or volumes of."""
+    found: dict[str, float] = {}
+    for listing in (
+        ["container", "ls", "--all"],
+        ["network", "ls"],
+        ["volume", "ls"],
+    ):
+        labels = f'{{{{.Label "{RUN_LABEL}"}}}} {{{{.Label "{STARTED_LABEL}"}}}}'
+        wanted = ["--filter", f"label={RUN_LABEL}", "--format", labels]
+        for line in run(["docker", *listing, *wanted], LIMIT).out.splitlines():
+            run_id, _, started = line.partition(" ")
+            found[run_id] = float(started) if started.isdigit() else 0.0
+    return [Leftover(run_id, started) for run_id, started in found.items()]
+
+
+def sweep(everything: bool = False) -> list[str]:
+    """Remove what dead gates left; returns their run ids."""
+    now = time.time()
+    gone = [one.run_id for one in leftovers() if to_remove(one, now, everything)]
+    for run_id in gone:
+        with step(f"removing what run {run_id} left behind"):
+            remove(run_id)
+    _drop_empty_folders(now)
+    return gone
+
+
+def _drop_empty_folders(now: float) -> None:
+    """Folders of gates that died before Docker had anything of theirs."""
+    for folder in runs_folder().glob("*/"):
+        if state(folder.name) == "dead" and now - folder.stat().st_mtime > LIMIT:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove(run_id: str) -> None:
+    """Take a run's containers, networks and volumes away; works without any file of it."""
+    project = f"{PROJECT_PREFIX}{run_id}"
+    down = ["docker", "compose", "--project-name", project, "down"]
+    run([*down, "--volumes", "--remove-orphans", "--timeout", "2"], LIMIT)
+    shutil.rmtree(runs_folder() / run_id, ignore_errors=True)
+
+
+def main() -> int:
+    """Remove leftovers and say which."""
+    for run_id in sweep(everything="--all" in sys.argv[1:]):
+        say(f"removed the stack of run {run_id}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,317 @@
+"""Targets: where a stack's services are, and what may be done to them.
+
+A target is read from one word (`--target` or `GATE_TARGET`): nothing for a disposable stack,
+`localhost` for the ports of a deployed one, a URL for a stack behind its proxy, or a TOML file.
+Everything wrong with that word raises `TargetError` before anything is started.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import SplitResult, urlsplit
+
+HERE = Path(__file__).parent
+
+PORTS = {
+    "proxy": 443,
+    "breakout-bot-api": 8000,
+    "breakout-bot-frontend": 3000,
+    "redis": 6379,
+    "prometheus": 9090,
+    "alertmanager": 9093,
+    "grafana": 3001,
+    "exchange": 0,
+}
+"""Services of a stack and the host port each has when deployed; 0 is internal only."""
+
+SERVICES = tuple(PORTS)
+DEPLOYED_PROJECT = "breakout-bot"
+KEYS = {"name", "kind", "mode", "ca_file", "project", "plain_http", "services"}
+SECRET_WORDS = ("password", "secret", "api_key", "apikey", "token")
+
+
+class TargetError(ValueError):
+    """A target that cannot be used, said in one sentence: what was expected, what was given."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One deployment as the gate sees it."""
+
+    name: str
+    kind: Literal["disposable", "live"]
+    urls: Mapping[str, str] = field(default_factory=dict)
+    """Base URLs of the services that can be reached from here."""
+    absent: frozenset[str] = frozenset()
+    """Services that this deployment does not have."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Services it should have and does not, with the reason: their checks are waived by name."""
+    mode: Literal["paper", "live"] = "paper"
+    """Trading mode that the engine must be in."""
+    ca_file: Path | None = None
+    """CA certificates to verify with, in place of the system's."""
+    plain_http: str | None = None
+    """The address that must redirect to https."""
+    project: str | None = None
+    """Compose project, where Docker may be asked about the containers."""
+    env_file: Path | None = None
+    """A file that may hold the secrets of this deployment."""
+
+    @property
+    def live(self) -> bool:
+        """Whether nothing may be changed: look, don't touch."""
+        return self.kind == "live"
+
+    @property
+    def has(self) -> frozenset[str]:
+        """What checks can count on: services, `direct:SERVICE`, `disposable`, `project`."""
+        direct = {f"direct:{service}" for service in self.urls if service != "proxy"}
+        parts = set(SERVICES) - self.absent - self.left_out.keys()
+        extra = {"disposable"} if not self.live else set()
+        if self.project:
+            extra.add("project")
+        return frozenset(parts | direct | extra)
+
+    def located(self, urls: Mapping[str, str], **changes: Any) -> "Target":
+        """The same target once its services' addresses are known."""
+        return replace(self, urls=dict(urls), **changes)
+
+
+def read(word: str | None, ca_file: Path | None = None) -> Target:
+    """The target that `word` names. Raises `TargetError`."""
+    target = _read(word)
+    ca_file = ca_file or target.ca_file
+    if ca_file is not None and not ca_file.is_file():
+        raise TargetError(f"expected a file of CA certificates, got {ca_file}: no such file")
+    return replace(target, ca_file=ca_file)
+
+
+def _read(word: str | None) -> Target:
+    if word is None or word == "disposable":
+        return Target("disposable", "disposable")
+    if word == "localhost":
+        return localhost()
+    if "://" in word:
+        return behind_proxy(word)
+    if word.endswith(".toml"):
+        return from_file(Path(word))
+    raise TargetError(
+        "expected --target to be localhost, a URL such as https://bot.example.org, or a .toml"
+        f" file, got {word!r}{_scheme_hint(word)}"
+    )
+
+
+def _scheme_hint(word: str) -> str:
+    return f" (a URL needs its scheme: https://{word})" if "." in word else ""
+
+
+def localhost() -> Target:
+    """The stack deployed on this machine from this folder, on its default ports."""
+    env_file = HERE / ".env"
+    ours = HERE / "tls" / "ca.crt"
+    values = env_values(env_file) if env_file.is_file() else {}
+    left_out = _profiles_left_out(values)
+    schemes = {"proxy": "https", "redis": "redis"}
+    here = [service for service, port in PORTS.items() if port and service not in left_out]
+    return Target(
+        name="localhost",
+        kind="live",
+        urls={s: f"{schemes.get(s, 'http')}://localhost:{PORTS[s]}" for s in here},
+        left_out=left_out,
+        mode="live" if values.get("MODE") == "live" else "paper",
+        ca_file=ours if ours.is_file() else None,
+        plain_http="http://localhost:80",
+        project=DEPLOYED_PROJECT,
+        env_file=env_file if env_file.is_file() else None,
+    )
+
+
+def _profiles_left_out(values: Mapping[str, str]) -> dict[str, str]:
+    """Grafana, where the deployment's own settings say that it runs without."""
+    profiles = [name.strip() for name in values.get("COMPOSE_PROFILES", "").split(",")]
+    if not values or "grafana" in profiles:
+        return {}
+    return {"grafana": "COMPOSE_PROFILES in compose/.env leaves Grafana out of this deployment"}
+
+
+def behind_proxy(url: str) -> Target:
+    """A live stack of which only the proxy can be reached."""
+    parts = _split(url, "--target", ("https",))
+    base = f"https://{parts.netloc}"
+    return Target(
+        name=base, kind="live", urls={"proxy": base}, plain_http=f"http://{parts.hostname}"
+    )
+
+
+def from_file(path: Path) -> Target:
+    """The target that a TOML file describes; it mentions every service. Raises `TargetError`."""
+    table = _toml(path)
+    _known(path, table, KEYS, "key")
+    services = table.get("services")
+    if not isinstance(services, dict):
+        raise TargetError(f"{path}: expected a [services] table, got {services!r}")
+    urls, absent = _services(path, services)
+    host = urlsplit(urls["proxy"]).hostname
+    ca_file = _text(path, table, "ca_file")
+    return Target(
+        name=_text(path, table, "name") or path.stem,
+        kind=_choice(path, table, "kind", ("live", "disposable")),
+        urls=urls,
+        absent=absent,
+        mode=_choice(path, table, "mode", ("paper", "live")),
+        ca_file=path.parent / ca_file if ca_file else None,
+        plain_http=_plain_http(path, table) or f"http://{host}",
+        project=_text(path, table, "project"),
+    )
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TargetError(
+            f"expected a readable target file, got {path}: {error.strerror}"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TargetError(f"expected TOML in {path}, got: {error}") from None
+    _refuse_secrets(path, table)
+    return table
+
+
+def _refuse_secrets(path: Path, table: dict[str, Any]) -> None:
+    services = table.get("services")
+    for key in [*table, *(services if isinstance(services, dict) else ())]:
+        if any(word in key.lower() for word in SECRET_WORDS):
+            raise TargetError(
+                f"{path}: expected no secrets in a target file, got the key {key!r};"
+                " set GATE_API_KEY or GATE_REDIS_PASSWORD in the environment"
+            )
+
+
+def _known(path: Path, table: Mapping[str, Any], allowed: set[str], what: str) -> None:
+    for key in table:
+        if key not in allowed:
+            expected = ", ".join(sorted(allowed))
+            raise TargetError(f"{path}: expected one of {expected}; got the unknown {what} {key!r}")
+
+
+def _services(path: Path, table: dict[str, Any]) -> tuple[dict[str, str], frozenset[str]]:
+    _known(path, table, set(SERVICES), "service")
+    missing = [service for service in SERVICES if service not in table]
+    if missing:
+        raise TargetError(
+            f'{path}: expected every service to have a URL, "internal" or "absent" under'
+            f" [services], got nothing for {', '.join(missing)}"
+        )
+    urls = {
+        s: _service_url(path, s, v) for s, v in table.items() if v not in ("absent", "internal")
+    }
+    if "proxy" not in urls:
+        raise TargetError(f"{path}: expected a URL for the proxy, got {table['proxy']!r}")
+    return urls, frozenset(s for s, value in table.items() if value == "absent")
+
+
+def _service_url(path: Path, service: str, value: Any) -> str:
+    schemes = {"proxy": ("https",), "redis": ("redis",)}.get(service, ("http", "https"))
+    where = f"{path}: {service}"
+    if not isinstance(value, str):
+        raise TargetError(f'{where}: expected a URL, "internal" or "absent", got {value!r}')
+    parts = _split(value, where, schemes)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _plain_http(path: Path, table: dict[str, Any]) -> str | None:
+    value = _text(path, table, "plain_http")
+    if value is None:
+        return None
+    parts = _split(value, f"{path}: plain_http", ("http",))
+    return f"http://{parts.netloc}"
+
+
+def _split(url: str, where: str, schemes: tuple[str, ...]) -> SplitResult:
+    wanted = f"{where}: expected a URL like {schemes[0]}://host[:port]"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise TargetError(f"{wanted}, got {_shown(url)!r}: {error}") from None
+    if parts.scheme not in schemes or not parts.hostname:
+        raise TargetError(f"{wanted}, got {_shown(url)!r}")
+    if parts.username or parts.password:
+        raise TargetError(f"{wanted} without a user or password, got {_shown(url)!r}")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise TargetError(f"{wanted} and nothing after it, got {_shown(url)!r}")
+    return parts
+
+
+def _shown(url: str) -> str:
+    """`url` without what may be a password."""
+    head, at, tail = url.rpartition("@")
+    return f"{head.partition('://')[0]}://«redacted»@{tail}" if at else url
+
+
+def _text(path: Path, table: dict[str, Any], key: str) -> str | None:
+    value = table.get(key)
+    if value is not None and not (isinstance(value, str) and value):
+        raise TargetError(f"{path}: expected {key} to be text, got {value!r}")
+    return value
+
+
+def _choice(path: Path, table: dict[str, Any], key: str, allowed: tuple[str, str]) -> Any:
+    value = table.get(key, allowed[0])
+    if value not in allowed:
+        raise TargetError(
+            f"{path}: expected {key} to be one of {', '.join(allowed)}, got {value!r}"
+        )
+    return value
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Secrets of one deployment; whoever holds them keeps them out of reports."""
+
+    api_key: str | None = field(default=None, repr=False)
+    redis_password: str | None = field(default=None, repr=False)
+    grafana_password: str | None = field(default=None, repr=False)
+
+    @property
+    def known(self) -> list[str]:
+        """Every secret that is set, for redaction."""
+        return [v for v in (self.api_key, self.redis_password, self.grafana_password) if v]
+
+
+def credentials(target: Target, environment: Mapping[str, str] = os.environ) -> Credentials:
+    """Secrets from `GATE_*`, from files named by `GATE_*_FILE`, or from the target's env file.
+
+    Raises `TargetError` for a file that cannot be read.
+    """
+    stored = env_values(target.env_file)
+
+    def secret(name: str) -> str | None:
+        given = environment.get(f"GATE_{name}") or _secret_file(environment, f"GATE_{name}_FILE")
+        return given or stored.get(name) or None
+
+    return Credentials(secret("API_KEY"), secret("REDIS_PASSWORD"), secret("GRAFANA_PASSWORD"))
+
+
+def _secret_file(environment: Mapping[str, str], variable: str) -> str | None:
+    path = environment.get(variable)
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise TargetError(f"{variable}: expected a readable file, got {path}: {reason}") from None
+
+
+def env_values(path: Path | None) -> dict[str, str]:
+    """The variables that an env file sets, read as compose reads them."""
+    if path is None:
+        return {}
+    from dotenv import dotenv_values  # only where there is such a file
+
+    return {name: value for name, value in dotenv_values(path).items() if value}

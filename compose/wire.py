@@ -1,0 +1,404 @@
+"""The one door between this process and a stack: HTTP, WebSocket, Redis, TLS and Docker's API.
+
+Everything that leaves goes through a `Wire`, which refuses what would change a live target and
+keeps a record of what it sent, so that a report can prove that nothing was touched.
+"""
+
+import asyncio
+import json
+import os
+import ssl
+import time
+import warnings
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import hiredis
+import httpx
+
+from compose.target import Credentials, Target
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_REDIS = frozenset({"AUTH", "PING", "INFO", "TIME", "LASTSAVE", "DBSIZE"})
+T = TypeVar("T")
+
+BODY_LIMIT = 4_000_000
+"""Bytes kept of one answer; more than any page or metrics text of this stack has."""
+
+
+class LiveTargetError(RuntimeError):
+    """Something tried to change a live target; it was stopped before it left the process."""
+
+
+class WireError(Exception):
+    """No answer came: the text says what was tried and what happened."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One thing that left this process, for the record in the report."""
+
+    method: str
+    url: str
+    service: str
+    started: float
+    seconds: float
+    status: int | str | None
+    error: str | None
+    mutation: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for one HTTP request."""
+
+    url: str
+    status: int
+    headers: httpx.Headers
+    body: bytes
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def content_type(self) -> str:
+        """The media type without its parameters, in lower case."""
+        value: str = self.headers.get("content-type", "")
+        return value.partition(";")[0].strip().lower()
+
+    def json(self) -> Any:
+        """The body parsed. Raises `ValueError` when it is no JSON."""
+        return json.loads(self.body)
+
+    @property
+    def brief(self) -> str:
+        """One line for people: status, media type and the start of the body."""
+        start = " ".join(self.text[:160].split())
+        return f"{self.status} {self.content_type or 'no content type'}: {start or 'empty body'}"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The certificate as served, and whether a client that checks everything accepts it."""
+
+    trusted: bool
+    problem: str | None
+    """Why it is not accepted, in OpenSSL's words."""
+    not_after: datetime | None
+    names: tuple[str, ...]
+    protocol: str | None
+    presented: bool = True
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A WebSocket handshake and the first messages after it."""
+
+    url: str
+    status: int
+    messages: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class _Door(httpx.AsyncHTTPTransport):
+    """Lets no mutating method out to a live target; the only HTTP transport there is."""
+
+    def __init__(self, live: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self._live = live
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._live and request.method not in SAFE_METHODS:
+            raise LiveTargetError(
+                f"expected only {', '.join(sorted(SAFE_METHODS))} on a live target,"
+                f" got {request.method} {request.url}"
+            )
+        return await super().handle_async_request(request)
+
+
+class Wire:
+    """Talks to one target, with a time limit on everything. Use as an async context manager.
+
+    `began` is the monotonic time that recorded starts count from; `record` is told of each
+    thing sent.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        credentials: Credentials,
+        record: Callable[[Sent], None],
+        began: float | None = None,
+        limit: float = 4.0,
+    ) -> None:
+        self.target = target
+        self.credentials = credentials
+        self.limit = limit
+        self._record = record
+        self._began = time.monotonic() if began is None else began
+        self._tls = tls_context(target)
+        self._client = self._open_client(self._tls)
+        self._unchecked: httpx.AsyncClient | None = None
+        self._docker: httpx.AsyncClient | None = None
+
+    def _open_client(self, verify: ssl.SSLContext) -> httpx.AsyncClient:
+        # No connection is kept: every answer then comes over a fresh one, as a new client's
+        # would, and many at once cost one round trip in place of a queue.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        door = _Door(self.target.live, verify=verify, limits=limits, trust_env=False)
+        return httpx.AsyncClient(transport=door, trust_env=False, timeout=self.limit)
+
+    async def __aenter__(self) -> "Wire":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for client in (self._client, self._unchecked, self._docker):
+            if client is not None:
+                await client.aclose()
+
+    def base(self, service: str) -> str:
+        """The base URL of a service. Raises `WireError` when it cannot be reached from here."""
+        try:
+            return self.target.urls[service]
+        except KeyError:
+            raise WireError(f"{service} has no address on target {self.target.name}") from None
+
+    async def http(
+        self,
+        path: str,
+        service: str = "proxy",
+        method: str = "GET",
+        headers: dict[str, str] | None = None,
+        **options: Any,
+    ) -> Answer:
+        """One request to a service, over a fresh connection, redirects not followed.
+
+        `path` may be a whole URL. Raises `WireError` without an answer, `LiveTargetError`.
+        """
+        url = path if "://" in path else self.base(service) + path
+        request = self._client.build_request(method, url, headers=headers, **options)
+        send = self._send(self._client, request)
+        return await self._recorded(method, url, service, send, method not in SAFE_METHODS)
+
+    async def _send(self, client: httpx.AsyncClient, request: httpx.Request) -> Answer:
+        started = time.monotonic()
+        response = await client.send(request, stream=True)
+        try:
+            body = b""
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) > BODY_LIMIT:
+                    break
+        finally:
+            await response.aclose()
+        seconds = time.monotonic() - started
+        return Answer(str(request.url), response.status_code, response.headers, body, seconds)
+
+    async def _recorded(
+        self, method: str, url: str, service: str, work: Awaitable[T], mutation: bool = False
+    ) -> T:
+        started, status, problem = time.monotonic(), None, None
+        try:
+            async with asyncio.timeout(self.limit):
+                result = await work
+            status = getattr(result, "status", "ok")
+            return result
+        except LiveTargetError:
+            mutation, problem = False, "refused: the target is live"
+            raise
+        except TimeoutError:
+            problem = f"no answer within {self.limit:g} s"
+            raise WireError(f"{method} {url}: {problem}") from None
+        except (httpx.HTTPError, hiredis.HiredisError, OSError, EOFError) as error:
+            problem = reason(error)
+            raise WireError(f"{method} {url}: {problem}") from error
+        finally:
+            seconds = time.monotonic() - started
+            begun = started - self._began
+            self._record(Sent(method, url, service, begun, seconds, status, problem, mutation))
+
+    async def certificate(self) -> Certificate:
+        """The certificate that the proxy serves, verified as a strict client would."""
+        parts = urlsplit(self.base("proxy"))
+        host, port = parts.hostname or "", parts.port or 443
+        work = _certificate(host, port, self._tls)
+        return await self._recorded("TLS", f"tls://{host}:{port}", "proxy", work)
+
+    async def accepts_tls(self, version: ssl.TLSVersion) -> bool:
+        """Whether the proxy agrees to speak exactly this version of TLS."""
+        parts = urlsplit(self.base("proxy"))
+        host, port = parts.hostname or "", parts.port or 443
+        work = _handshake(host, port, _only(version))
+        try:
+            await self._recorded("TLS", f"tls://{host}:{port} {version.name}", "proxy", work)
+        except WireError as error:
+            if isinstance(error.__cause__, ssl.SSLError | ConnectionResetError):
+                return False
+            raise
+        return True
+
+    async def websocket(self, path: str, messages: int = 1, within: float = 3.0) -> Conversation:
+        """A handshake through the proxy and up to `messages` first messages.
+
+        Fewer come back when `within` seconds pass first. A refused upgrade is a
+        `Conversation` with the status that came instead of 101.
+        """
+        url = "wss" + self.base("proxy").removeprefix("https") + path
+        return await self._recorded("GET", url, "proxy", self._converse(url, messages, within))
+
+    async def _converse(self, url: str, messages: int, within: float) -> Conversation:
+        from websockets.asyncio.client import connect
+        from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
+
+        started, heard = time.monotonic(), list[str]()
+        options: dict[str, Any] = {"ssl": self._tls, "open_timeout": self.limit, "proxy": None}
+        try:
+            async with connect(url, close_timeout=0.2, **options) as socket:
+                with suppress(TimeoutError, WebSocketException):
+                    async with asyncio.timeout(within):
+                        while len(heard) < messages:
+                            heard.append(str(await socket.recv()))
+        except InvalidStatus as error:
+            return Conversation(url, error.response.status_code)
+        except InvalidHandshake as error:
+            raise WireError(f"GET {url}: {error}") from error
+        return Conversation(url, 101, heard, time.monotonic() - started)
+
+    async def redis(self, *commands: tuple[str, ...], password: str | None = None) -> list[Any]:
+        """Answers to `commands`, sent in one go over one connection.
+
+        An error answer comes back as a `hiredis.ReplyError` in the list. Raises `WireError`,
+        and `LiveTargetError` for a command that could write to a live target.
+        """
+        for name, *_ in commands:
+            if self.target.live and name.upper() not in SAFE_REDIS:
+                raise LiveTargetError(f"expected only reads on a live Redis, got {name}")
+        mutation = any(name.upper() not in SAFE_REDIS for name, *_ in commands)
+        line = " ".join(name for name, *_ in commands)
+        auth = [("AUTH", password)] if password else []
+        url = self.base("redis")
+        answers = await self._recorded(
+            line, url, "redis", _redis(url, [*auth, *commands]), mutation
+        )
+        return answers[len(auth) :]
+
+    async def docker(self, path: str) -> Any:
+        """What Docker's API answers to a GET of `path`: JSON, or bytes for logs.
+
+        Raises `WireError` when Docker is not at hand.
+        """
+        if self._docker is None:
+            # The API over its socket: a client process would cost 50 ms a question.
+            door = _Door(live=True, uds=docker_socket())
+            self._docker = httpx.AsyncClient(transport=door, base_url="http://docker")
+        request = self._docker.build_request("GET", path, timeout=self.limit)
+        work = self._send(self._docker, request)
+        answer = await self._recorded("GET", f"docker:{path}", "docker", work)
+        if answer.status != 200:
+            raise WireError(f"GET docker:{path}: {answer.brief}")
+        return answer.json() if answer.content_type == "application/json" else answer.body
+
+
+def docker_socket() -> str:
+    """The Unix socket of the Docker engine in use. Raises `WireError` for an engine elsewhere."""
+    host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    if not host.startswith("unix://"):
+        raise WireError(f"expected Docker on a Unix socket of this machine, got {host}")
+    return host.removeprefix("unix://")
+
+
+def tls_context(target: Target) -> ssl.SSLContext:
+    """Full verification, against the target's own CA where it has one."""
+    cafile = str(target.ca_file) if target.ca_file else None
+    return ssl.create_default_context(cafile=cafile)
+
+
+def reason(error: BaseException) -> str:
+    """An exception in a few words for people, its cause first."""
+    for cause in (error, error.__cause__, error.__context__):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"TLS: {cause.verify_message}"
+    return str(error) or type(error).__name__
+
+
+def _only(version: ssl.TLSVersion) -> ssl.SSLContext:
+    context = _trusting()
+    # Level 0 lets this client offer what a good server refuses.
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with warnings.catch_warnings():  # that these versions are out of date is the point
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+def _trusting() -> ssl.SSLContext:
+    """A context for looking at certificates that may be bad; nothing is sent over it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+async def _handshake(host: str, port: int, context: ssl.SSLContext) -> ssl.SSLObject:
+    _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
+    tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    writer.transport.abort()
+    return tls
+
+
+async def _certificate(host: str, port: int, context: ssl.SSLContext) -> Certificate:
+    try:
+        tls = await _handshake(host, port, context)
+    except ssl.SSLCertVerificationError as error:
+        return await _untrusted(host, port, error.verify_message)
+    shown: dict[str, Any] = tls.getpeercert() or {}
+    names = tuple(str(name[1]) for name in shown.get("subjectAltName", ()))
+    ends = ssl.cert_time_to_seconds(str(shown["notAfter"]))
+    return Certificate(True, None, datetime.fromtimestamp(ends, UTC), names, tls.version())
+
+
+async def _untrusted(host: str, port: int, problem: str) -> Certificate:
+    from cryptography import x509  # 50 ms, needed only where verification failed
+
+    tls = await _handshake(host, port, _trusting())
+    shown = x509.load_der_x509_certificate(tls.getpeercert(binary_form=True) or b"")
+    try:
+        names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        listed = tuple(str(name.value) for name in names)
+    except x509.ExtensionNotFound:
+        listed = ()
+    return Certificate(False, problem, shown.not_valid_after_utc, listed, tls.version())
+
+
+async def _redis(url: str, commands: list[tuple[str, ...]]) -> list[Any]:
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 6379)
+    try:
+        # hiredis's stub allows tuples of one item only.
+        packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]
+        writer.write(b"".join(packed))
+        parser = hiredis.Reader(encoding="utf-8", errors="replace")
+        answers: list[Any] = []
+        while len(answers) < len(commands):
+            answer = parser.gets()
+            if answer is False:
+                parser.feed(await _more(reader))
+            else:
+                answers.append(answer)
+        return answers
+    finally:
+        writer.transport.abort()
+
+
+async def _more(reader: asyncio.StreamReader) -> bytes:
+    data = await reader.read(65536)
+    if not data:
+        raise EOFError("the connection was closed before the answer was complete")
+    return data

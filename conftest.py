@@ -1,0 +1,110 @@
+"""pytest wiring only: options, markers, hooks and fixtures. What they do lives in tests/."""
+
+import signal
+import sys
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import options
+from tests.checks import STAGES
+from tests.evidence import Evidence
+from tests.gate import Gate
+
+GATE = pytest.StashKey[Gate]()
+OURS = Path(__file__).parent / "tests"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for stage, question in STAGES.items():
+        config.addinivalue_line("markers", f"{stage}: {question}")
+    if config.option.help or not runs_the_gate(config):
+        return
+    config.stash[GATE] = Gate(options.read(config), " ".join(["pytest", *sys.argv[1:]]))
+    quiet(config)
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+
+
+def runs_the_gate(config: pytest.Config) -> bool:
+    """Whether checks are run, rather than the project's own tests or a mere listing."""
+    paths = [Path(config.invocation_params.dir, arg.partition("::")[0]) for arg in config.args]
+    own = [OURS / "unit", OURS / "faults"]
+    only_own = all(any(path.resolve().is_relative_to(one) for one in own) for path in paths)
+    return not only_own and not config.option.collectonly
+
+
+def quiet(config: pytest.Config) -> None:
+    """The gate shows its own report; of pytest only errors in the suite itself remain."""
+    config.option.verbose = -2
+    config.option.no_header = config.option.no_summary = True
+    config.option.tbstyle = "short"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if GATE in config.stash:
+        config.stash[GATE].collected(items)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    stage = item.path.parent.name
+    if stage in STAGES:
+        item.add_marker(stage)
+
+
+def pytest_deselected(items: Iterable[pytest.Item]) -> None:
+    for item in items:
+        if GATE in item.config.stash:
+            item.config.stash[GATE].left_out([item])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    gate = session.config.stash.get(GATE, None)
+    if gate is None or session.testsfailed:
+        return None
+    return None if gate.prepare(session.items) else True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, Any, Any]:
+    report = yield
+    if GATE in item.config.stash:
+        item.config.stash[GATE].record(item, call)
+    return report
+
+
+def pytest_report_teststatus(config: pytest.Config) -> tuple[str, str, str] | None:
+    return ("", "", "") if GATE in config.stash else None
+
+
+def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    pass
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    gate = session.config.stash.get(GATE, None)
+    if gate is not None:
+        session.exitstatus = gate.finish(exitstatus)
+
+
+@pytest.fixture(scope="session")
+def gate(pytestconfig: pytest.Config) -> Gate:
+    """The run of the gate that this check belongs to."""
+    return pytestconfig.stash[GATE]
+
+
+@pytest.fixture(scope="session")
+def seen(gate: Gate) -> Evidence:
+    """Everything that was seen of the target, gathered before the first check."""
+    assert gate.evidence is not None
+    return gate.evidence

@@ -1,0 +1,1 @@
+"""One stream of results in, the verdict and every report format out."""

@@ -1,0 +1,250 @@
+"""index.html: the report that people read; one file, no network, no script."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
+
+from reports.checks import Row, number, of, table, words
+from reports.stream import Event
+from reports.words import by_reason, count, lines, methods, plain, seconds
+
+NAME = "index.html"
+TEMPLATE = "page.html.j2"
+MOST_ROWS = 60
+WIDTH = 1000
+_SPECIAL = re.compile(r"\b((?:logs|load)/\w[\w./-]*\w)|`([^`\n]+)`")
+_WORST_FIRST = ("failed", "error", "not_run", "waived", "passed")
+
+
+def write(verdict: dict[str, Any], events: list[Event], folder: Path) -> None:
+    """Write index.html into the run's folder."""
+    (folder / NAME).write_text(text(verdict, events), encoding="utf-8", errors="replace")
+
+
+class _Compiled(BytecodeCache):
+    """Keeps the compiled page beside Python's own compiled files: half the time of the report."""
+
+    path = Path(__file__).parent / "__pycache__" / f"{TEMPLATE}.cache"
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        try:
+            bucket.bytecode_from_string(self.path.read_bytes())
+        except (OSError, ValueError, EOFError, TypeError):
+            bucket.reset()
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        new = self.path.with_suffix(f".{os.getpid()}")
+        try:
+            new.write_bytes(bucket.bytecode_to_string())
+            new.replace(self.path)
+        except OSError:
+            return
+
+
+def text(verdict: dict[str, Any], events: list[Event]) -> str:
+    """The page."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        bytecode_cache=_Compiled(),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        plain=lambda value: plain(words(value)),
+        seconds=seconds,
+        lines=lines,
+        pieces=_pieces,
+        fine=_fine,
+    )
+    environment.globals.update(count=count)
+    return environment.get_template(TEMPLATE).render(v=verdict, **_view(verdict, events))
+
+
+def _view(verdict: dict[str, Any], events: list[Event]) -> dict[str, Any]:
+    rows = [{**row, "shown": _shown(row)} for row in table(events)]
+    roots = {
+        check: number
+        for number, finding in enumerate(verdict["findings"], 1)
+        for check in (finding["check"], *finding["consequences"])
+    }
+    return {
+        "rows": {row["check"]: row for row in rows},
+        "groups": _groups(rows),
+        "roots": roots,
+        "not_run": by_reason(verdict["not_run"]),
+        "timings": _timings(verdict, of(events, "request")),
+        "methods": methods(events),
+        "changed": sum(row["count"] for row in verdict["mutations"]),
+        "seen": _seen(verdict),
+        "url": _web_address((verdict["target"] or {}).get("url")),
+        "load": _load(verdict["load"]),
+    }
+
+
+def _shown(row: Row) -> str:
+    return "waived" if row["waived"] and row["outcome"] != "passed" else str(row["outcome"])
+
+
+# The checks, grouped by component
+
+
+def _groups(rows: list[Row]) -> list[dict[str, Any]]:
+    named: dict[str, list[Row]] = {}
+    for row in rows:
+        named.setdefault(row["component"] or f"stage {row['stage']}", []).append(row)
+    groups = [_group(name, members) for name, members in named.items()]
+    return sorted(groups, key=lambda group: _WORST_FIRST.index(group["worst"]))
+
+
+def _group(name: str, rows: list[Row]) -> dict[str, Any]:
+    counts = [(shown, sum(row["shown"] == shown for row in rows)) for shown in _WORST_FIRST]
+    present = [(shown, many) for shown, many in counts if many]
+    return {"name": name, "rows": rows, "counts": present, "worst": present[0][0]}
+
+
+# The waterfall
+
+
+def _timings(verdict: dict[str, Any], requests: list[Event]) -> dict[str, Any] | None:
+    spans = [_span(event) for event in requests]
+    every = [*verdict["phases"], *spans]
+    if not every:
+        return None
+    origin = min(span["started"] for span in every)
+    total = max(span["started"] + span["seconds"] for span in every) - origin or 0.001
+    scale = (origin, total)
+    bars = _rows(spans, scale) if len(spans) <= MOST_ROWS else _lanes(spans, scale)
+    return {
+        "phases": [
+            {"label": phase["name"], "seconds": phase["seconds"], "bars": [_bar(phase, scale)]}
+            for phase in verdict["phases"]
+        ],
+        "requests": bars,
+        "ticks": [total * part / 4 for part in range(5)],
+    }
+
+
+def _span(event: Event) -> Row:
+    took = number(event.get("seconds"))
+    started = event.get("started")
+    return {
+        "started": number(event.get("t")) - took if started is None else number(started),
+        "seconds": took,
+        "service": words(event.get("service")) or "other",
+        "label": f"{words(event.get('method'))} {_path(words(event.get('url')))}",
+        "answer": words(event.get("error")) or words(event.get("status")),
+        "bad": bool(event.get("error")) or number(event.get("status")) >= 500,
+    }
+
+
+def _path(url: str) -> str:
+    return re.sub(r"^\w+://[^/]*", "", url) or url
+
+
+def _bar(span: Row, scale: tuple[float, float], bad: bool = False) -> Row:
+    origin, total = scale
+    x = round((span["started"] - origin) / total * WIDTH, 1)
+    width = max(round(span["seconds"] / total * WIDTH, 1), 3)
+    return {"x": min(x, WIDTH - width), "width": width, "bad": bad}
+
+
+def _rows(spans: list[Row], scale: tuple[float, float]) -> list[Row]:
+    return [
+        {**span, "bars": [_bar(span, scale, span["bad"])]}
+        for span in sorted(spans, key=lambda span: span["started"])
+    ]
+
+
+def _lanes(spans: list[Row], scale: tuple[float, float]) -> list[Row]:
+    """Many requests: one row a service, its bars melted together where they touch."""
+    services: dict[str, list[Row]] = {}
+    for span in sorted(spans, key=lambda span: span["started"]):
+        services.setdefault(span["service"], []).append(span)
+    return [
+        {
+            "label": f"{name}, {count(len(members), 'request')}",
+            "service": name,
+            "seconds": max(member["seconds"] for member in members),
+            "answer": _lane_answer(members),
+            "bad": any(member["bad"] for member in members),
+            "bars": list(_melted([_bar(member, scale, member["bad"]) for member in members])),
+        }
+        for name, members in services.items()
+    ]
+
+
+def _lane_answer(members: list[Row]) -> str:
+    failed = sum(member["bad"] for member in members)
+    return f"{failed} failed" if failed else "slowest"
+
+
+def _melted(bars: list[Row]) -> Iterator[Row]:
+    for bad in (False, True):
+        current: Row | None = None
+        for bar in (bar for bar in bars if bar["bad"] is bad):
+            if current and bar["x"] <= current["x"] + current["width"] + 1:
+                end = max(current["x"] + current["width"], bar["x"] + bar["width"])
+                current["width"] = round(end - current["x"], 1)
+                continue
+            if current:
+                yield current
+            current = dict(bar)
+        if current:
+            yield current
+
+
+# The rest
+
+
+def _load(load: dict[str, Any] | None) -> dict[str, Any] | None:
+    if load is None:
+        return None
+    simple = {key: of for key, of in load.items() if not isinstance(of, (dict, list))}
+    return {"simple": simple, "rest": {key: of for key, of in load.items() if key not in simple}}
+
+
+def _pieces(text: str) -> list[tuple[str, str]]:
+    """Foreign text in pieces: plain text, `code` in backticks, and files beside this page."""
+    kinds = ("text", "file", "code")
+    parts = enumerate(_SPECIAL.split(plain(text)))
+    return [(kinds[place % 3], part) for place, part in parts if part]
+
+
+def _fine(value: float) -> str:
+    return f"{value * 1000:.0f} ms" if value < 1 else seconds(value)
+
+
+def _seen(verdict: dict[str, Any]) -> list[Row]:
+    """The builds of our own that run, each with whether it is the expected one."""
+    builds: dict[tuple[Any, Any], list[str]] = {}
+    for name, build in verdict["seen"].items():
+        if build["revision"]:
+            builds.setdefault((build["version"], build["revision"]), []).append(name)
+    return [
+        {
+            "version": version,
+            "revision": revision,
+            "names": names,
+            "fits": _fits(verdict["expected"], version, revision),
+        }
+        for (version, revision), names in builds.items()
+    ]
+
+
+def _fits(expected: Row, version: Any, revision: str) -> bool:
+    same_version = expected["version"] in (None, version)
+    wanted = expected["revision"] or ""
+    return same_version and (revision.startswith(wanted) or wanted.startswith(revision))
+
+
+def _web_address(url: Any) -> str | None:
+    return url if isinstance(url, str) and url.startswith(("https://", "http://")) else None

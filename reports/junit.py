@@ -1,0 +1,125 @@
+"""junit.xml: a suite per stage, and one that fails whenever the verdict is not PROMOTE."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+from reports.checks import Row, table
+from reports.stream import Event
+from reports.words import lines, plain
+
+NAME = "junit.xml"
+_TOLD = (
+    ("expected", "expected"),
+    ("seen", "seen"),
+    ("likely_cause", "likely cause"),
+    ("next_step", "next step"),
+)
+
+
+def write(verdict: dict[str, Any], events: list[Event], folder: Path) -> None:
+    """Write junit.xml into the run's folder."""
+    (folder / NAME).write_text(text(verdict, events), encoding="utf-8")
+
+
+def text(verdict: dict[str, Any], events: list[Event]) -> str:
+    """The report as JUnit XML."""
+    rows = table(events)
+    roots = {finding["check"]: finding for finding in verdict["findings"]}
+    causes = {
+        check: finding["check"]
+        for finding in verdict["findings"]
+        for check in finding["consequences"]
+    }
+    suites = [_gate_suite(verdict)]
+    for stage in verdict["stages"]:
+        of_stage = [row for row in rows if row["stage"] == stage["name"]]
+        if of_stage:
+            cases = [_case(row, roots.get(row["check"]), causes) for row in of_stage]
+            suites.append(_suite(stage["name"], cases, stage["seconds"]))
+    root = ET.Element("testsuites", {"name": "breakout-bot-gate", **_sums(suites)})
+    root.set("time", f"{verdict['seconds']:.3f}")
+    for suite in suites:
+        if verdict["at"]:
+            suite.set("timestamp", verdict["at"][:19])
+        root.append(suite)
+    ET.indent(root)
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
+def _suite(name: str, cases: list[ET.Element], seconds: float) -> ET.Element:
+    suite = ET.Element("testsuite", name=name, tests=str(len(cases)))
+    for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(attribute, str(sum(case.find(tag) is not None for case in cases)))
+    suite.set("time", f"{seconds:.3f}")
+    suite.extend(cases)
+    return suite
+
+
+def _sums(suites: list[ET.Element]) -> dict[str, str]:
+    return {
+        name: str(sum(int(suite.get(name, "0")) for suite in suites))
+        for name in ("tests", "failures", "errors", "skipped")
+    }
+
+
+def _gate_suite(verdict: dict[str, Any]) -> ET.Element:
+    case = _element("gate", "verdict", 0.0)
+    tag = {"HOLD": "failure", "UNDECIDED": "error"}.get(verdict["verdict"])
+    if tag:
+        own = [finding for finding in verdict["findings"] if finding["stage"] == "gate"]
+        told = [*verdict["reasons"], *(_finding_text(finding) for finding in own)]
+        told += [_trouble_text(trouble) for trouble in verdict["troubles"]]
+        _outcome(case, tag, f"{verdict['verdict']}: {verdict['reasons'][0]}", "\n\n".join(told))
+    return _suite("gate", [case], 0.0)
+
+
+def _case(row: Row, finding: Row | None, causes: dict[str, str]) -> ET.Element:
+    place = f"{row['stage']}.{row['component']}" if row["component"] else row["stage"]
+    case = _element(place, row["check"], row["seconds"])
+    if row["waived"] and row["outcome"] != "passed":
+        _outcome(case, "skipped", f"waived ({row['outcome']} when it was its turn)")
+    elif row["outcome"] == "failed":
+        _failure(case, row, finding, causes)
+    elif row["outcome"] == "error":
+        _outcome(case, "error", row["reason"], row["reason"])
+    elif row["outcome"] == "not_run":
+        _outcome(case, "skipped", row["reason"])
+    return case
+
+
+def _failure(case: ET.Element, row: Row, finding: Row | None, causes: dict[str, str]) -> None:
+    if finding:
+        _outcome(case, "failure", finding["seen"], _finding_text(finding))
+        return
+    told = row["finding"] if isinstance(row["finding"], dict) else {}
+    seen = str(told.get("seen") or row["reason"] or row["title"])
+    _outcome(case, "failure", seen, f"{seen}\nfollows from {causes.get(row['check'])}")
+
+
+def _element(place: str, name: str, seconds: float) -> ET.Element:
+    return ET.Element("testcase", classname=plain(place), name=plain(name), time=f"{seconds:.3f}")
+
+
+def _outcome(case: ET.Element, tag: str, message: str, body: str = "") -> None:
+    first_line = plain(message).split("\n", 1)[0]
+    outcome = ET.SubElement(case, tag, message=first_line)
+    if tag != "skipped":
+        outcome.set("type", tag)
+    outcome.text = plain(body) or None
+
+
+def _finding_text(finding: Row) -> str:
+    told = [f"{finding['component']} - {finding['title']}"]
+    told += [f"{label}: {finding[key]}" for key, label in _TOLD if finding[key]]
+    told += [f"evidence: {line}" for line in lines(finding["evidence"])]
+    told += [f"follows: {check}" for check in finding["consequences"]]
+    return "\n".join(told)
+
+
+def _trouble_text(trouble: Row) -> str:
+    told = [trouble["message"]]
+    told += [f"{label}: {trouble[key]}" for key, label in _TOLD if trouble.get(key)]
+    return "\n".join(told)

@@ -1,0 +1,178 @@
+"""summary.md: the verdict and its findings for the summary page of a CI job."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from reports.checks import words
+from reports.stream import Event
+from reports.words import by_reason, count, lines, methods, plain, seconds
+
+NAME = "summary.md"
+MOST_EVIDENCE = 20
+_MARKS = {"PROMOTE": "✅", "HOLD": "🛑", "UNDECIDED": "❔"}
+_OUTCOMES = {"passed": "✓ passed", "failed": "✗ failed", "not_run": "○ not run"}
+_TOLD = (
+    ("expected", "Expected"),
+    ("seen", "Seen"),
+    ("likely_cause", "Likely cause"),
+    ("next_step", "Next step"),
+)
+
+
+def write(verdict: dict[str, Any], events: list[Event], folder: Path) -> None:
+    """Write summary.md into the run's folder."""
+    (folder / NAME).write_text(text(verdict, events), encoding="utf-8")
+
+
+def text(verdict: dict[str, Any], events: list[Event]) -> str:
+    """The summary as Markdown."""
+    parts = [
+        *_head(verdict),
+        *_findings(verdict),
+        *_troubles(verdict),
+        *_left_out(verdict),
+        *_stages(verdict),
+        *_components(verdict),
+        *_requests(verdict, events),
+    ]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _head(verdict: dict[str, Any]) -> Iterator[str]:
+    yield f"# {_MARKS[verdict['verdict']]} {verdict['verdict']}"
+    yield ""
+    yield from (f"{_inline(reason)}  " for reason in verdict["reasons"])
+    yield ""
+    target = verdict["target"] or {}
+    facts = [
+        f"target **{_inline(target['name'])}** ({target.get('kind')})"
+        if target.get("name")
+        else "",
+        f"expected {_expected(verdict)}" if _expected(verdict) else "",
+        f"{verdict['checks']['passed']} of {count(verdict['checks']['total'], 'check')} passed",
+        seconds(verdict["seconds"]),
+        f"run `{verdict['run_id']}`" if verdict["run_id"] else "",
+    ]
+    yield " · ".join(fact for fact in facts if fact)
+    yield ""
+
+
+def _expected(verdict: dict[str, Any]) -> str:
+    expected = verdict["expected"]
+    return " ".join(_inline(str(expected[k])) for k in ("version", "revision") if expected.get(k))
+
+
+def _findings(verdict: dict[str, Any]) -> Iterator[str]:
+    if verdict["findings"]:
+        yield from ("## Findings", "")
+    for finding in verdict["findings"]:
+        place = finding["component"] or finding["stage"]
+        yield from (f"### ✗ {_inline(place)} — {_inline(finding['title'])}", "")
+        yield from (f"- **{label}**: {_inline(finding[k])}" for k, label in _TOLD if finding[k])
+        yield from (f"- **Check**: `{finding['check']}`", "")
+        yield from _evidence(finding["evidence"])
+        yield from _consequences(finding["consequences"])
+
+
+def _evidence(evidence: Any) -> Iterator[str]:
+    told = lines(evidence)
+    if told:
+        yield from _fenced(told[:MOST_EVIDENCE])
+        if len(told) > MOST_EVIDENCE:
+            yield from (f"… {count(len(told) - MOST_EVIDENCE, 'more line')} in the report", "")
+
+
+def _fenced(told: list[str]) -> Iterator[str]:
+    longest = max((len(run) for line in told for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    yield from (f"{fence}text", *told, fence, "")
+
+
+def _consequences(checks: list[str]) -> Iterator[str]:
+    if checks:
+        yield f"<details><summary>{count(len(checks), 'more check')} failed because of it</summary>"
+        yield from ("", *(f"- `{check}`" for check in checks), "", "</details>", "")
+
+
+def _troubles(verdict: dict[str, Any]) -> Iterator[str]:
+    if verdict["troubles"]:
+        yield from ("## Troubles of the gate", "")
+    for trouble in verdict["troubles"]:
+        yield f"- **{_inline(trouble['message'])}**"
+        yield from (
+            f"  - {label}: {_inline(trouble[key])}" for key, label in _TOLD if trouble.get(key)
+        )
+    if verdict["troubles"]:
+        yield ""
+
+
+def _left_out(verdict: dict[str, Any]) -> Iterator[str]:
+    if not verdict["waivers"] and not verdict["not_run"]:
+        return
+    yield from ("## Left out", "")
+    for waiver in verdict["waivers"]:
+        ran = f" (it ran and {waiver['outcome_if_run']})" if waiver["outcome_if_run"] else ""
+        void = "" if waiver["applies"] else " — *this waiver changed nothing*"
+        yield f"- ○ waived: `{waiver['check']}` — {_inline(waiver['reason'])}{ran}{void}"
+    for name, reason, checks in by_reason(verdict["not_run"]):
+        name = f"`{name}`" if len(checks) == 1 else name
+        yield f"- ○ not run: {name} — {_inline(reason)}"
+    yield ""
+
+
+def _stages(verdict: dict[str, Any]) -> Iterator[str]:
+    yield from ("## Stages", "")
+    yield "| stage | outcome | passed | failed | not run | waived | time |"
+    yield "|---|---|---:|---:|---:|---:|---:|"
+    for stage in verdict["stages"]:
+        if stage["outcome"] == "not_asked":
+            yield f"| {stage['name']} | not asked for | | | | | |"
+            continue
+        counts = " | ".join(str(stage[k]) for k in ("passed", "failed", "not_run", "waived"))
+        outcome = _OUTCOMES[stage["outcome"]]
+        yield f"| {stage['name']} | {outcome} | {counts} | {seconds(stage['seconds'])} |"
+    yield ""
+
+
+def _components(verdict: dict[str, Any]) -> Iterator[str]:
+    if not verdict["components"]:
+        return
+    yield from ("## Components", "")
+    yield "| component | version | revision | state | image |"
+    yield "|---|---|---|---|---|"
+    for row in verdict["components"]:
+        state = " ".join(_cell(row[key]) for key in ("state", "health") if row[key])
+        local = " (built here)" if row["source"] == "debian-trixie" else ""
+        cells = (row["name"], row["version"], words(row["revision"])[:12], state)
+        yield f"| {' | '.join(_cell(cell) for cell in cells)} | {_cell(row['image'])}{local} |"
+    yield ""
+
+
+def _requests(verdict: dict[str, Any], events: list[Event]) -> Iterator[str]:
+    requests = count(verdict["requests"], "request")
+    sent = f"{requests}: {methods(events)}" if verdict["requests"] else requests
+    if not verdict["mutations"]:
+        yield f"Mutations: none left the process ({sent})."
+    else:
+        changed = sum(row["count"] for row in verdict["mutations"])
+        yield f"Mutations: {changed} of {sent}."
+
+
+def _cell(value: Any) -> str:
+    return _inline(words(value)) or "-"
+
+
+def _inline(text: str) -> str:
+    """Foreign text on one line; only what stands in `backticks` stays code, nothing else acts."""
+    parts = re.split("`([^`|]+)`", " ".join(plain(text).split()))
+    return "".join(f"`{part}`" if place % 2 else _literal(part) for place, part in enumerate(parts))
+
+
+def _literal(text: str) -> str:
+    for mark, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(mark, entity)
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", text)

@@ -1,0 +1,104 @@
+"""The result stream: JSON lines on disk, so that a killed run still leaves what it saw."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from reports.redact import Redactor
+
+Event = dict[str, Any]
+FILE = "events.jsonl"
+
+
+class Stream:
+    """Takes events as they happen and puts each on disk at once, without secrets."""
+
+    def __init__(
+        self, folder: Path, redactor: Redactor, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.redactor = redactor
+        self._clock = clock
+        self._start = clock()
+        self._lock = threading.Lock()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._file: int | None = os.open(folder / FILE, flags, 0o644)
+
+    def now(self) -> float:
+        """Seconds since the stream was opened: the scale of `t` and of every `started`."""
+        return round(self._clock() - self._start, 3)
+
+    def emit(self, kind: str, **fields: Any) -> None:
+        """Write one event; it survives whatever happens to this process afterwards."""
+        event = {"kind": kind, "t": self.now(), **self.redactor.value(fields)}
+        line = json.dumps(event, ensure_ascii=False, separators=(",", ":")) + "\n"
+        data = line.encode("utf-8", "replace")
+        with self._lock:
+            if self._file is None:
+                raise ValueError(f"the result stream is closed, so it cannot take a {kind!r} event")
+            while data:
+                data = data[os.write(self._file, data) :]
+
+    def attach(self, name: str, text: str) -> str:
+        """Keep a longer text beside the events; returns its path relative to the run's folder."""
+        logs = self.folder / "logs"
+        logs.mkdir(exist_ok=True)
+        data = self.redactor.text(text).encode("utf-8", "replace")
+        with self._lock:
+            path = _free(logs, _safe(self.redactor.text(name)))
+            path.write_bytes(data)
+        return f"logs/{path.name}"
+
+    def close(self) -> None:
+        """Take no more events; closing twice is fine."""
+        with self._lock:
+            if self._file is not None:
+                os.close(self._file)
+            self._file = None
+
+
+def read(folder: Path) -> list[Event]:
+    """The events of a run; a last line that was cut is left out, any other damage is trouble."""
+    lines = (folder / FILE).read_bytes().split(b"\n")
+    events = [_parse(line, number) for number, line in enumerate(lines, 1) if line.strip()]
+    if lines[-1].strip() and events[-1].get("damaged"):
+        events.pop()
+    return events
+
+
+def _parse(line: bytes, number: int) -> Event:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        event = None
+    if isinstance(event, dict) and isinstance(event.get("kind"), str):
+        return event
+    return {
+        "kind": "trouble",
+        "damaged": True,
+        "message": f"Line {number} of {FILE} cannot be read, so a result may be missing.",
+        "expected": "one JSON object with a kind on every line",
+        "seen": line[:200].decode("utf-8", "replace"),
+        "next_step": "run the gate again; if it comes back, look for two runs writing one folder",
+    }
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[-100:] or "log"
+
+
+def _free(folder: Path, name: str) -> Path:
+    path = folder / name
+    number = 2
+    while path.exists():
+        path = folder / f"{Path(name).stem}-{number}{Path(name).suffix}"
+        number += 1
+    return path

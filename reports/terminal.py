@@ -1,0 +1,150 @@
+"""What the terminal shows: findings first, and a verdict that can be read from across the room."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from reports.words import by_reason, count, lines, plain, seconds
+
+MOST_FINDINGS = 12
+MOST_EVIDENCE = 8
+_LABEL = 14
+_COLOURS = {"PROMOTE": "1;97;42", "HOLD": "1;97;41", "UNDECIDED": "1;30;43"}
+_ASCII = {"✗": "x", "○": "o", "—": "-", "·": "|", "…": "...", "━": "=", "«": "<", "»": ">"}
+
+
+def text(
+    verdict: dict[str, Any],
+    colour: bool = False,
+    width: int = 80,
+    encoding: str = "utf-8",
+    report: str = "reports/latest/index.html",
+) -> str:
+    """The whole report for a terminal that is `width` columns wide, ending with the verdict."""
+    paint = _Paint(colour, max(width, 40))
+    blocks = [
+        *_findings(verdict, paint),
+        *_troubles(verdict, paint),
+        *_left_out(verdict, paint),
+        _banner(verdict, paint, report),
+    ]
+    return _encodable("\n".join(blocks) + "\n", encoding)
+
+
+def verdict_line(verdict: dict[str, Any], report: str = "reports/latest/index.html") -> str:
+    """The one line that says it all."""
+    checks = verdict["checks"]
+    facts = [
+        f"{count(checks['passed'], 'check')} passed",
+        count(len(verdict["findings"]), "finding"),
+        count(len(verdict["troubles"]), "trouble") if verdict["troubles"] else "",
+        f"{checks['not_run']} not run" if checks["not_run"] else "",
+        f"{checks['waived']} waived" if checks["waived"] else "",
+        seconds(verdict["seconds"]),
+        report,
+    ]
+    return f" {verdict['verdict']}  {' · '.join(fact for fact in facts if fact)}"
+
+
+class _Paint:
+    def __init__(self, colour: bool, width: int) -> None:
+        self.colour = colour
+        self.width = width
+
+    def __call__(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+
+    def row(self, label: str, value: str) -> Iterator[str]:
+        """A label and its text, in a column of its own; a command stays on one line to copy."""
+        space = 10_000 if label == "next step" else self.width - _LABEL - 4
+        wrapped = [
+            part
+            for line in plain(value).split("\n")
+            for part in textwrap.wrap(line, space, break_on_hyphens=False) or [""]
+        ]
+        for number, part in enumerate(wrapped):
+            head = self("2", f"{label if number == 0 else '':<{_LABEL}}")
+            yield f"   {head}{part}".rstrip()
+
+
+def _findings(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
+    findings = verdict["findings"]
+    for finding in findings[:MOST_FINDINGS]:
+        yield from _finding(finding, paint)
+    for finding in findings[MOST_FINDINGS:]:
+        yield _head("✗", "31", finding, paint)
+    if len(findings) > MOST_FINDINGS:
+        yield ""
+
+
+def _finding(finding: dict[str, Any], paint: _Paint) -> Iterator[str]:
+    yield _head("✗", "31", finding, paint)
+    for label in ("expected", "seen", "likely_cause", "next_step"):
+        if finding[label]:
+            yield from paint.row(label.replace("_", " "), finding[label])
+    yield from _evidence(finding["evidence"], paint)
+    follows = finding["consequences"]
+    if follows:
+        shown = ", ".join(follows[:3]) + (" …" if len(follows) > 3 else "")
+        yield from paint.row("follows", f"{count(len(follows), 'more check')} failed: {shown}")
+    yield ""
+
+
+def _head(mark: str, colour: str, finding: dict[str, Any], paint: _Paint) -> str:
+    place = paint(f"1;{colour}", f"{mark} {finding['component'] or finding['stage']}")
+    return f" {place} — {paint('1', plain(finding['title']))}  {paint('2', finding['check'])}"
+
+
+def _evidence(evidence: Any, paint: _Paint) -> Iterator[str]:
+    told = lines(evidence)
+    more = len(told) - MOST_EVIDENCE
+    for number, line in enumerate(told[:MOST_EVIDENCE]):
+        yield from paint.row("evidence" if number == 0 else "", line)
+    if more > 0:
+        yield from paint.row("", f"… {count(more, 'more line')} in the report")
+
+
+def _troubles(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
+    for trouble in verdict["troubles"]:
+        yield f" {paint('1;33', '? gate')} — {paint('1', plain(trouble['message']))}"
+        for label in ("expected", "seen", "next_step"):
+            if trouble[label]:
+                yield from paint.row(label.replace("_", " "), trouble[label])
+        yield ""
+
+
+def _left_out(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
+    for waiver in verdict["waivers"]:
+        outcome = waiver["outcome_if_run"]
+        ran = f" (ran: {outcome})" if outcome else ""
+        void = "" if waiver["applies"] else " (changed nothing)"
+        head = f" {paint('33', '○ waived')}   {waiver['check']}"
+        yield f"{head} — {plain(waiver['reason'])}{ran}{void}"
+    for name, reason, _ in by_reason(verdict["not_run"]):
+        yield f" {paint('33', '○ not run')}  {name} — {reason}"
+    if verdict["waivers"] or verdict["not_run"]:
+        yield ""
+
+
+def _banner(verdict: dict[str, Any], paint: _Paint, report: str) -> str:
+    line = verdict_line(verdict, report)
+    told = [line] if len(line) <= paint.width else [line.removesuffix(f" · {report}"), f" {report}"]
+    if not paint.colour:
+        return "\n".join(("━" * paint.width, *told, "━" * paint.width))
+    colours = _COLOURS[verdict["verdict"]]
+    full = ("", *told, "")
+    return "\n".join(paint(colours, f"{row:<{paint.width}}") for row in full)
+
+
+def _encodable(text: str, encoding: str) -> str:
+    try:
+        text.encode(encoding)
+    except UnicodeError:
+        for mark, plain_mark in _ASCII.items():
+            text = text.replace(mark, plain_mark)
+        return text.encode(encoding, "replace").decode(encoding)
+    except LookupError:
+        return _encodable(text, "ascii")
+    return text

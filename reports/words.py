@@ -1,0 +1,87 @@
+"""How figures, evidence and foreign text are put into words, the same in every format."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+
+def plain(text: str) -> str:
+    """Foreign text without colours and control characters, safe for a terminal and for XML."""
+    return _CONTROL.sub("", _ANSI.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+
+
+def seconds(value: float) -> str:
+    """A duration as people say it."""
+    if value < 1:
+        return f"{value * 1000:.0f} ms" if value < 0.0995 else f"{value:.1f} s"
+    if value < 120:
+        return f"{value:.1f} s" if value < 9.95 else f"{value:.0f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 finding`, `2 findings`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def lines(evidence: Any) -> list[str]:
+    """Evidence of any shape as lines of plain text."""
+    if evidence is None or evidence == "":
+        return []
+    if isinstance(evidence, str):
+        return [line.rstrip() for line in plain(evidence).strip("\n").split("\n")]
+    if isinstance(evidence, list) and all(isinstance(of, (int, float)) for of in evidence):
+        return [", ".join(map(str, evidence))] if evidence else []
+    if isinstance(evidence, list):
+        return [line for item in evidence for line in lines(item)]
+    if isinstance(evidence, dict):
+        return [line for key, value in evidence.items() for line in _named(str(key), value)]
+    return [plain(json.dumps(evidence))]
+
+
+def by_reason(not_run: list[dict[str, Any]]) -> list[tuple[str, str, list[str]]]:
+    """Checks that did not run, put together by reason: (what they are, reason, their ids)."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in not_run:
+        groups.setdefault(plain(row["reason"]), []).append(row)
+    return [
+        (_named_group(rows), reason, [row["check"] for row in rows])
+        for reason, rows in groups.items()
+    ]
+
+
+def listed(names: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _named_group(rows: list[dict[str, Any]]) -> str:
+    if len(rows) == 1:
+        return str(rows[0]["check"])
+    stages = list(dict.fromkeys(str(row["stage"]) for row in rows))
+    return f"{len(rows)} checks of {listed(stages)}"
+
+
+def methods(events: list[dict[str, Any]]) -> str:
+    """How many requests of each method, `42 GET, 2 HEAD`."""
+    counts: dict[str, int] = {}
+    for event in events:
+        if event.get("kind") == "request":
+            method = str(event.get("method"))
+            counts[method] = counts.get(method, 0) + 1
+    return ", ".join(f"{number} {method}" for method, number in counts.items())
+
+
+def _named(key: str, value: Any) -> list[str]:
+    told = lines(value)
+    if len(told) == 1:
+        return [f"{key}: {told[0]}"]
+    return [f"{key}:", *(f"  {line}" for line in told)]

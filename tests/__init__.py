@@ -1,0 +1,1 @@
+"""The checks, a folder a stage; faults proves that they can fail, unit tests our own code."""

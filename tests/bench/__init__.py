@@ -1,0 +1,1 @@
+"""Measures what README claims; each bench writes one file under reports/bench/."""

@@ -1,0 +1,131 @@
+"""What a check is: one pytest test that judges evidence about one promise of the deployment.
+
+    @check("proxy", cause="HSTS is set in one location only", fix="add it to headers.conf")
+    def test_tells_browsers_to_stay_on_https(seen: Evidence) -> None:
+        header = seen[PAGE].headers.get("strict-transport-security", "")
+        expect("max-age=" in header, "a Strict-Transport-Security header", header or "none")
+
+The decorator holds what a finding needs besides: the component, the likely cause, the next step.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+STAGES = {
+    "smoke": "is everything there, right and reachable? Looks only, so it is safe on live targets",
+    "control": "do the engine's commands do what they say? (disposable targets)",
+    "observability": "do metrics, alerts and dashboards tell the truth?",
+    "contract": "does the API keep the agreed contract?",
+    "ui": "does the page work in a real browser?",
+    "lifecycle": "do deploy, update, rollback and backup keep their promises?",
+    "load": "does it hold its service levels under load?",
+}
+"""Stages in the order they run, and the question each answers."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is known of a check before it runs. `{name}` stands for the test's parameters."""
+
+    component: str
+    cause: str
+    fix: str
+    needs: tuple[str, ...]
+    follows: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What one failed check saw."""
+
+    expected: str
+    seen: str
+    evidence: str = ""
+    component: str | None = None
+    cause: str | None = None
+
+
+class CheckFailed(Exception):
+    """A promise that does not hold. Not an assertion, so that no traceback is made for it."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"expected {failure.expected}, seen {failure.seen}")
+        self.failure = failure
+
+
+def check(
+    component: str,
+    *,
+    cause: str,
+    fix: str,
+    needs: str | Sequence[str] = ("proxy",),
+    follows: str | Sequence[str] = (),
+) -> Callable[[Function], Function]:
+    """Mark a test as a check.
+
+    `needs` names what the target must have (`Target.has`), else the check is not required;
+    `follows` names checks whose failure explains this one's (globs).
+    """
+    described = Check(component, cause, fix, _tuple(needs), _tuple(follows))
+
+    def mark(function: Function) -> Function:
+        function.check = described  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def expect(
+    holds: object,
+    expected: str,
+    seen: object,
+    evidence: str = "",
+    *,
+    component: str | None = None,
+    cause: str | None = None,
+) -> None:
+    """Raises `CheckFailed` unless `holds`; `component` and `cause` replace the check's own."""
+    if not holds:
+        fail(expected, seen, evidence, component=component, cause=cause)
+
+
+def fail(
+    expected: str,
+    seen: object,
+    evidence: str = "",
+    *,
+    component: str | None = None,
+    cause: str | None = None,
+) -> NoReturn:
+    """The promise does not hold. Raises `CheckFailed`."""
+    raise CheckFailed(Failure(expected, str(seen), evidence, component, cause))
+
+
+def identifier(nodeid: str) -> str:
+    """`tests/smoke/test_tls.py::test_days_left[a]` is the check `smoke.tls.days_left[a]`."""
+    path, _, name = nodeid.partition("::")
+    folder, _, file = path.removesuffix(".py").rpartition("/")
+    stage = folder.rpartition("/")[2]
+    return f"{stage}.{file.removeprefix('test_')}.{name.removeprefix('test_')}"
+
+
+def described(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Check | None:
+    """The check that a test function is, its parameters filled in; None for other tests."""
+    found: Check | None = getattr(function, "check", None)
+    if found is None or not parameters:
+        return found
+    names = {name: str(value) for name, value in parameters.items()}
+    return Check(
+        found.component.format_map(names),
+        found.cause.format_map(names),
+        found.fix.format_map(names),
+        tuple(need.format_map(names) for need in found.needs),
+        tuple(one.format_map(names) for one in found.follows),
+    )
+
+
+def _tuple(words: str | Sequence[str]) -> tuple[str, ...]:
+    return (words,) if isinstance(words, str) else tuple(words)

@@ -1,0 +1,128 @@
+"""Evidence: what is seen of a target from outside, gathered once and at the same time.
+
+A test module says what it needs as probes (`PAGE = get("/")`); all probes of the checks that
+will run are sent together, so that a run costs a few round trips, not one a check. Checks then
+judge: `seen[PAGE].status`.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from compose.containers import Container, containers
+from compose.target import Target
+from compose.wire import Answer, Wire, WireError
+from tests.checks import fail
+
+if TYPE_CHECKING:
+    from compose.stack import Problem
+
+Seen = TypeVar("Seen")
+
+
+@dataclass(frozen=True, eq=False)
+class Probe(Generic[Seen]):
+    """One question to a target; `needs` as for checks."""
+
+    name: str
+    component: str
+    ask: Callable[[Wire], Awaitable[Seen]]
+    needs: tuple[str, ...] = ("proxy",)
+
+
+REGISTRY: list[Probe[Any]] = []
+"""Every probe that the imported test modules declare."""
+
+
+def probe(
+    component: str, needs: str | tuple[str, ...] = ("proxy",)
+) -> Callable[[Callable[[Wire], Awaitable[Seen]]], Probe[Seen]]:
+    """Make a probe of an async function that takes the wire."""
+
+    def register(ask: Callable[[Wire], Awaitable[Seen]]) -> Probe[Seen]:
+        names = (needs,) if isinstance(needs, str) else needs
+        made = Probe(ask.__name__, component, ask, names)
+        REGISTRY.append(made)
+        return made
+
+    return register
+
+
+def get(
+    path: str,
+    component: str,
+    *,
+    service: str = "proxy",
+    method: str = "GET",
+    headers: dict[str, str] | None = None,
+    needs: str | tuple[str, ...] | None = None,
+) -> Probe[Answer]:
+    """A probe that sends one request to `service`; `component` is who has to answer it."""
+    wanted = needs or ("proxy" if service == "proxy" else f"direct:{service}")
+
+    @probe(component, wanted)
+    async def ask(wire: Wire) -> Answer:
+        return await wire.http(path, service, method, headers)
+
+    return ask
+
+
+@probe("docker", "project")
+async def CONTAINERS(wire: Wire) -> dict[str, Container]:
+    """Containers of the target, by service."""
+    return await containers(wire, wire.target.project or "")
+
+
+@dataclass
+class Evidence:
+    """Answers to probes. Looking up one that got no answer fails the check that looks."""
+
+    target: Target
+    answers: dict[Probe[Any], Any] = field(default_factory=dict)
+    problems: Mapping[str, "Problem"] = field(default_factory=dict)
+    """Services that did not come up, when this run started them."""
+    expected: Mapping[str, str | None] = field(default_factory=dict)
+    """`version` and `revision` that must be running; None where nobody said."""
+    drills: Mapping[str, int] = field(default_factory=dict)
+    """Exit codes of health checks where no service runs, by service (disposable stacks)."""
+    seconds: float = 0.0
+    """How long the gathering took."""
+    at: float = field(default_factory=time.time)
+    """When the gathering ended, seconds since the epoch by this machine's clock."""
+
+    def __getitem__(self, probe: Probe[Seen]) -> Seen:
+        found = self.answers.get(probe)
+        if isinstance(found, WireError):
+            fail("an answer", found)
+        if found is None:
+            fail("an answer", f"nothing: {probe.name} was not asked")
+        return found  # type: ignore[no-any-return]
+
+    @property
+    def containers(self) -> dict[str, Container]:
+        """Containers by service; empty where Docker is not at hand."""
+        found = self.answers.get(CONTAINERS)
+        return found if isinstance(found, dict) else {}
+
+    def error(self, probe: Probe[Any]) -> WireError | None:
+        """Why a probe got no answer; None when it got one."""
+        found = self.answers.get(probe)
+        return found if isinstance(found, WireError) else None
+
+
+async def gather(wire: Wire, probes: Iterable[Probe[Any]]) -> Evidence:
+    """Ask every probe that the target can answer, all at once."""
+    began = time.monotonic()
+    asked = [one for one in probes if wire.target.has.issuperset(one.needs)]
+    answers = await asyncio.gather(*(_ask(wire, one) for one in asked))
+    found = dict(zip(asked, answers, strict=True))
+    return Evidence(wire.target, found, seconds=time.monotonic() - began)
+
+
+async def _ask(wire: Wire, one: Probe[Any]) -> Any:
+    try:
+        return await one.ask(wire)
+    except WireError as error:
+        return error

@@ -1,0 +1,1 @@
+"""Plants faults in a real stack, and sees the gate find them."""

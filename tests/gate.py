@@ -1,0 +1,397 @@
+"""One run of the gate: from its options over a stack and its evidence to the verdict.
+
+conftest.py calls these methods from pytest's hooks; nothing here decides the verdict, which
+`reports` reads from the stream that this module writes.
+"""
+
+import asyncio
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from compose.containers import REVISION_LABEL, SOURCE_LABEL, VERSION_LABEL, Container
+from compose.machine.console import MachineError
+from compose.release import Release
+from compose.release import release as release_of_this_tree
+from compose.wire import Sent, Wire
+from reports import terminal
+from reports.progress import Progress
+from reports.redact import Redactor
+from reports.stream import Stream
+from reports.write import finish
+from tests import manifest as manifests
+from tests.checks import STAGES, Check, CheckFailed, Failure, described, identifier
+from tests.evidence import REGISTRY, Evidence, gather
+from tests.options import Options
+
+if TYPE_CHECKING:
+    from compose.stack import Problem, Stack
+
+HERE = Path(__file__).parent
+SECRET_VARIABLES = ("GATE_API_KEY", "GATE_REDIS_PASSWORD", "GRAFANA_PASSWORD")
+
+
+class Gate:
+    """State of one run; made when pytest is configured, finished when its session ends."""
+
+    def __init__(self, options: Options, command: str) -> None:
+        self.options = options
+        self.target = options.target
+        self.manifest = manifests.load()
+        self.run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(3).hex()}"
+        self.command = command
+        self.evidence: Evidence | None = None
+        self.stack: Stack | None = None
+        self.drills: dict[str, int] = {}
+        self.problems: dict[str, Problem] = {}
+        self.deselected: dict[str, str] = {}
+        self.progress = Progress()
+        self.failed = False
+        self._stream: Stream | None = None
+        self._items: dict[str, tuple[str, Check, str]] = {}
+
+    @property
+    def stream(self) -> Stream:
+        """The result stream, opened when something is first written."""
+        if self._stream is None:
+            redactor = Redactor([os.environ.get(name, "") for name in SECRET_VARIABLES])
+            for secret in self.options.credentials.known:
+                redactor.add(secret)
+            self._stream = Stream(self.options.report_dir / "runs" / self.run_id, redactor)
+        return self._stream
+
+    # Before the checks
+
+    def collected(self, items: list[pytest.Item]) -> None:
+        """Keep the checks of the stages, in the order of the stages."""
+        found = [(item, _check_of(item)) for item in items]
+        checks = [(item, check) for item, check in found if check is not None]
+        order = list(STAGES)
+        checks.sort(key=lambda pair: order.index(identifier(pair[0].nodeid).partition(".")[0]))
+        items[:] = [item for item, _ in checks]
+        for item, check in checks:
+            self._items[item.nodeid] = (identifier(item.nodeid), check, _title(item))
+
+    def left_out(self, items: Iterable[pytest.Item]) -> None:
+        """Remember what the command line deselected; required checks among it make HOLD."""
+        for item in items:
+            self.deselected[identifier(item.nodeid)] = "left out by -k or --deselect"
+
+    def prepare(self, items: list[pytest.Item]) -> bool:
+        """Bring the stack up, gather evidence and drop what cannot run; False when that failed."""
+        release = None if self.target.live else release_of_this_tree()
+        self._start(release)
+        try:
+            if release is not None:
+                self._bring_up(release)
+            with self.phase("evidence", "gathering evidence"):
+                asyncio.run(self._gather())
+        except MachineError as error:
+            self._trouble(str(error))
+            return False
+        except Exception as error:
+            path = self.stream.attach("crash.log", traceback.format_exc())
+            self._trouble(f"the gate crashed: {_where(error)}; its traceback is in {path}")
+            return False
+        self._components()
+        self._require()
+        items[:] = [item for item in items if self._will_run(item)]
+        return True
+
+    def _start(self, release: Release | None) -> None:
+        if release is not None:
+            self.options = replace(
+                self.options,
+                version=self.options.version or release.version,
+                revision=self.options.revision or release.revision,
+            )
+        self.stream.emit(
+            "run_started",
+            run_id=self.run_id,
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            target={"name": self.target.name, "kind": self.target.kind, "url": self._url()},
+            expected=self._expected(),
+            asked=[stage for stage in self.options.stages if self.manifest[stage]],
+            not_asked=[stage for stage in STAGES if stage not in self.options.stages],
+            command=self.command,
+        )
+
+    def _url(self) -> str | None:
+        return self.target.urls.get("proxy")
+
+    def _bring_up(self, release: Release) -> None:
+        from compose import stack as stacks  # Testcontainers: a live run never imports it
+
+        with self.phase("set-up", "building images"):
+            stacks.clean_start()
+            self.stack = stacks.Stack(self.run_id, release, keep=self.options.keep_stack)
+            for secret in self.stack.credentials.known:
+                self.stream.redactor.add(secret)
+            stacks.build(self.stack.compose, release)
+        self.options = replace(self.options, credentials=self.stack.credentials)
+        with self.phase("bring-up", "bringing the stack up"):
+            self._up(self.stack)
+        if not self.problems:
+            with self.phase("settle", "waiting for the first scrape and health checks"):
+                self.stack.settle(self.target)
+            with self.phase("drills", "running every health check where no service runs"):
+                self.drills = self.stack.health_drills()
+
+    def _up(self, stack: "Stack") -> None:
+        problem = stack.up()
+        self.target = stack.target()
+        found = [problem] if problem else stack.ready(self.target)
+        self.problems = {one.service: one for one in found}
+        self.target = stack.target()
+
+    async def _gather(self) -> None:
+        began = time.monotonic() - self.stream.now()
+        async with Wire(self.target, self.options.credentials, self._sent, began) as wire:
+            seen = await gather(wire, REGISTRY)
+        seen.problems, seen.drills = self.problems, self.drills
+        seen.expected = self._expected()
+        self.evidence = seen
+        if self.target.live and not self.evidence.containers:
+            self.target = replace(self.target, project=None)
+
+    def _expected(self) -> dict[str, str | None]:
+        return {"version": self.options.version, "revision": self.options.revision}
+
+    def _sent(self, sent: Sent) -> None:
+        self.stream.emit("request", **vars(sent))
+
+    def _require(self) -> None:
+        """Say what has to run, and what is waived."""
+        has = self.target.has | self._left_out()
+        for stage in self.options.stages:
+            checks = manifests.required(self.manifest, stage, has)
+            self.stream.emit("required", stage=stage, checks=checks)
+        for check, reason in {**self._absent(), **self.options.waivers}.items():
+            self.stream.emit("waiver", check=check, reason=reason)
+
+    def _left_out(self) -> frozenset[str]:
+        services = self.target.left_out
+        return frozenset([*services, *(f"direct:{service}" for service in services)])
+
+    def _absent(self) -> dict[str, str]:
+        """Checks of what could not be had, each waived by its name."""
+        return {
+            check: reason
+            for service, reason in self.target.left_out.items()
+            for stage in self.options.stages
+            for check, needs in self.manifest[stage].items()
+            if {service, f"direct:{service}"}.intersection(needs)
+        }
+
+    def _will_run(self, item: pytest.Item) -> bool:
+        name, check, _ = self._items[item.nodeid]
+        waived = self.options.waivers.get(name)
+        if waived is None and self.target.has.issuperset(check.needs):
+            return True
+        reason = f"waived: {waived}" if waived else self._unmet(check)
+        self._emit_check(item.nodeid, "not_run", 0.0, reason=reason)
+        return False
+
+    def _unmet(self, check: Check) -> str:
+        for service, reason in self.target.left_out.items():
+            if service in check.needs or f"direct:{service}" in check.needs:
+                return reason
+        return manifests.unmet(check.needs, self.target.has)
+
+    # While the checks run
+
+    def record(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        """Write what became of a check: once, from the phase that decided it."""
+        raised = call.excinfo.value if call.excinfo else None
+        if raised is None and call.when != "call":
+            return
+        seconds = call.duration
+        match raised:
+            case None:
+                self._emit_check(item.nodeid, "passed", seconds)
+            case CheckFailed():
+                self._emit_check(item.nodeid, "failed", seconds, finding=raised)
+            case AssertionError():
+                found = CheckFailed(_plain_assertion(raised))
+                self._emit_check(item.nodeid, "failed", seconds, finding=found)
+            case pytest.skip.Exception():
+                self._emit_check(item.nodeid, "not_run", seconds, reason=str(raised))
+            case _:
+                where = _where(raised)
+                self._emit_check(item.nodeid, "error", seconds, reason=where)
+
+    def _emit_check(
+        self,
+        nodeid: str,
+        outcome: str,
+        seconds: float,
+        reason: str | None = None,
+        finding: CheckFailed | None = None,
+    ) -> None:
+        name, check, title = self._items[nodeid]
+        self.failed |= outcome in ("failed", "error")
+        component = (finding and finding.failure.component) or check.component
+        self.stream.emit(
+            "check",
+            check=name,
+            title=title,
+            stage=name.partition(".")[0],
+            component=component,
+            outcome=outcome,
+            seconds=round(seconds, 4),
+            reason=reason,
+            finding=_finding(check, finding) if finding else None,
+            follows=_follows(name, check),
+        )
+
+    def interrupted(self, name: str) -> None:
+        """The run was told to stop."""
+        self.stream.emit("interrupted", signal=name)
+
+    # After the checks
+
+    def finish(self, exitstatus: int) -> int:
+        """Take the stack away, write every report, show the verdict; returns the exit code."""
+        for check, reason in self.deselected.items():
+            self._not_run(check, reason)
+        if self.stack is not None:
+            self._take_down(self.stack)
+        self.stream.emit("run_finished", pytest_exit=int(exitstatus), seconds=self.stream.now())
+        self.stream.close()
+        verdict = finish(self.stream.folder)
+        self._show(verdict)
+        return int(verdict["exit_code"])
+
+    def _not_run(self, check: str, reason: str) -> None:
+        stage = check.partition(".")[0]
+        if stage in self.options.stages:
+            self.stream.emit(
+                "check",
+                check=check,
+                title=check,
+                stage=stage,
+                component=None,
+                outcome="not_run",
+                seconds=0.0,
+                reason=reason,
+                finding=None,
+                follows=[],
+            )
+
+    def _take_down(self, stack: "Stack") -> None:
+        if self.failed or self.problems:
+            with self.phase("logs", "keeping the logs"):
+                self._keep_logs(stack)
+        with self.phase("teardown", "taking the stack down"):
+            stack.remove()
+
+    def _keep_logs(self, stack: "Stack") -> None:
+        for name, text in stack.last_words().items():
+            self.stream.attach(f"{name}.log", text)
+
+    def _show(self, verdict: dict[str, Any]) -> None:
+        out = sys.stdout
+        report = self.options.report_dir / "latest" / "index.html"
+        with suppress(ValueError):
+            report = report.relative_to(Path.cwd())
+        columns = os.get_terminal_size().columns if out.isatty() else 100
+        colour = out.isatty() and not os.environ.get("NO_COLOR")
+        encoding = out.encoding or "utf-8"
+        out.write(terminal.text(verdict, colour, columns, encoding, str(report)))
+
+    # Small things
+
+    @contextmanager
+    def phase(self, name: str, words: str) -> Iterator[None]:
+        """A part of the run: shown while it takes long, and timed in the report."""
+        started = self.stream.now()
+        try:
+            with self.progress.step(words):
+                yield
+        finally:
+            seconds = round(self.stream.now() - started, 3)
+            self.stream.emit("phase", name=name, started=started, seconds=seconds)
+
+    def _trouble(self, message: str) -> None:
+        expected, _, seen = message.partition(", but")
+        self.stream.emit(
+            "trouble",
+            message=message,
+            expected=expected if seen else None,
+            seen=seen.lstrip(": ") or None,
+            next_step="mend the cause, then run the gate again; nothing is known of the stack",
+        )
+
+    def _components(self) -> None:
+        assert self.evidence is not None
+        for name, one in self.evidence.containers.items():
+            self.stream.emit(
+                "component", name=name, **_row(one), address=self.target.urls.get(name)
+            )
+
+
+def _row(one: Container) -> dict[str, Any]:
+    return {
+        "image": one.image,
+        "version": one.labels.get(VERSION_LABEL),
+        "revision": one.labels.get(REVISION_LABEL),
+        "state": one.state,
+        "health": one.health,
+        "restarts": one.restarts,
+        "source": one.labels.get(SOURCE_LABEL),
+    }
+
+
+def _finding(check: Check, raised: CheckFailed) -> dict[str, Any]:
+    failure = raised.failure
+    return {
+        "expected": failure.expected,
+        "seen": failure.seen,
+        "likely_cause": failure.cause or check.cause,
+        "next_step": check.fix,
+        "evidence": failure.evidence,
+    }
+
+
+def _follows(name: str, check: Check) -> list[str]:
+    """What explains a failure of this check: what it declares, and its component being away."""
+    away = [f"smoke.reach.answers*[{check.component}]"]
+    if "proxy" in check.needs:
+        away.append("smoke.reach.answers[proxy]")
+    roots = name.startswith(
+        ("smoke.stack.", "smoke.containers.running", "smoke.reach.", "smoke.tls.")
+    )
+    return [*check.follows, *(() if roots else away)]
+
+
+def _check_of(item: pytest.Item) -> Check | None:
+    function = getattr(item, "function", None)
+    return described(function, manifests.parameters(item)) if function else None
+
+
+def _title(item: pytest.Item) -> str:
+    """A test's name as a sentence: names are promises."""
+    name, bracket, parameter = item.name.removeprefix("test_").partition("[")
+    return name.replace("_", " ") + (f" ({parameter.removesuffix(']')})" if bracket else "")
+
+
+def _plain_assertion(raised: AssertionError) -> Failure:
+    return Failure(f"the assertion at {_where(raised)} to hold", str(raised) or "it does not")
+
+
+def _where(raised: BaseException) -> str:
+    """The innermost line of ours that an exception came through, and what it says."""
+    place = ""
+    for frame in traceback.extract_tb(raised.__traceback__):
+        if frame.filename.startswith(str(HERE)):
+            place = f"{Path(frame.filename).name}:{frame.lineno}"
+    return f"{place}: {type(raised).__name__}: {raised}".removeprefix(": ")

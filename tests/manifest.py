@@ -1,0 +1,113 @@
+"""The manifest: which checks have to run for PROMOTE, whatever was collected.
+
+`manifest.toml` lists every check with what it needs of a target. It is a file of its own so that
+a check that vanishes (deleted, renamed, skipped at import) is missed. `python -m tests.manifest`
+(`make manifest`) writes it from the checks.
+"""
+
+import sys
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tests.checks import STAGES
+
+FILE = Path(__file__).with_name("manifest.toml")
+HEAD = """\
+# Every check and what it needs of a target; all whose needs a target has must run for PROMOTE.
+# Written by `make manifest`, read by every run: a line that goes is a promise that goes.
+"""
+
+Manifest = dict[str, dict[str, tuple[str, ...]]]
+"""stage → check id → needs"""
+
+UNMET = {
+    "disposable": "it changes the stack, so it runs on a disposable one only",
+    "project": "Docker has no containers of this target here",
+}
+
+
+def load(path: Path = FILE) -> Manifest:
+    """The manifest on disk."""
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    return {
+        stage: {check: tuple(needs) for check, needs in table.get(stage, {}).items()}
+        for stage in STAGES
+    }
+
+
+def required(manifest: Manifest, stage: str, has: Iterable[str]) -> list[str]:
+    """Checks of a stage that must run on a target that has `has`."""
+    had = set(has)
+    return [check for check, needs in manifest[stage].items() if had.issuperset(needs)]
+
+
+def unmet(needs: Iterable[str], has: Iterable[str]) -> str:
+    """Why a check cannot run on a target: the first need that is not met, in words."""
+    missing = next(iter(sorted(set(needs) - set(has))))
+    if missing in UNMET:
+        return UNMET[missing]
+    service = missing.removeprefix("direct:")
+    if service != missing:
+        return f"{service} cannot be reached directly on this target"
+    return f"this target has no {service}"
+
+
+def text(manifest: Mapping[str, Mapping[str, Iterable[str]]]) -> str:
+    """The manifest as a file."""
+    parts = [HEAD]
+    for stage, checks in manifest.items():
+        rows = [f'"{check}" = {_array(needs)}\n' for check, needs in checks.items()]
+        if rows:
+            parts.append(f"\n[{stage}]\n" + "".join(rows))
+    return "".join(parts)
+
+
+def _array(words: Iterable[str]) -> str:
+    return "[" + ", ".join(f'"{word}"' for word in words) + "]"
+
+
+def collected() -> Manifest:
+    """The manifest as the checks in this work tree make it."""
+    import pytest
+
+    from tests.checks import described, identifier
+
+    found: Manifest = {stage: {} for stage in STAGES}
+
+    class Collector:
+        def pytest_collection_finish(self, session: pytest.Session) -> None:
+            for item in session.items:
+                assert isinstance(item, pytest.Function)
+                check = described(item.function, parameters(item))
+                if check is not None:
+                    name = identifier(item.nodeid)
+                    found[name.partition(".")[0]][name] = check.needs
+
+    folders = [str(FILE.parent / stage) for stage in STAGES if (FILE.parent / stage).is_dir()]
+    code = pytest.main(["--collect-only", "-qq", "--no-summary", *folders], plugins=[Collector()])
+    if code != pytest.ExitCode.OK:
+        raise SystemExit(f"expected the checks to be collected, got pytest's exit code {code}")
+    return found
+
+
+def parameters(item: object) -> dict[str, object]:
+    """The parameters of a parametrized test; empty for others."""
+    callspec = getattr(item, "callspec", None)
+    return dict(callspec.params) if callspec is not None else {}
+
+
+def main() -> int:
+    """Write manifest.toml and say what changed."""
+    before = {check for checks in load().values() for check in checks} if FILE.exists() else set()
+    found = collected()
+    FILE.write_text(text(found), encoding="utf-8")
+    after = {check for checks in found.values() for check in checks}
+    for mark, checks in (("+", after - before), ("-", before - after)):
+        sys.stdout.writelines(f"{mark} {check}\n" for check in sorted(checks))
+    sys.stdout.write(f"{FILE.name}: {len(after)} checks\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

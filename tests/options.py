@@ -1,0 +1,179 @@
+"""The gate's options: read, checked and refused before anything is started."""
+
+import argparse
+import ast
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import translate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from compose import target as targets
+from compose.target import Credentials, Target, TargetError
+from tests import manifest as manifests
+from tests.checks import STAGES
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Options:
+    """What one run of the gate was asked to do."""
+
+    target: Target
+    credentials: Credentials
+    stages: tuple[str, ...]
+    version: str | None
+    revision: str | None
+    waivers: dict[str, str]
+    keep_stack: bool
+    report_dir: Path
+
+
+def add(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    group = parser.getgroup("gate", "deployment gate")
+    for name, help_text in {
+        "--target": "localhost, https://HOST or FILE.toml; without it a disposable stack",
+        "--ca-file": "CA certificates to verify the target with (or GATE_CA_FILE)",
+        "--expect-version": "the version that must be running",
+        "--expect-revision": "the commit that must be running (at least 7 digits)",
+        "--report-dir": "folder for reports, in place of reports/",
+    }.items():
+        group.addoption(name, action=_Once, metavar=name.rpartition("-")[2].upper(), help=help_text)
+    group.addoption(
+        "--waive",
+        action="append",
+        default=[],
+        metavar="CHECK=REASON",
+        help="leave a required check out, by name and with a reason, shown in every report",
+    )
+    group.addoption("--keep-stack", action="store_true", help="leave the disposable stack running")
+
+
+class _Once(argparse.Action):
+    """Refuses an option that is given twice: silently taking one of two targets is dangerous."""
+
+    def __call__(self, _parser: Any, namespace: Any, values: Any, option: Any = None) -> None:
+        given = getattr(namespace, self.dest, None)
+        if given not in (None, values):
+            raise pytest.UsageError(f"expected {option} once, got {given!r} and {values!r}")
+        setattr(namespace, self.dest, values)
+
+
+def read(config: pytest.Config) -> Options:
+    """The options of this run. Raises `pytest.UsageError` (exit code 4) for bad ones."""
+    try:
+        return _read(config)
+    except TargetError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _read(config: pytest.Config) -> Options:
+    option = config.getoption
+    stages = asked(option("markexpr"))
+    ca_file = option("--ca-file") or os.environ.get("GATE_CA_FILE")
+    target = targets.read(
+        option("--target") or os.environ.get("GATE_TARGET") or None,
+        Path(ca_file) if ca_file else None,
+    )
+    if target.live and option("--keep-stack"):
+        raise pytest.UsageError(
+            f"expected --keep-stack with a disposable stack only, got --target {target.name}"
+        )
+    return Options(
+        target=target,
+        credentials=targets.credentials(target),
+        stages=stages,
+        version=_text("--expect-version", option("--expect-version")),
+        revision=revision(option("--expect-revision")),
+        waivers=waivers(option("--waive"), stages),
+        keep_stack=option("--keep-stack"),
+        report_dir=report_dir(option("--report-dir")),
+    )
+
+
+def asked(expression: str) -> tuple[str, ...]:
+    """The stages that a `-m` expression asks for; all without one."""
+    if not expression:
+        return tuple(STAGES)
+    try:
+        tree = ast.parse(expression, mode="eval").body
+    except SyntaxError:
+        raise pytest.UsageError(_stages_wanted(expression)) from None
+    stages = tuple(stage for stage in STAGES if _holds(tree, stage, expression))
+    if not stages:
+        raise pytest.UsageError(_stages_wanted(expression))
+    return stages
+
+
+def _holds(node: ast.expr, stage: str, expression: str) -> bool:
+    match node:
+        case ast.Name(id=name) if name in STAGES:
+            return name == stage
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return not _holds(operand, stage, expression)
+        case ast.BoolOp(op=op, values=values):
+            join = all if isinstance(op, ast.And) else any
+            return join([_holds(value, stage, expression) for value in values])
+    raise pytest.UsageError(_stages_wanted(expression))
+
+
+def _stages_wanted(expression: str) -> str:
+    return f"expected -m to name stages ({', '.join(STAGES)}), got {expression!r}"
+
+
+def waivers(given: Iterable[str], stages: Iterable[str]) -> dict[str, str]:
+    """Waived checks with their reasons; `*` in a name stands for several checks.
+
+    Raises `pytest.UsageError` for a name that is no check and for a missing reason.
+    """
+    manifest = manifests.load()
+    known = [check for stage in stages for check in manifest[stage]]
+    waived = {}
+    for word in given:
+        name, _, reason = word.partition("=")
+        if not reason.strip():
+            raise pytest.UsageError(f"expected --waive CHECK=REASON, got {word!r}")
+        pattern = re.compile(translate(name.strip().replace("[", "[[]")))
+        matching = [check for check in known if pattern.match(check)]
+        if not matching:
+            raise pytest.UsageError(
+                f"expected --waive to name a check of tests/manifest.toml, got {name.strip()!r}"
+            )
+        waived.update(dict.fromkeys(matching, reason.strip()))
+    return waived
+
+
+def revision(value: str | None) -> str | None:
+    """A commit's name. Raises `pytest.UsageError`."""
+    if value is not None and not re.fullmatch(r"[0-9a-f]{7,64}(-dirty)?", value):
+        raise pytest.UsageError(
+            f"expected --expect-revision to be 7 or more digits of a commit, got {value!r}"
+        )
+    return value
+
+
+def report_dir(value: str | None) -> Path:
+    """The folder for reports, made if need be. Raises `pytest.UsageError`."""
+    path = Path(value).absolute() if value else ROOT / "reports"
+    try:
+        (path / "runs").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise pytest.UsageError(
+            f"expected --report-dir to be a folder that can be written, got {path}:"
+            f" {error.strerror}"
+        ) from None
+    if not os.access(path / "runs", os.W_OK):
+        raise pytest.UsageError(f"expected --report-dir to be a writable folder, got {path}")
+    return path
+
+
+def _text(name: str, value: str | None) -> str | None:
+    if value is not None and not value.strip():
+        raise pytest.UsageError(f"expected {name} to have a value, got a blank one")
+    return value

@@ -1,0 +1,1 @@
+"""Is everything there, right and reachable? One file a component; looks only."""

@@ -1,0 +1,68 @@
+"""Probes that several files of this stage judge, and how to read what they bring."""
+
+import json
+from typing import Any
+
+from compose.wire import Answer, Wire
+from tests.checks import expect, fail
+from tests.evidence import get, probe
+
+API = "breakout-bot-api"
+FRONTEND = "breakout-bot-frontend"
+ORIGIN_ELSEWHERE = "https://elsewhere.example"
+
+PAGE = get("/", FRONTEND)
+HEALTH = get("/api/health", API)
+PROXY_VERSION = get("/healthz", "proxy")
+PAGE_VERSION = get("/version.json", FRONTEND)
+ENGINE_STATUS = get("/api/engine/status", API)
+METRICS = get("/api/metrics", API)
+
+DIRECT = {
+    API: get("/api/health", API, service=API),
+    FRONTEND: get("/", FRONTEND, service=FRONTEND),
+    "prometheus": get("/-/ready", "prometheus", service="prometheus"),
+    "alertmanager": get("/-/ready", "alertmanager", service="alertmanager"),
+    "grafana": get("/api/health", "grafana", service="grafana"),
+    "exchange": get("/health", "exchange", service="exchange"),
+}
+"""The simplest question to each service, past the proxy."""
+
+
+@probe("redis", "direct:redis")
+async def REDIS(wire: Wire) -> list[Any]:
+    """PING and INFO, with the password."""
+    password = wire.credentials.redis_password
+    return await wire.redis(("PING",), ("INFO",), password=password)
+
+
+def from_upstream(answer: Answer) -> bool:
+    """Whether a service answered, and not the proxy in its place."""
+    return answer.status not in (502, 503, 504) or (
+        answer.content_type == "application/json" and (b'"status_code":50' not in answer.body)
+    )
+
+
+def body_of(answer: Answer) -> Any:
+    """The JSON body of an answer, whatever its status. Fails the check when it is no JSON."""
+    expect(
+        answer.content_type in ("application/json", "application/openapi+json"),
+        "an answer of type application/json",
+        answer.brief,
+        f"GET {answer.url}",
+    )
+    try:
+        return answer.json()
+    except ValueError:
+        fail("a JSON body", answer.brief, f"GET {answer.url}")
+
+
+def ok(answer: Answer, status: int = 200) -> Answer:
+    """The answer itself, when it has the status. Fails the check otherwise."""
+    expect(answer.status == status, f"status {status}", answer.brief, f"GET {answer.url}")
+    return answer
+
+
+def shown(value: Any) -> str:
+    """A piece of JSON as evidence."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,226 @@
+"""Containers as Docker sees them, wherever Docker is at hand."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from compose.containers import Container
+from compose.target import SERVICES
+from tests.checks import check, expect, fail
+from tests.evidence import Evidence
+
+RESTART_WINDOW = timedelta(minutes=10)
+PUBLIC_PORTS = {"443", "80"}
+WITH_DATA = {
+    "breakout-bot-api": "/data",
+    "redis": "/data",
+    "prometheus": "/prometheus",
+    "alertmanager": "/alertmanager",
+    "grafana": "/var/lib/grafana",
+}
+each_service = pytest.mark.parametrize("service", SERVICES)
+
+
+def needs_service(*more: str) -> tuple[str, ...]:
+    return ("project", "{service}", *more)
+
+
+def container(seen: Evidence, service: str) -> Container:
+    found = seen.containers.get(service)
+    if found is None:
+        fail(f"a container of the service {service}", "none", _listed(seen))
+    return found
+
+
+def _listed(seen: Evidence) -> str:
+    return "containers: " + ", ".join(f"{s} {c.state}" for s, c in seen.containers.items())
+
+
+@each_service
+@check(
+    "{service}",
+    cause="it was stopped, paused or killed, or it exits by itself",
+    fix="`docker compose ps -a` and `docker compose logs {service}` in compose/, then start it",
+    needs=needs_service(),
+    follows=("smoke.stack.starts[{service}]", "smoke.stack.is_prepared[*]"),
+)
+def test_is_running(seen: Evidence, service: str) -> None:
+    found = container(seen, service)
+    expect(
+        found.state == "running",
+        "state running",
+        f"state {found.state}, exit code {found.exit_code}",
+        _listed(seen),
+    )
+
+
+@each_service
+@check(
+    "{service}",
+    cause="the service cannot do its work, or its probe's tool is missing from the image (127)",
+    fix="run the health check by hand: `docker compose exec {service} …`",
+    needs=needs_service(),
+    follows=("smoke.containers.is_running[*]", "smoke.health.*", "smoke.containers.health_*"),
+)
+def test_is_healthy(seen: Evidence, service: str) -> None:
+    found = container(seen, service)
+    young = found.health == "starting" and _age(found) < timedelta(seconds=30)
+    expect(
+        found.health == "healthy" or (young and seen.target.live),
+        "health healthy",
+        f"health {found.health}",
+        found.health_output,
+    )
+
+
+@each_service
+@check(
+    "{service}",
+    cause="a crash loop, or too little memory",
+    fix="`docker compose logs --tail 100 {service}`; raise mem_limit if it was out of memory",
+    needs=needs_service(),
+    follows=("smoke.stack.starts[{service}]", "smoke.stack.is_prepared[*]"),
+)
+def test_has_not_crashed_lately(seen: Evidence, service: str) -> None:
+    found = container(seen, service)
+    expect(not found.oom_killed, "no kill for want of memory", "OOMKilled", _limit(found))
+    crashed = found.restarts and _age(found) < RESTART_WINDOW
+    expect(
+        not crashed,
+        f"no restart by Docker in the last {RESTART_WINDOW.seconds // 60} minutes",
+        f"{found.restarts} restarts, the last at {found.started_at}",
+        f"last exit code {found.exit_code}",
+    )
+
+
+def _age(found: Container) -> timedelta:
+    started = datetime.fromisoformat(found.started_at[:19] + "+00:00")
+    return datetime.now(UTC) - started
+
+
+def _limit(found: Container) -> str:
+    return f"memory limit {found.memory_limit // 2**20} MiB"
+
+
+@each_service
+@check(
+    "{service}",
+    cause="compose.yaml or an override has no `restart:` for it",
+    fix="set `restart: unless-stopped`: without it a crash or a reboot ends the service",
+    needs=needs_service(),
+)
+def test_is_restarted_after_a_crash(seen: Evidence, service: str) -> None:
+    policy = container(seen, service).restart_policy
+    expect(policy in ("unless-stopped", "always"), "unless-stopped or always", policy)
+
+
+@each_service
+@check(
+    "{service}",
+    cause="compose.yaml or an override has no `logging:` options for it",
+    fix="set max-size and max-file (json-file), else the log fills the disk within weeks",
+    needs=needs_service(),
+)
+def test_rotates_its_log(seen: Evidence, service: str) -> None:
+    found = container(seen, service)
+    rotates = found.log_driver == "local" or found.log_options.get("max-size")
+    expect(
+        rotates or found.log_driver not in ("json-file", "local"),
+        "a log with max-size",
+        f"driver {found.log_driver}, options {dict(found.log_options) or 'none'}",
+    )
+
+
+@each_service
+@check(
+    "{service}",
+    cause="compose.yaml or an override has no `mem_limit` for it",
+    fix="set mem_limit: one leak must not take the host down with it",
+    needs=needs_service(),
+)
+def test_has_a_memory_limit(seen: Evidence, service: str) -> None:
+    limit = container(seen, service).memory_limit
+    expect(limit > 0, "a memory limit", "none")
+
+
+@each_service
+@check(
+    "{service}",
+    cause="its image or compose.yaml sets no user, or it is privileged",
+    fix="set `user:` to a number other than 0 and drop `privileged`",
+    needs=needs_service(),
+)
+def test_does_not_run_as_root(seen: Evidence, service: str) -> None:
+    found = container(seen, service)
+    name = found.user.partition(":")[0]
+    expect(name not in ("", "0", "root"), "a user other than root", found.user or "root")
+    expect(not found.privileged, "an unprivileged container", "privileged: true")
+
+
+@each_service
+@check(
+    "{service}",
+    cause="the health check is missing, switched off, or a command that always succeeds",
+    fix="probe the real service in `healthcheck:`, with the tool that its image has",
+    needs=needs_service(),
+)
+def test_health_check_can_fail(seen: Evidence, service: str) -> None:
+    found = container(seen, service)
+    drilled = seen.drills.get(service)
+    expect(found.health_test not in ([], ["NONE"]), "a health check", found.health_test or "none")
+    expect(
+        not _cannot_fail(found.health_test),
+        "a health check that probes the service",
+        " ".join(found.health_test),
+    )
+    if drilled is not None:
+        expect(
+            drilled != 0,
+            "a health check that fails where no service runs",
+            "exit 0 in an empty container of the same image",
+            " ".join(found.health_test),
+        )
+
+
+def _cannot_fail(test: list[str]) -> bool:
+    words = " ".join(test[1:]).strip().rstrip(";").strip()
+    always = ("true", "/bin/true", ":", "exit 0", "sh -c true")
+    ends = ("|| true", "|| exit 0", "; true", "; exit 0", "|| :")
+    return words in always or words.endswith(ends) or words.startswith("echo ")
+
+
+@pytest.mark.parametrize("service", list(WITH_DATA))
+@check(
+    "{service}",
+    cause="the volume is missing from compose.yaml, anonymous, or at another path",
+    fix="mount a named volume at the data folder: a recreated container loses anything else",
+    needs=needs_service(),
+)
+def test_keeps_its_data_in_a_named_volume(seen: Evidence, service: str) -> None:
+    found, place = container(seen, service), WITH_DATA[service]
+    mounts = [one for one in found.mounts if one["Destination"] == place]
+    expect(mounts, f"a volume at {place}", "none", str(found.mounts))
+    anonymous = len(mounts[0].get("Name", "")) == 64
+    bound = mounts[0]["Type"] == "bind" and Path(mounts[0]["Source"]).is_absolute()
+    named = mounts[0]["Type"] == "volume" and not anonymous
+    expect(named or bound, "a named volume", f"{mounts[0]['Type']} {mounts[0].get('Name', '')}")
+
+
+@each_service
+@check(
+    "{service}",
+    cause="a `ports:` entry without an address binds to every interface, past the firewall",
+    fix="bind it to 127.0.0.1 in compose.yaml; only the proxy is for everyone",
+    needs=needs_service(),
+)
+def test_is_closed_to_the_world(seen: Evidence, service: str) -> None:
+    found = container(seen, service)
+    if service == "proxy":
+        return expect(dict(found.published()), "a published proxy", "no published port")
+    wide = [f"{ip}:{port}" for ip, port in found.published() if not _local(ip)]
+    return expect(not wide, "published on loopback only", ", ".join(wide))
+
+
+def _local(address: str) -> bool:
+    return address.startswith("127.") or address == "::1"

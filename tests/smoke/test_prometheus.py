@@ -1,0 +1,101 @@
+"""Prometheus and Alertmanager: everything is scraped, has samples, and alerts have a way out."""
+
+from typing import Any
+
+import pytest
+
+from tests.checks import check, expect, fail
+from tests.evidence import Evidence, get
+from tests.smoke.probes import API, body_of, ok, shown
+
+JOBS = (API, "prometheus", "alertmanager")
+TARGETS = get("/prometheus/api/v1/targets?state=active", "prometheus")
+RULES = get("/prometheus/api/v1/rules", "prometheus")
+MANAGERS = get("/prometheus/api/v1/alertmanagers", "prometheus")
+SAMPLES = get("/prometheus/api/v1/query?query=breakout_bot_build_info", "prometheus")
+RECEIVER = get("/api/v2/status", "alertmanager", service="alertmanager")
+AWAY = "smoke.reach.answers*[prometheus]"
+
+
+def data(seen: Evidence, probe: Any) -> Any:
+    body = body_of(ok(seen[probe]))
+    expect(body.get("status") == "success", "status success", shown(body)[:300])
+    return body["data"]
+
+
+def target(seen: Evidence, job: str) -> dict[str, Any]:
+    found = data(seen, TARGETS)["activeTargets"]
+    mine = [one for one in found if one["labels"].get("job") == job]
+    if not mine:
+        jobs = sorted({one["labels"].get("job") for one in found})
+        fail(f"a target of the job {job}", f"jobs: {', '.join(jobs)}")
+    down = [one for one in mine if one["health"] != "up"]
+    return dict((down or mine)[0])
+
+
+@pytest.mark.parametrize("job", JOBS)
+@check(
+    "prometheus",
+    cause="a wrong path, port or name in prometheus.yml, or the scraped service is away",
+    fix="open the scrape URL below; compare compose/prometheus/prometheus.yml",
+    follows=(AWAY, "smoke.reach.answers*[{job}]", "smoke.containers.is_running[{job}]"),
+)
+def test_scrapes(seen: Evidence, job: str) -> None:
+    found = target(seen, job)
+    expect(
+        found["health"] == "up",
+        f"the target {job} up",
+        f"{found['health']}: {found['lastError']}",
+        f"scrape URL {found['scrapeUrl']}, last scrape {found['lastScrape']}",
+    )
+
+
+@check(
+    "prometheus",
+    cause="the scrape answers 200 with something other than the bot's metrics",
+    fix="look at the scrape URL: it must serve breakout_bot_… metrics",
+    follows=("smoke.prometheus.scrapes[breakout-bot-api]", AWAY),
+)
+def test_has_samples_of_the_bot(seen: Evidence) -> None:
+    found = data(seen, SAMPLES)["result"]
+    expect(found, "a sample of breakout_bot_build_info", "none")
+
+
+@check(
+    "prometheus",
+    cause="the rule file is missing or not named in rule_files: no error, and no alerts",
+    fix="`promtool check config`; look at rule_files and the mount",
+    follows=AWAY,
+)
+def test_has_alert_rules(seen: Evidence) -> None:
+    groups = data(seen, RULES)["groups"]
+    rules = [rule for group in groups for rule in group["rules"] if rule["type"] == "alerting"]
+    names = {rule["name"] for rule in rules}
+    expect("Watchdog" in names and len(names) > 1, "alert rules with Watchdog", sorted(names))
+    broken = [rule["name"] for rule in rules if rule["health"] == "err"]
+    expect(not broken, "rules that can be evaluated", f"broken: {broken}")
+
+
+@check(
+    "prometheus",
+    cause="`alerting:` in prometheus.yml is missing or names an address that does not resolve",
+    fix="compare `alerting:` with the alertmanager service; alerts go nowhere until then",
+    follows=AWAY,
+)
+def test_knows_an_alertmanager(seen: Evidence) -> None:
+    active = data(seen, MANAGERS)["activeAlertmanagers"]
+    expect(active, "an active Alertmanager", "none")
+
+
+@check(
+    "alertmanager",
+    cause="its configuration was not loaded",
+    fix="`amtool check-config`, then its log",
+    needs="direct:alertmanager",
+    follows="smoke.reach.answers*[alertmanager]",
+)
+def test_alertmanager_has_a_route(seen: Evidence) -> None:
+    config = body_of(ok(seen[RECEIVER]))["config"]["original"]
+    expect(
+        "receiver:" in config and "receivers:" in config, "a route with a receiver", config[:200]
+    )

@@ -1,0 +1,58 @@
+"""Every service answers, past the proxy where it can be reached directly, else through it."""
+
+import pytest
+
+from compose.target import SERVICES
+from tests.checks import check, expect
+from tests.evidence import Evidence
+from tests.smoke.probes import (
+    API,
+    DIRECT,
+    FRONTEND,
+    HEALTH,
+    PAGE,
+    PROXY_VERSION,
+    REDIS,
+    from_upstream,
+)
+
+VIA_PROXY = {"proxy": PROXY_VERSION, API: HEALTH, FRONTEND: PAGE}
+ONLY_DIRECT = [service for service in SERVICES if service not in VIA_PROXY]
+
+
+@pytest.mark.parametrize("component", list(VIA_PROXY))
+@check(
+    "{component}",
+    cause="it is down, or the proxy looks for it at another name or port",
+    fix="ask it past the proxy, then compare with compose/proxy/upstreams.conf",
+    follows=(
+        "smoke.containers.is_running[{component}]",
+        "smoke.stack.starts[*]",
+        "smoke.stack.is_prepared[*]",
+        "smoke.tls.certificate_is_trusted",
+    ),
+)
+def test_answers(seen: Evidence, component: str) -> None:
+    answer = seen[VIA_PROXY[component]]
+    expect(from_upstream(answer), f"an answer of {component}", answer.brief, answer.url)
+
+
+@pytest.mark.parametrize("component", [s for s in SERVICES if s != "proxy"])
+@check(
+    "{component}",
+    cause="it is down, hangs, or listens on another port or address",
+    fix="`docker compose ps {component}` in compose/ and its log",
+    needs="direct:{component}",
+    follows=(
+        "smoke.containers.is_running[{component}]",
+        "smoke.stack.starts[*]",
+        "smoke.stack.is_prepared[*]",
+        "smoke.reach.answers[{component}]",
+    ),
+)
+def test_answers_directly(seen: Evidence, component: str) -> None:
+    if component == "redis":
+        return expect(seen[REDIS][0] == "PONG", "PONG to a PING", seen[REDIS][0])
+    answer = seen[DIRECT[component]]
+    # 503 is an answer too: what it says is judged by the checks of health.
+    return expect(answer.status in (200, 503), "status 200", answer.brief, answer.url)

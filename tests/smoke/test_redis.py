@@ -1,0 +1,84 @@
+"""Redis: with its password only, able to save, and holding on to what it was given."""
+
+from typing import Any
+
+from hiredis import ReplyError
+
+from compose.wire import Wire
+from tests.checks import check, expect, fail
+from tests.evidence import Evidence, probe
+from tests.smoke.probes import REDIS
+
+
+@probe("redis", "direct:redis")
+async def NO_PASSWORD(wire: Wire) -> list[Any]:
+    """A question without the password."""
+    return await wire.redis(("INFO",))
+
+
+def info(seen: Evidence) -> dict[str, str]:
+    answer = seen[REDIS][1]
+    if not isinstance(answer, str):
+        fail("an answer to INFO", answer)
+    rows = (line.partition(":") for line in answer.splitlines() if ":" in line)
+    return {name: value for name, _, value in rows}
+
+
+@check(
+    "redis",
+    cause="GATE_REDIS_PASSWORD is not set or not this deployment's; or Redis has another",
+    fix="set GATE_REDIS_PASSWORD to the deployment's REDIS_PASSWORD",
+    needs="direct:redis",
+)
+def test_takes_its_password(seen: Evidence) -> None:
+    answer = seen[REDIS][0]
+    expect(answer == "PONG", "PONG", answer)
+
+
+@check(
+    "redis",
+    cause="requirepass is not set: whoever reaches the port owns the lease",
+    fix="set REDIS_PASSWORD and start Redis again; then change the API's too",
+    needs="direct:redis",
+)
+def test_refuses_who_has_no_password(seen: Evidence) -> None:
+    answer = seen[NO_PASSWORD][0]
+    expect(isinstance(answer, ReplyError), "an error: NOAUTH", str(answer)[:80])
+
+
+@check(
+    "redis",
+    cause="the disk is full or the data folder cannot be written: Redis refuses writes (MISCONF)",
+    fix="free the disk, then `redis-cli BGREWRITEAOF`; look at INFO persistence",
+    needs="direct:redis",
+    follows="smoke.redis.takes_its_password",
+)
+def test_can_save(seen: Evidence) -> None:
+    facts = info(seen)
+    for name in ("rdb_last_bgsave_status", "aof_last_bgrewrite_status", "aof_last_write_status"):
+        expect(facts.get(name, "ok") == "ok", f"{name}: ok", facts.get(name))
+    expect(facts.get("loading") == "0", "loading: 0", facts.get("loading"))
+
+
+@check(
+    "redis",
+    cause="redis.conf is not loaded or was changed",
+    fix="`appendonly yes` in compose/redis/redis.conf, mounted at /etc/redis",
+    needs="direct:redis",
+    follows="smoke.redis.takes_its_password",
+)
+def test_persists_what_it_is_given(seen: Evidence) -> None:
+    facts = info(seen)
+    expect(facts.get("aof_enabled") == "1", "aof_enabled: 1", facts.get("aof_enabled"))
+
+
+@check(
+    "redis",
+    cause="a policy that evicts keys may drop the engine's lease under memory pressure",
+    fix="`maxmemory-policy noeviction` in compose/redis/redis.conf",
+    needs="direct:redis",
+    follows="smoke.redis.takes_its_password",
+)
+def test_never_evicts_the_lease(seen: Evidence) -> None:
+    policy = info(seen).get("maxmemory_policy")
+    expect(policy == "noeviction", "maxmemory_policy: noeviction", policy)

@@ -1,0 +1,114 @@
+"""The right release runs: on every service, on every connection."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from compose.containers import REVISION_LABEL, VERSION_LABEL
+from compose.wire import Answer, Wire
+from tests.checks import check, expect, fail
+from tests.evidence import Evidence, probe
+from tests.smoke.probes import (
+    API,
+    DIRECT,
+    FRONTEND,
+    HEALTH,
+    PAGE_VERSION,
+    PROXY_VERSION,
+    body_of,
+)
+
+CONNECTIONS = 8
+OWN = {API: HEALTH, FRONTEND: PAGE_VERSION, "proxy": PROXY_VERSION}
+LABELS = {"version": VERSION_LABEL, "revision": REVISION_LABEL}
+OLD = "an old container or image still serves (`latest`, a skipped pull, a failed switch)"
+
+
+@probe(API)
+async def MANY(wire: Wire) -> list[Answer]:
+    """The health of the API over several fresh connections."""
+    return await asyncio.gather(*(wire.http("/api/health") for _ in range(CONNECTIONS)))
+
+
+def running(seen: Evidence, service: str, what: str) -> Any:
+    """The version or revision that a service says of itself."""
+    if service == "exchange":
+        if DIRECT["exchange"] in seen.answers:
+            return body_of(seen[DIRECT["exchange"]]).get(what)
+        found = seen.containers.get("exchange")
+        return found.labels.get(LABELS[what]) if found else fail("a container", "none")
+    return body_of(seen[OWN[service]]).get(what)
+
+
+def _agrees(value: Any, expected: str, what: str) -> bool:
+    if what == "revision" and isinstance(value, str):
+        return value.startswith(expected)
+    return bool(value == expected)
+
+
+@pytest.mark.parametrize("what", ["version", "revision"])
+@pytest.mark.parametrize("service", list(OWN))
+@check("{service}", cause=OLD, fix="`docker compose images`; pull or build, then deploy {service}")
+def test_runs_the_expected(seen: Evidence, service: str, what: str) -> None:
+    _expected(seen, service, what)
+
+
+@pytest.mark.parametrize("what", ["version", "revision"])
+@check(
+    "exchange",
+    cause=OLD,
+    fix="`docker compose images`; pull or build, then deploy the exchange",
+    needs=("project", "exchange"),
+    follows=(
+        "smoke.containers.is_running[exchange]",
+        "smoke.reach.answers*[exchange]",
+        "smoke.version.runs_the_expected[*]",
+    ),
+)
+def test_exchange_runs_the_expected(seen: Evidence, what: str) -> None:
+    _expected(seen, "exchange", what)
+
+
+def _expected(seen: Evidence, service: str, what: str) -> None:
+    value = running(seen, service, what)
+    expect(isinstance(value, str) and value, f"a {what}", f"{what}: {value!r}")
+    expected = seen.expected.get(what)
+    if expected is not None:
+        expect(_agrees(value, expected, what), f"{what} {expected}", f"{what} {value}")
+
+
+@pytest.mark.parametrize("what", ["version", "revision"])
+@check(
+    "proxy",
+    cause="some services were updated and others were not",
+    fix="deploy all services of one release together",
+    follows=("smoke.version.runs_the_expected[*]", "smoke.reach.answers[*]"),
+)
+def test_is_one_release(seen: Evidence, what: str) -> None:
+    found = {service: running(seen, service, what) for service in OWN}
+    values = set(found.values())
+    odd = _odd_one(found)
+    expect(len(values) == 1, f"one {what} on every service", found, component=odd)
+
+
+def _odd_one(found: dict[str, Any]) -> str | None:
+    """The service that differs from all others, where there is just one."""
+    values = list(found.values())
+    odd = [service for service, value in found.items() if values.count(value) == 1]
+    return odd[0] if len(odd) == 1 else None
+
+
+@check(
+    API,
+    cause="the proxy spreads requests over an old and a new container",
+    fix="finish or undo the update: `docker ps` shows both; the proxy must know one",
+    follows=("smoke.version.runs_the_expected[*]", "smoke.version.is_one_release[*]"),
+)
+def test_is_the_same_on_every_connection(seen: Evidence) -> None:
+    answers = seen[MANY]
+    found = {
+        (body.get("version"), body.get("revision"), body.get("started_at"))
+        for body in map(body_of, answers)
+    }
+    expect(len(found) == 1, f"one API over {CONNECTIONS} connections", f"{len(found)}: {found}")

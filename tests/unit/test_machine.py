@@ -1,0 +1,179 @@
+"""What the machine's set-up promises, without touching a machine."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from compose.machine import apt, building, certificates, engine, images, registry, secrets
+from compose.machine.commands import run
+from compose.machine.console import MachineError
+
+DEB822 = """\
+Types: deb
+# a comment between two fields
+URIs: http://mirror.example/debian
+Suites: bookworm
+ bookworm-updates
+Components: main contrib
+Signed-By: /usr/share/keyrings/archive.gpg
+
+Types: deb-src
+URIs: http://mirror.example/sources
+Suites: bookworm
+Components: main
+
+Enabled: no
+Types: deb
+URIs: http://off.example/debian
+Suites: bookworm
+Components: main
+"""
+ONE_LINE = """\
+# deb http://off.example/debian bookworm main
+deb-src http://mirror.example/debian bookworm main
+deb [arch=amd64 signed-by=/k.gpg] http://vendor.example/apt cloud-bookworm main
+deb http://mirror.example/debian bookworm main contrib  # the mirror
+"""
+HOUR = 3600.0
+
+
+def test_the_mirror_is_found_in_deb822_sources() -> None:
+    found = apt.mirror(apt.parse_sources(DEB822), "bookworm")
+    assert found.line("trixie") == (
+        "deb [signed-by=/usr/share/keyrings/archive.gpg] http://mirror.example/debian trixie main\n"
+    )
+
+
+def test_the_mirror_is_found_in_one_line_sources() -> None:
+    found = apt.mirror(apt.parse_list(ONE_LINE), "bookworm")
+    assert found.line("trixie") == "deb http://mirror.example/debian trixie main\n"
+
+
+def test_sources_that_are_off_or_hold_source_code_are_no_mirror() -> None:
+    uris = {source.uri for source in apt.parse_sources(DEB822) + apt.parse_list(ONE_LINE)}
+    assert uris == {"http://mirror.example/debian", "http://vendor.example/apt"}
+
+
+def test_both_forms_are_read_from_the_machine(tmp_path: Path) -> None:
+    (tmp_path / "sources.list.d").mkdir()
+    (tmp_path / "sources.list.d/debian.sources").write_text(DEB822)
+    (tmp_path / "sources.list").write_text(ONE_LINE)
+    assert len(apt.machine_sources(tmp_path)) == 3
+
+
+def test_a_machine_without_a_mirror_is_told_what_to_do() -> None:
+    with pytest.raises(MachineError, match=r"Expected the Debian mirror of trixie .* Add one"):
+        apt.mirror(apt.parse_list(ONE_LINE), "trixie")
+
+
+@pytest.mark.parametrize(
+    ("text", "enough"),
+    [
+        ("2.26.1-4", True),
+        ("v2.24.0", True),
+        ("2.24", True),
+        ("5.0.2", True),
+        ("2.9.0", False),
+        ("1.29.2", False),
+        ("", False),
+    ],
+)
+def test_versions_are_compared_as_numbers(text: str, enough: bool) -> None:
+    assert (engine.version(text) >= engine.COMPOSE_NEEDED) is enough
+
+
+def test_every_image_is_pinned_and_either_made_or_explained() -> None:
+    _, table = images.table()
+    assert len({image.name for image in table}) == len(table)
+    for image in table:
+        tag = image.name.rpartition(":")[2]
+        assert tag[:1].isdigit() or tag[:1] == "v", f"{image.name} has no version"
+        assert image.packages or image.note, f"{image.name} is neither made nor explained"
+
+
+def test_images_run_under_the_numbers_of_the_public_ones() -> None:
+    users = {image.name.split(":")[0]: image.uid for image in images.table()[1] if image.uid}
+    assert users == {
+        "redis": 999,
+        "nginx": 101,
+        "prom/prometheus": 65534,
+        "prom/alertmanager": 65534,
+        "node": 1000,
+    }
+
+
+def test_an_image_made_here_says_so_and_creates_its_user_before_its_packages() -> None:
+    image = building.Image("cache:1", ("cached",), user="cache", uid=7, owns=("/data",))
+    text = building.dockerfile(image, "ground", "0123")
+    assert text.startswith("FROM ground\n")
+    assert 'org.breakout-bot.image-source="debian-trixie"' in text
+    assert text.index("useradd -u 7") < text.index("install --no-install-recommends cached")
+    assert "chown -R 7:7 /data" in text
+
+
+def test_a_changed_row_or_ground_makes_another_recipe() -> None:
+    image = building.Image("cache:1", ("cached",))
+    other = building.Image("cache:1", ("cached", "tools"))
+    recipes = {images.recipe(image, "a"), images.recipe(other, "a"), images.recipe(image, "b")}
+    assert len(recipes) == 3
+    assert images.recipe(image, "a") in recipes
+
+
+@pytest.mark.parametrize(("age", "expected"), [(0, True), (11, True), (13, None), (-1, None)])
+def test_the_registrys_answer_is_remembered_for_half_a_day(
+    tmp_path: Path, age: int, expected: bool | None
+) -> None:
+    memory = registry.Memory(tmp_path / "cache/registry.json")
+    memory.keep(True, now=100 * HOUR)
+    assert memory.recall(now=(100 + age) * HOUR) is expected
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"asked": 0}', '{"asked": "x", "answers": 1}'])
+def test_a_broken_memory_means_asking_again(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "registry.json"
+    path.write_text(text)
+    assert registry.Memory(path).recall(now=0.0) is None
+
+
+def test_a_forgotten_answer_is_asked_for_again(tmp_path: Path) -> None:
+    memory = registry.Memory(tmp_path / "registry.json")
+    memory.forget()
+    memory.keep(False, now=0.0)
+    memory.forget()
+    assert memory.recall(now=0.0) is None
+
+
+def test_authorities_are_split_alike_whatever_their_line_ends() -> None:
+    one = "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n"
+    assert certificates.blocks(f"# name\n{one}\n" + one.replace("\n", "\r\n")) == [one, one]
+
+
+def test_blank_secrets_are_filled_and_everything_else_is_kept(tmp_path: Path) -> None:
+    example, target = tmp_path / ".env.example", tmp_path / ".env"
+    example.write_text("# a KEY=\nAPI_KEY=\nREDIS_PASSWORD=\nMODE=paper\nURL=\nOTHER_KEY=kept\n")
+    assert secrets.write(example, target)
+    values = dict(line.split("=") for line in target.read_text().splitlines()[1:])
+    assert values["API_KEY"] != values["REDIS_PASSWORD"]
+    assert all(len(values[n]) >= 32 and values[n].isalnum() for n in ("API_KEY", "REDIS_PASSWORD"))
+    assert (values["MODE"], values["URL"], values["OTHER_KEY"]) == ("paper", "", "kept")
+    assert target.read_text().startswith("# a KEY=\n")
+
+
+def test_secrets_are_readable_by_their_owner_alone_and_never_overwritten(tmp_path: Path) -> None:
+    example, target = tmp_path / ".env.example", tmp_path / ".env"
+    example.write_text("API_KEY=\n")
+    secrets.write(example, target)
+    before = target.read_text()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert not secrets.write(example, target)
+    assert target.read_text() == before
+
+
+def test_a_program_that_hangs_is_left_after_its_limit() -> None:
+    result = run(["sleep", "5"], 0.05)
+    assert (result.code, result.text) == (124, "no answer within 0.05 s")
+
+
+def test_a_missing_program_is_an_answer_and_no_crash() -> None:
+    assert run(["no-such-program-here"], 1).code == 127
