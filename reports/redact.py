@@ -124,10 +124,12 @@ def _basic_auth(match: re.Match[str]) -> str:
 
 
 def _written_forms(value: str) -> set[str]:
-    quoted = quote(value, safe="")
-    lower = re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), quoted)
-    plain = {value, quoted, lower, quote(value), quote_plus(value), *_escaped(value)}
-    return {re.escape(form) for form in plain} | set(_base64_forms(value.encode()))
+    quoted = {quote(value, safe=""), quote(value), quote_plus(value)}
+    any_case = {
+        re.sub(r"%([0-9A-F]{2})", r"(?i:%\1)", re.escape(form)) for form in quoted if form != value
+    }
+    plain = {re.escape(form) for form in (value, *_escaped(value))}
+    return plain | any_case | set(_base64_forms(value.encode()))
 
 
 def _escaped(value: str) -> Iterable[str]:

@@ -28,7 +28,7 @@ OLD = "an old container or image still serves (`latest`, a skipped pull, a faile
 @probe(API)
 async def MANY(wire: Wire) -> list[Answer]:
     """The health of the API over several fresh connections."""
-    return await asyncio.gather(*(wire.http("/api/health") for _ in range(CONNECTIONS)))
+    return await asyncio.gather(*(wire.http("/api/health", fresh=True) for _ in range(CONNECTIONS)))
 
 
 def running(seen: Evidence, service: str, what: str) -> Any:

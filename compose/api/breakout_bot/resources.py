@@ -37,7 +37,7 @@ def _cgroup_percent(root: Path) -> float | None:
             ceiling = int(limit.read_text())
             if ceiling >= psutil.virtual_memory().total:
                 return None
-            stat = dict(line.split() for line in used.with_name("memory.stat").open())
+            stat = dict(map(str.split, used.with_name("memory.stat").read_text().splitlines()))
             return (int(used.read_text()) - int(stat[cache_name])) / ceiling * 100
     return None
 

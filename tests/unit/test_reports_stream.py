@@ -1,0 +1,117 @@
+"""The result stream holds whatever was seen, in any way a run can end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from reports.redact import MARK, Redactor
+from reports.stream import FILE, Stream, read
+
+
+def test_an_event_is_one_redacted_line_with_its_time(tmp_path: Path) -> None:
+    times = iter([10.0, 10.1234])
+    stream = Stream(tmp_path, Redactor(["hunter2"]), clock=lambda: next(times))
+    stream.emit("check", check="smoke.a", reason="saw hunter2", headers={"Authorization": "x"})
+    line = (tmp_path / FILE).read_text(encoding="utf-8")
+    assert line == (
+        '{"kind":"check","t":0.123,"check":"smoke.a",'
+        f'"reason":"saw {MARK}","headers":{{"Authorization":"{MARK}"}}}}\n'
+    )
+    stream.close()
+
+
+def test_events_survive_a_kill_without_warning(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; "
+        "from reports.redact import Redactor; from reports.stream import Stream; "
+        "s = Stream(Path(sys.argv[1]), Redactor()); s.emit('trouble', message='last words'); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert [event["message"] for event in read(tmp_path)] == ["last words"]
+
+
+@pytest.mark.parametrize("cut", [b'{"kind":"che', b'{"kind":"check"', b"\xff\xfe", b"[1"])
+def test_a_cut_last_line_is_left_out(tmp_path: Path, cut: bytes) -> None:
+    (tmp_path / FILE).write_bytes(b'{"kind":"phase","t":1}\n' + cut)
+    assert read(tmp_path) == [{"kind": "phase", "t": 1}]
+
+
+@pytest.mark.parametrize("line", ["{]", "[]", "7", '{"no": "kind"}'])
+def test_a_damaged_line_elsewhere_is_trouble(tmp_path: Path, line: str) -> None:
+    (tmp_path / FILE).write_text(f'{{"kind":"phase"}}\n{line}\n{{"kind":"phase"}}\n')
+    kinds = [event["kind"] for event in read(tmp_path)]
+    assert kinds == ["phase", "trouble", "phase"]
+
+
+def test_an_empty_stream_has_no_events(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"")
+    assert read(tmp_path) == []
+
+
+def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
+    stream = Stream(tmp_path, Redactor())
+
+    def work() -> None:
+        for number in range(50):
+            stream.emit("request", url="x" * 500, number=number)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stream.close()
+    assert len(read(tmp_path)) == 400
+    assert {event["kind"] for event in read(tmp_path)} == {"request"}
+
+
+def test_a_closed_stream_refuses_events_and_says_which(tmp_path: Path) -> None:
+    stream = Stream(tmp_path, Redactor())
+    stream.close()
+    stream.close()
+    with pytest.raises(ValueError, match="'check' event"):
+        stream.emit("check")
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("redis.log", "logs/redis.log"),
+        ("../../etc/passwd", "logs/etc-passwd"),
+        ("smoke.routes[/api/health].txt", "logs/smoke.routes-api-health-.txt"),
+        ("…", "logs/log"),
+        ("hunter2.log", "logs/redacted-.log"),
+    ],
+)
+def test_an_attachment_has_a_safe_name(tmp_path: Path, name: str, path: str) -> None:
+    stream = Stream(tmp_path, Redactor(["hunter2"]))
+    assert stream.attach(name, "a hunter2 \udcff") == path
+    assert (tmp_path / path).read_text(encoding="utf-8") == f"a {MARK} ?"
+
+
+def test_attachments_of_one_name_are_all_kept(tmp_path: Path) -> None:
+    stream = Stream(tmp_path, Redactor())
+    assert [stream.attach("a.log", text) for text in "xy"] == ["logs/a.log", "logs/a-2.log"]
+    assert (tmp_path / "logs/a.log").read_text() == "x"
+
+
+def test_text_that_is_no_unicode_does_not_break_the_stream(tmp_path: Path) -> None:
+    Stream(tmp_path, Redactor()).emit("trouble", message="bad \udcff byte")
+    assert json.loads((tmp_path / FILE).read_text(encoding="utf-8"))["message"] == "bad ? byte"
