@@ -7,6 +7,7 @@ gates left; `--all` removes kept stacks too, but never one whose gate lives.
 
 import fcntl
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -47,6 +48,11 @@ class RunLock:
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._file.close()
+
+
+def new_run_id() -> str:
+    """A name for one run: sortable by time, unique on this machine."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
 
 
 @dataclass(frozen=True)

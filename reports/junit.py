@@ -33,11 +33,12 @@ def text(verdict: dict[str, Any], events: list[Event]) -> str:
         for finding in verdict["findings"]
         for check in finding["consequences"]
     }
+    waived = {waiver["check"]: waiver["reason"] for waiver in verdict["waivers"]}
     suites = [_gate_suite(verdict)]
     for stage in verdict["stages"]:
         of_stage = [row for row in rows if row["stage"] == stage["name"]]
         if of_stage:
-            cases = [_case(row, roots.get(row["check"]), causes) for row in of_stage]
+            cases = [_case(row, roots.get(row["check"]), causes, waived) for row in of_stage]
             suites.append(_suite(stage["name"], cases, stage["seconds"]))
     root = ET.Element("testsuites", {"name": "breakout-bot-gate", **_sums(suites)})
     root.set("time", f"{verdict['seconds']:.3f}")
@@ -76,11 +77,14 @@ def _gate_suite(verdict: dict[str, Any]) -> ET.Element:
     return _suite("gate", [case], 0.0)
 
 
-def _case(row: Row, finding: Row | None, causes: dict[str, str]) -> ET.Element:
+def _case(
+    row: Row, finding: Row | None, causes: dict[str, str], waived: dict[str, str]
+) -> ET.Element:
     place = f"{row['stage']}.{row['component']}" if row["component"] else row["stage"]
     case = _element(place, row["check"], row["seconds"])
     if row["waived"] and row["outcome"] != "passed":
-        _outcome(case, "skipped", f"waived ({row['outcome']} when it was its turn)")
+        outcome = row["outcome"].replace("_", " ")
+        _outcome(case, "skipped", f"waived ({outcome}): {waived.get(row['check'], '')}")
     elif row["outcome"] == "failed":
         _failure(case, row, finding, causes)
     elif row["outcome"] == "error":

@@ -316,7 +316,10 @@ def _unfinished(events: list[Event], rows: list[Row], known: bool) -> list[Row]:
         ]
     return [
         _trouble({"message": message})
-        for message in (*_odd_exit(events, rows, known), *_nothing_known(events, rows))
+        for message in (
+            *_odd_exit(events, rows, known),
+            *([] if known else _nothing_known(events, rows)),
+        )
     ]
 
 

@@ -22,6 +22,7 @@ from compose.containers import REVISION_LABEL, SOURCE_LABEL, VERSION_LABEL, Cont
 from compose.machine.console import MachineError
 from compose.release import Release
 from compose.release import release as release_of_this_tree
+from compose.sweep import new_run_id
 from compose.wire import Sent, Wire
 from reports import terminal
 from reports.progress import Progress
@@ -47,7 +48,7 @@ class Gate:
         self.options = options
         self.target = options.target
         self.manifest = manifests.load()
-        self.run_id = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(3).hex()}"
+        self.run_id = new_run_id()
         self.command = command
         self.evidence: Evidence | None = None
         self.stack: Stack | None = None
@@ -133,7 +134,9 @@ class Gate:
 
         with self.phase("set-up", "building images"):
             stacks.clean_start()
-            self.stack = stacks.Stack(self.run_id, release, keep=self.options.keep_stack)
+            self.stack = stacks.Stack(
+                self.run_id, release, self.options.compose_files, self.options.keep_stack
+            )
             for secret in self.stack.credentials.known:
                 self.stream.redactor.add(secret)
             stacks.build(self.stack.compose, release)

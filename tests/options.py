@@ -32,13 +32,15 @@ class Options:
     waivers: dict[str, str]
     keep_stack: bool
     report_dir: Path
+    compose_files: tuple[Path, ...] = ()
 
 
 def add(parser: pytest.Parser) -> None:
     """Declare the options."""
     group = parser.getgroup("gate", "deployment gate")
     for name, help_text in {
-        "--target": "localhost, https://HOST or FILE.toml; without it a disposable stack",
+        "--target": "localhost, https://HOST or FILE.toml (--target=FILE when it lies elsewhere);"
+        " without it a disposable stack",
         "--ca-file": "CA certificates to verify the target with (or GATE_CA_FILE)",
         "--expect-version": "the version that must be running",
         "--expect-revision": "the commit that must be running (at least 7 digits)",
@@ -51,6 +53,13 @@ def add(parser: pytest.Parser) -> None:
         default=[],
         metavar="CHECK=REASON",
         help="leave a required check out, by name and with a reason, shown in every report",
+    )
+    group.addoption(
+        "--compose-file",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="one more compose file on top of the disposable stack's",
     )
     group.addoption("--keep-stack", action="store_true", help="leave the disposable stack running")
 
@@ -94,6 +103,7 @@ def _read(config: pytest.Config) -> Options:
         waivers=waivers(option("--waive"), stages),
         keep_stack=option("--keep-stack"),
         report_dir=report_dir(option("--report-dir")),
+        compose_files=compose_files(option("--compose-file"), target),
     )
 
 
@@ -171,6 +181,38 @@ def report_dir(value: str | None) -> Path:
     if not os.access(path / "runs", os.W_OK):
         raise pytest.UsageError(f"expected --report-dir to be a writable folder, got {path}")
     return path
+
+
+def compose_files(given: Iterable[str], target: Target) -> tuple[Path, ...]:
+    """Compose files to put on top. Raises `pytest.UsageError` for what is no compose file."""
+    paths = tuple(Path(word).absolute() for word in given)
+    if paths and target.live:
+        raise pytest.UsageError(
+            f"expected --compose-file with a disposable stack only, got --target {target.name}"
+        )
+    for path in paths:
+        _check_compose_file(path)
+    return paths
+
+
+def _check_compose_file(path: Path) -> None:
+    import yaml  # only where such a file is given
+
+    try:
+        # Composed, not constructed: compose's own tags (`!override`) mean nothing here.
+        tree = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise pytest.UsageError(
+            f"expected --compose-file to be a readable file, got {path}: {error.strerror}"
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise pytest.UsageError(f"expected YAML in {path}, got: {reason}") from None
+    keys = [key.value for key, _ in tree.value] if isinstance(tree, yaml.MappingNode) else []
+    if "services" not in keys:
+        raise pytest.UsageError(
+            f"expected {path} to have `services:`, got {', '.join(keys) or 'no keys'}"
+        )
 
 
 def _text(name: str, value: str | None) -> str | None:

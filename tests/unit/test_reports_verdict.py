@@ -278,6 +278,13 @@ def test_an_error_is_told_as_trouble_with_the_name_of_its_check() -> None:
     assert len(judged["troubles"]) == 1
 
 
+def test_trouble_is_told_once_and_not_again_by_what_it_kept_from_running() -> None:
+    start, *_, end = run(pytest_exit=1)
+    assert judge([start, TROUBLE, end])["reasons"] == [
+        "The gate could not judge: the stack did not come up."
+    ]
+
+
 def test_stages_that_were_not_asked_for_are_told() -> None:
     judged = judge(run(*PASSED, not_asked=("load", "ui")))
     assert [(stage["name"], stage["outcome"]) for stage in judged["stages"]] == [
@@ -289,7 +296,7 @@ def test_stages_that_were_not_asked_for_are_told() -> None:
 
 
 def test_later_news_of_a_component_updates_the_earlier() -> None:
-    news = [
+    news: list[Event] = [
         {"kind": "component", "name": "redis", "version": "8.0.2", "state": "running"},
         {"kind": "component", "name": "redis", "state": "exited", "version": None},
     ]
