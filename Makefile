@@ -12,7 +12,7 @@ PARTS = lint types unit bot-tests page-tests stages fault-tests
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
 .PHONY: help gate smoke test lint types unit bot-tests page-tests stages fault-tests bench-smoke \
-	format lock env report clean venv machine
+	format lock env manifest report clean venv machine
 
 # $(call part,NAME,COMMAND): run it, and say in one line how it ended and how long it took.
 define part
@@ -82,6 +82,9 @@ lock: venv $(LOCK_TOOL) ## lock every requirements.in with hashes (UPGRADE=--upg
 
 env: venv ## compose/.env with new secrets, when there is none
 	@$(PYTHON) -m compose.machine.secrets
+
+manifest: venv ## list every check in tests/manifest.toml
+	@$(PYTHON) -m tests.manifest
 
 report: venv ## write a run's reports again: make report RUN=reports/runs/ID
 	@$(PYTHON) -m reports $(RUN)

@@ -40,12 +40,16 @@ def verdict_line(verdict: dict[str, Any], report: str = "reports/latest/index.ht
         f"{count(checks['passed'], 'check')} passed",
         count(len(verdict["findings"]), "finding"),
         count(len(verdict["troubles"]), "trouble") if verdict["troubles"] else "",
-        f"{checks['not_run']} not run" if checks["not_run"] else "",
+        f"{_missing(verdict)} not run" if _missing(verdict) else "",
         f"{checks['waived']} waived" if checks["waived"] else "",
         seconds(verdict["seconds"]),
         report,
     ]
     return f" {verdict['verdict']}  {' · '.join(fact for fact in facts if fact)}"
+
+
+def _missing(verdict: dict[str, Any]) -> int:
+    return sum(row["required"] for row in verdict["not_run"])
 
 
 class _Paint:
@@ -116,16 +120,25 @@ def _troubles(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
 
 
 def _left_out(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
+    told: dict[str, list[str]] = {}
     for waiver in verdict["waivers"]:
         outcome = waiver["outcome_if_run"]
         ran = f" (ran: {outcome})" if outcome else ""
         void = "" if waiver["applies"] else " (changed nothing)"
-        head = f" {paint('33', '○ waived')}   {waiver['check']}"
-        yield f"{head} — {plain(waiver['reason'])}{ran}{void}"
-    for name, reason, _ in by_reason(verdict["not_run"]):
+        told.setdefault(f"{plain(waiver['reason'])}{ran}{void}", []).append(waiver["check"])
+    for reason, checks in told.items():
+        yield f" {paint('33', '○ waived')}   {_some(checks)} — {reason}"
+    # What this kind of target does not need is in the report; here it would only be noise.
+    missing = [row for row in verdict["not_run"] if row["required"]]
+    for name, reason, _ in by_reason(missing):
         yield f" {paint('33', '○ not run')}  {name} — {reason}"
-    if verdict["waivers"] or verdict["not_run"]:
+    if told or missing:
         yield ""
+
+
+def _some(checks: list[str]) -> str:
+    """The names where they are few, else how many, with the first."""
+    return ", ".join(checks) if len(checks) < 4 else f"{len(checks)} checks ({checks[0]} …)"
 
 
 def _banner(verdict: dict[str, Any], paint: _Paint, report: str) -> str:

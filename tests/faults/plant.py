@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from compose.machine.commands import must, run
-from compose.stack import Stack
+from compose.stack import POLL_SECONDS, Stack
 from compose.target import SERVICES, Target
 
 ROOT = Path(__file__).parent.parent.parent
@@ -67,11 +68,12 @@ class Planted:
         return gate(*words, folder=self.folder, environment=secrets)
 
     def wait(self) -> None:
-        """Wait until the stack is well again."""
-        target = self.stack.target()
-        problems = self.stack.ready(target)
-        assert not problems, problems
-        self.stack.settle(target)
+        """Wait until the stack is well again; Docker takes seconds to see a health check pass."""
+        deadline = time.monotonic() + LIMIT
+        while problems := self.stack.ready(self.stack.target()):
+            assert time.monotonic() < deadline, problems
+            time.sleep(POLL_SECONDS)
+        self.stack.settle(self.stack.target())
 
     def container(self, service: str) -> str:
         """The name of a service's container."""

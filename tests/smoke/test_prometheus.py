@@ -14,7 +14,12 @@ RULES = get("/prometheus/api/v1/rules", "prometheus")
 MANAGERS = get("/prometheus/api/v1/alertmanagers", "prometheus")
 SAMPLES = get("/prometheus/api/v1/query?query=breakout_bot_build_info", "prometheus")
 RECEIVER = get("/api/v2/status", "alertmanager", service="alertmanager")
-AWAY = "smoke.reach.answers*[prometheus]"
+AWAY = (
+    "smoke.reach.answers*[prometheus]",
+    # A stack that stopped half way leaves Prometheus no time for a first scrape.
+    "smoke.stack.starts[*]",
+    "smoke.stack.is_prepared[*]",
+)
 
 
 def data(seen: Evidence, probe: Any) -> Any:
@@ -38,7 +43,7 @@ def target(seen: Evidence, job: str) -> dict[str, Any]:
     "prometheus",
     cause="a wrong path, port or name in prometheus.yml, or the scraped service is away",
     fix="open the scrape URL below; compare compose/prometheus/prometheus.yml",
-    follows=(AWAY, "smoke.reach.answers*[{job}]", "smoke.containers.is_running[{job}]"),
+    follows=(*AWAY, "smoke.reach.answers*[{job}]", "smoke.containers.is_running[{job}]"),
 )
 def test_scrapes(seen: Evidence, job: str) -> None:
     found = target(seen, job)
@@ -54,7 +59,7 @@ def test_scrapes(seen: Evidence, job: str) -> None:
     "prometheus",
     cause="the scrape answers 200 with something other than the bot's metrics",
     fix="look at the scrape URL: it must serve breakout_bot_… metrics",
-    follows=("smoke.prometheus.scrapes[breakout-bot-api]", AWAY),
+    follows=("smoke.prometheus.scrapes[breakout-bot-api]", *AWAY),
 )
 def test_has_samples_of_the_bot(seen: Evidence) -> None:
     found = data(seen, SAMPLES)["result"]

@@ -1,0 +1,94 @@
+"""The run itself is broken: no Docker, told to stop, killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from compose.machine.commands import run
+from compose.sweep import RUN_LABEL, leftovers, sweep
+from tests.faults.plant import LIMIT, ROOT, Planted, gate
+
+READY_SECONDS = 40.0
+
+
+def test_without_docker_nothing_is_known(tmp_path: Path) -> None:
+    nowhere = {"DOCKER_HOST": f"unix://{tmp_path}/nothing.sock"}
+    outcome = gate("-m", "smoke", folder=tmp_path, environment=nowhere)
+    assert outcome.code == 6, outcome.output
+    assert outcome.verdict["verdict"] == "UNDECIDED"
+    assert "expected a Docker engine" in outcome.output
+    assert "Traceback" not in outcome.output
+
+
+def started(folder: Path) -> subprocess.Popen[str]:
+    """A gate that has containers of its own by now."""
+    command = [sys.executable, "-m", "pytest", "-m", "smoke", f"--report-dir={folder}"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + READY_SECONDS
+    while not containers(run_id(folder)):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return process
+
+
+def run_id(folder: Path) -> str:
+    """The run that writes into this folder."""
+    found = list((folder / "runs").glob("*"))
+    return found[0].name if found else "none yet"
+
+
+def containers(name: str) -> list[str]:
+    """Containers of a run."""
+    wanted = ["--filter", f"label={RUN_LABEL}={name}", "--format", "{{.Names}}"]
+    return run(["docker", "ps", "--all", *wanted], LIMIT).out.split()
+
+
+def test_a_gate_that_is_told_to_stop_reports_and_leaves_nothing(tmp_path: Path) -> None:
+    process = started(tmp_path)
+    os.kill(process.pid, signal.SIGTERM)
+    output, _ = process.communicate(timeout=LIMIT)
+    verdict = json.loads((tmp_path / "latest" / "verdict.json").read_text(encoding="utf-8"))
+    assert process.returncode == 2, output
+    assert verdict["verdict"] != "PROMOTE"
+    assert containers(run_id(tmp_path)) == []
+    assert "Traceback" not in output
+
+
+def test_what_a_killed_gate_left_is_swept_and_only_that(planted: Planted, tmp_path: Path) -> None:
+    process = started(tmp_path)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=LIMIT)
+    killed = run_id(tmp_path)
+    settled(killed)
+    assert containers(killed)
+    assert killed in sweep()
+    assert containers(killed) == []
+    assert killed not in {one.run_id for one in leftovers()}
+    assert containers(planted.stack.run_id)
+
+
+def settled(name: str) -> None:
+    """The compose process that a killed gate left works on for a moment."""
+    before: list[str] = []
+    while before != (before := containers(name)) or not before:
+        time.sleep(2)
+
+
+def test_a_killed_run_can_still_be_read(tmp_path: Path) -> None:
+    process = started(tmp_path)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=LIMIT)
+    settled(run_id(tmp_path))
+    sweep()
+    folder = tmp_path / "runs" / run_id(tmp_path)
+    done = run([sys.executable, "-m", "reports", folder], LIMIT, cwd=ROOT)
+    assert done.code == 6, done.text
+    assert "UNDECIDED" in done.out
+    assert (folder / "index.html").exists()

@@ -1,0 +1,153 @@
+"""Bad input gets one clear error and exit code 4, and nothing is started."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compose import target as targets
+from compose.target import SERVICES, TargetError
+from tests import manifest as manifests
+from tests import options
+
+ROOT = Path(__file__).parent.parent.parent
+COMPLETE = dict.fromkeys(SERVICES, '"absent"') | {"proxy": '"https://bot.example.org"'}
+
+
+def written(path: Path, head: str = "", **services: str) -> str:
+    rows = {**COMPLETE, **services}
+    lines = [head, "[services]", *(f"{name} = {value}" for name, value in rows.items() if value)]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--target", "bot.example.org"], "https://bot.example.org"),
+        (["--target", "http://bot.example.org"], "expected a URL like https://"),
+        (["--target", "https://me:hunter2@bot.example.org"], "without a user or password"),
+        (["--target", "https://bot.example.org/x"], "nothing after it"),
+        (["--target", "https://bot.example.org:99999"], "Port out of range"),
+        (["--target", "no-such.toml"], "No such file"),
+        (["--target", "prod"], "expected --target to be localhost"),
+        (["--waive", "smoke.tls.certificate_lasts"], "CHECK=REASON"),
+        (["--waive", "smoke.tls.certificate_lasts= "], "CHECK=REASON"),
+        (["--waive", "smoke.no.such=because"], "got 'smoke.no.such'"),
+        (["--expect-revision", "main"], "digits of a commit"),
+        (["--expect-version", " "], "expected --expect-version to have a value"),
+        (["--ca-file", "no-such.pem"], "no such file"),
+        (["--report-dir", "/proc/nowhere"], "expected --report-dir"),
+        (["--target", "localhost", "--keep-stack"], "disposable"),
+        (["--target", "localhost", "--compose-file", "x.yaml"], "disposable"),
+        (["--compose-file", "no-such.yaml"], "No such file"),
+        (["--no-such-option"], "unrecognized arguments"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_starts(words: list[str], said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-m", "smoke", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    output = done.stdout + done.stderr
+    assert done.returncode == 4
+    assert said in output
+    assert "Traceback" not in output
+    assert "hunter2" not in output
+
+
+@pytest.mark.parametrize("expression", ["smok", "smoke and", "smoke or nothing", "not", "1"])
+def test_an_unknown_stage_is_refused(expression: str) -> None:
+    with pytest.raises(pytest.UsageError, match="expected -m to name stages"):
+        options.asked(expression)
+
+
+def test_expressions_ask_for_stages() -> None:
+    assert options.asked("smoke") == ("smoke",)
+    assert options.asked("control or ui") == ("control", "ui")
+    assert "load" not in options.asked("not load")
+    assert len(options.asked("")) == 7
+
+
+@pytest.mark.parametrize(
+    ("head", "services", "said"),
+    [
+        ("", {"redis": ""}, "got nothing for redis"),
+        ("", {"redis": '"http://x:1"'}, "redis://"),
+        ("", {"redis": "6379"}, "expected a URL"),
+        ("", {"redis": '"redis://:hunter2@x:1"'}, "without a user or password"),
+        ("", {"proxy": '"absent"'}, "expected a URL for the proxy"),
+        ("", {"kafka": '"absent"'}, "unknown service 'kafka'"),
+        ("knid = 'live'", {}, "unknown key 'knid'"),
+        ("kind = 'alive'", {}, "kind to be one of live, disposable"),
+        ("mode = 3", {}, "mode to be one of paper, live"),
+        ("redis_password = 'hunter2'", {}, "expected no secrets"),
+        ("name = [", {}, "expected TOML"),
+    ],
+)
+def test_bad_target_files_say_what_was_expected(
+    tmp_path: Path, head: str, services: dict[str, str], said: str
+) -> None:
+    path = written(tmp_path / "target.toml", head, **services)
+    with pytest.raises(TargetError) as raised:
+        targets.read(path)
+    assert said in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_target_file_says_what_is_there(tmp_path: Path) -> None:
+    path = written(tmp_path / "target.toml", "mode = 'live'", redis='"redis://r:6379"')
+    target = targets.read(path)
+    assert target.live
+    assert target.mode == "live"
+    assert {"proxy", "redis", "direct:redis"} <= target.has
+    assert "grafana" not in target.has
+
+
+def test_a_url_is_a_live_target_of_which_only_the_proxy_is_known() -> None:
+    target = targets.read("https://bot.example.org")
+    assert target.live
+    assert dict(target.urls) == {"proxy": "https://bot.example.org"}
+    assert "grafana" in target.has
+    assert "direct:redis" not in target.has
+
+
+def test_the_manifest_lists_every_check() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from tests import manifest as m;"
+            "sys.exit(m.text(m.collected()) != m.FILE.read_text())",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, "run `make manifest`"
+
+
+def test_what_is_required_depends_on_the_target() -> None:
+    manifest = manifests.load()
+    live = manifests.required(manifest, "smoke", targets.read("https://bot.example.org").has)
+    assert "smoke.tls.certificate_lasts" in live
+    assert "smoke.redis.can_save" not in live
+    assert not [check for check in live if check.startswith("smoke.stack.")]
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text("hunter2\n", encoding="utf-8")
+    target = targets.read("https://bot.example.org")
+    found = targets.credentials(target, {"GATE_REDIS_PASSWORD_FILE": str(path)})
+    assert found.redis_password == "hunter2"
+    assert "hunter2" not in repr(found)
+    with pytest.raises(TargetError, match="GATE_API_KEY_FILE"):
+        targets.credentials(target, {"GATE_API_KEY_FILE": "/no/such"})

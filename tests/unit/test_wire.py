@@ -1,0 +1,88 @@
+"""A live target is looked at and never touched, and the report can prove it."""
+
+import asyncio
+import http.server
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from compose.target import Credentials, Target
+from compose.wire import LiveTargetError, Sent, Wire
+
+
+class Recorder(http.server.BaseHTTPRequestHandler):
+    seen: list[str]
+
+    def handle_any(self) -> None:
+        self.seen.append(self.command)
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = handle_any
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, list[str]]]:
+    seen: list[str] = []
+    handler = type("Handler", (Recorder,), {"seen": seen})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_address[1]}", seen
+        running.shutdown()
+        thread.join()
+
+
+def send(url: str, kind: str, method: str, record: list[Sent]) -> None:
+    target = Target("t", kind, {"proxy": url, "redis": "redis://127.0.0.1:1"})  # type: ignore[arg-type]
+
+    async def go() -> None:
+        async with Wire(target, Credentials(), record.append) as wire:
+            await wire.http("/api/engine/stop", method=method)
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_no_mutating_request_leaves_for_a_live_target(
+    server: tuple[str, list[str]], method: str
+) -> None:
+    url, seen = server
+    record: list[Sent] = []
+    with pytest.raises(LiveTargetError):
+        send(url, "live", method, record)
+    assert seen == []
+    assert [sent.mutation for sent in record] == [False]
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+def test_a_live_target_may_be_asked(server: tuple[str, list[str]], method: str) -> None:
+    url, seen = server
+    record: list[Sent] = []
+    send(url, "live", method, record)
+    assert seen == [method]
+    assert [(sent.status, sent.mutation) for sent in record] == [(200, False)]
+
+
+def test_a_mutation_of_a_disposable_stack_is_on_record(server: tuple[str, list[str]]) -> None:
+    url, seen = server
+    record: list[Sent] = []
+    send(url, "disposable", "POST", record)
+    assert seen == ["POST"]
+    assert [sent.mutation for sent in record] == [True]
+
+
+def test_no_write_leaves_for_a_live_redis() -> None:
+    target = Target("t", "live", {"redis": "redis://127.0.0.1:1"})
+
+    async def go() -> None:
+        async with Wire(target, Credentials(), lambda _: None) as wire:
+            await wire.redis(("SET", "a", "b"))
+
+    with pytest.raises(LiveTargetError):
+        asyncio.run(go())
