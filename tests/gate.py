@@ -91,6 +91,9 @@ class Gate:
         """Bring the stack up, gather evidence and drop what cannot run; False when that failed."""
         release = None if self.target.live else release_of_this_tree()
         self._start(release)
+        if not items:  # nothing would judge a stack
+            self._require()
+            return True
         try:
             if release is not None:
                 self._bring_up(release)

@@ -24,6 +24,27 @@ def test_without_docker_nothing_is_known(tmp_path: Path) -> None:
     assert "Traceback" not in outcome.output
 
 
+def test_a_target_that_is_away_is_one_finding(tmp_path: Path) -> None:
+    outcome = gate("-m", "smoke", "--target", "https://127.0.0.1:1", folder=tmp_path)
+    assert outcome.code == 1, outcome.output
+    assert outcome.roots == [("proxy", "smoke.tls.can_be_reached")], outcome.output
+
+
+def test_when_nothing_runs_nothing_is_promoted_or_started(tmp_path: Path) -> None:
+    outcome = gate("-m", "smoke", "-k", "no_such_check", folder=tmp_path)
+    assert outcome.code == 5, outcome.output
+    assert outcome.verdict["verdict"] == "HOLD"
+    assert containers(run_id(tmp_path)) == []
+
+
+def test_a_check_left_out_by_hand_holds(tmp_path: Path) -> None:
+    target = ["--target", "https://127.0.0.1:1"]
+    outcome = gate("-m", "smoke", "-k", "can_be_reached", *target, folder=tmp_path)
+    left_out = {one["check"]: one["reason"] for one in outcome.verdict["not_run"]}
+    assert left_out["smoke.tls.certificate_lasts"] == "left out by -k or --deselect"
+    assert outcome.verdict["verdict"] == "HOLD"
+
+
 def started(folder: Path) -> subprocess.Popen[str]:
     """A gate that has containers of its own by now."""
     command = [sys.executable, "-m", "pytest", "-m", "smoke", f"--report-dir={folder}"]

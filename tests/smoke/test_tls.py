@@ -12,6 +12,12 @@ from tests.smoke.probes import PAGE
 
 DAYS_LEFT = 10
 OLD_VERSIONS = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1}
+AWAY = (
+    "smoke.containers.is_running[proxy]",
+    "smoke.stack.starts[*]",
+    "smoke.stack.is_prepared[*]",
+)
+REACHED = ("smoke.tls.can_be_reached", *AWAY)
 NAMES_MATCH = ("Hostname mismatch", "IP address mismatch")
 
 
@@ -37,14 +43,23 @@ async def PLAIN(wire: Wire) -> Answer:
 
 @check(
     "proxy",
+    cause="the proxy is down, its port is closed, or the name leads to another host",
+    fix="`docker compose ps proxy` in compose/ on its host; then DNS and the firewall",
+    follows=AWAY,
+)
+def test_can_be_reached(seen: Evidence) -> None:
+    error = seen.error(CERTIFICATE)
+    expect(error is None, "a TLS connection", error)
+
+
+@check(
+    "proxy",
     cause="it expired, is for another name, or its CA is not the one given (--ca-file)",
     fix="look at the served certificate with `openssl s_client -connect HOST:443 -servername HOST`",
     follows=(
         "smoke.tls.certificate_is_for_this_name",
         "smoke.tls.certificate_lasts",
-        "smoke.containers.is_running[proxy]",
-        "smoke.stack.starts[*]",
-        "smoke.stack.is_prepared[*]",
+        *REACHED,
     ),
 )
 def test_certificate_is_trusted(seen: Evidence) -> None:
@@ -56,11 +71,7 @@ def test_certificate_is_trusted(seen: Evidence) -> None:
     "proxy",
     cause="the certificate of another host was installed, or SERVER_NAME changed after it was made",
     fix="install a certificate for this name in compose/tls, then `docker compose restart proxy`",
-    follows=(
-        "smoke.containers.is_running[proxy]",
-        "smoke.stack.starts[*]",
-        "smoke.stack.is_prepared[*]",
-    ),
+    follows=REACHED,
 )
 def test_certificate_is_for_this_name(seen: Evidence) -> None:
     found = seen[CERTIFICATE]
@@ -73,11 +84,7 @@ def test_certificate_is_for_this_name(seen: Evidence) -> None:
     "proxy",
     cause="renewal failed, or the renewed certificate was not loaded",
     fix="renew it and reload the proxy; compare the file in compose/tls with the one served",
-    follows=(
-        "smoke.containers.is_running[proxy]",
-        "smoke.stack.starts[*]",
-        "smoke.stack.is_prepared[*]",
-    ),
+    follows=REACHED,
 )
 def test_certificate_lasts(seen: Evidence) -> None:
     ends = seen[CERTIFICATE].not_after
@@ -97,7 +104,7 @@ def _described(found: Certificate) -> str:
     "proxy",
     cause="ssl_protocols allows versions with known attacks",
     fix="`ssl_protocols TLSv1.2 TLSv1.3;` in the proxy's configuration",
-    follows="smoke.reach.answers[proxy]",
+    follows=("smoke.reach.answers[proxy]", *REACHED),
 )
 def test_old_versions_are_refused(seen: Evidence) -> None:
     spoken = seen[OLD_TLS]
@@ -108,7 +115,7 @@ def test_old_versions_are_refused(seen: Evidence) -> None:
     "proxy",
     cause="port 80 is closed, or serves the site itself",
     fix="redirect everything on port 80 to https with 308",
-    follows="smoke.containers.is_running[proxy]",
+    follows=REACHED,
 )
 def test_plain_http_is_redirected(seen: Evidence) -> None:
     answer = seen[PLAIN]
