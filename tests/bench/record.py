@@ -1,0 +1,61 @@
+"""Writes measured figures in the one form that README's tables are made from."""
+
+import json
+import os
+import platform
+import statistics
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from compose.machine.commands import run
+
+FOLDER = Path(__file__).parent.parent.parent / "reports" / "bench"
+
+
+@dataclass
+class Figure:
+    """One measured figure; its value is the median of its runs."""
+
+    name: str
+    unit: str
+    runs: list[float]
+    target: float | None = None
+    better: Literal["lower", "higher"] = "lower"
+    value: float = field(init=False)
+    meets: bool | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.runs = [round(one, 4) for one in self.runs]
+        self.value = round(statistics.median(self.runs), 4)
+        self.meets = None if self.target is None else self._meets(self.target)
+
+    def _meets(self, target: float) -> bool:
+        return self.value <= target if self.better == "lower" else self.value >= target
+
+
+def write(name: str, figures: list[Figure]) -> Path:
+    """Write reports/bench/NAME.json and return its path."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{name}.json"
+    found = {
+        "schema": 1,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "figures": [asdict(figure) for figure in figures],
+    }
+    path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def machine() -> dict[str, str | int | float]:
+    """What the figures were measured on."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    docker = run(["docker", "version", "--format", "{{.Server.Version}}"], 5.0).out.strip()
+    return {
+        "cores": os.cpu_count() or 0,
+        "memory_gib": round(memory, 1),
+        "python": platform.python_version(),
+        "docker": docker,
+    }
