@@ -1,5 +1,6 @@
 """pytest wiring only: options, markers, hooks and fixtures. What they do lives in tests/."""
 
+import gc
 import signal
 import sys
 from collections.abc import Generator, Iterable
@@ -11,6 +12,7 @@ import pytest
 # Compiled modules are kept even where the environment says not to: a live smoke run is typed by
 # people, and compiling the suite anew costs them 0.2 s each time.
 sys.dont_write_bytecode = False
+gc.set_threshold(200_000)
 
 from tests import options
 from tests.checks import STAGES

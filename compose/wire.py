@@ -298,8 +298,11 @@ class Wire:
         """
         if self._docker is None:
             # The API over its socket: a client process would cost 50 ms a question.
-            door = _Door(live=True, uds=docker_socket())
-            self._docker = httpx.AsyncClient(transport=door, base_url="http://docker")
+            # The context is not used there, but httpx would load every CA to make one (30 ms).
+            door = _Door(live=True, uds=docker_socket(), verify=self._tls, trust_env=False)
+            self._docker = httpx.AsyncClient(
+                transport=door, base_url="http://docker", trust_env=False
+            )
         request = self._docker.build_request("GET", path, timeout=self.limit)
         work = self._send(self._docker, request)
         answer = await self._recorded("GET", f"docker:{path}", "docker", work)

@@ -178,11 +178,12 @@ class Gate:
     def _require(self) -> None:
         """Say what has to run, and what is waived."""
         has = self.target.has | self._left_out()
+        waived = {**self._absent(), **self.options.waivers}
         for stage in self.options.stages:
             checks = manifests.required(self.manifest, stage, has)
             self.stream.emit("required", stage=stage, checks=checks)
-        for check, reason in {**self._absent(), **self.options.waivers}.items():
-            self.stream.emit("waiver", check=check, reason=reason)
+            for check in (check for check in checks if check in waived):
+                self.stream.emit("waiver", check=check, reason=waived[check])
 
     def _left_out(self) -> frozenset[str]:
         services = self.target.left_out
