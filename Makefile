@@ -63,8 +63,8 @@ bot-tests: venv machine ## the bot's and the exchange's own tests, in their imag
 page-tests: venv machine ## the page's own tests, in its image
 	$(call part,$@,$(call image_tests,frontend))
 
-stages: venv machine ## the stages on one disposable stack
-	$(call part,$@,$(PYTHON) -m pytest -q -m smoke)
+stages: venv machine ## every stage on one disposable stack
+	$(call part,$@,$(PYTHON) -m pytest -q)
 
 fault-tests: venv machine ## planted faults turn their checks red
 	$(call part,$@,$(PYTHON) -m pytest -q tests/faults)

@@ -3,9 +3,9 @@
 import gc
 import signal
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,9 +15,12 @@ sys.dont_write_bytecode = False
 gc.set_threshold(200_000)
 
 from tests import options
-from tests.checks import STAGES
+from tests.checks import PLUGINS, STAGES
 from tests.evidence import Evidence
 from tests.gate import Gate
+
+if TYPE_CHECKING:
+    from tests.operator import Operator
 
 GATE = pytest.StashKey[Gate]()
 OURS = Path(__file__).parent / "tests"
@@ -34,6 +37,12 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     config.stash[GATE] = Gate(options.read(config), " ".join(["pytest", *sys.argv[1:]]))
     quiet(config)
+    asked = config.stash[GATE].options.stages
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        # A stage that is not asked for is not imported: some cost a second.
+        config.args = [str(OURS / stage) for stage in asked if (OURS / stage).is_dir()]
+    for plugin in (plugin for stage in asked for plugin in PLUGINS.get(stage, ())):
+        config.pluginmanager.import_plugin(plugin)
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
 
 
@@ -78,6 +87,12 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     return None if gate.prepare(session.items) else True
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    gate = item.config.stash.get(GATE, None)
+    return None if gate is None or gate.begins(item) else True
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -114,3 +129,11 @@ def seen(gate: Gate) -> Evidence:
     """Everything that was seen of the target, gathered before the first check."""
     assert gate.evidence is not None
     return gate.evidence
+
+
+@pytest.fixture(scope="session")
+def operator(gate: Gate) -> Iterator["Operator"]:
+    """Hands on the disposable stack of this run, for stages that judge by doing."""
+    made = gate.operator()
+    yield made
+    made.close()

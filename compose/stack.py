@@ -52,6 +52,7 @@ DOCKER_LIMIT = 5.0
 COMPOSE_LIMIT = 120.0
 BUILD_LIMIT = 1200.0
 READY_LIMIT = 60.0
+OTHERS_LIMIT = 5.0
 SETTLE_LIMIT = 20.0
 POLL_SECONDS = 0.1
 LOG_LINES = 1000
@@ -190,6 +191,7 @@ class Stack:
             ca_file=self.ca_file(),
             plain_http=f"http://localhost:{plain}" if plain else None,
             project=self.project,
+            ours=True,
         )
 
     async def _containers(self) -> dict[str, Container]:
@@ -271,21 +273,21 @@ def _addresses(found: dict[str, Container]) -> Iterator[tuple[str, str]]:
 async def wait_ready(target: Target, credentials: Credentials, limit: float) -> list[Problem]:
     """Wait until every service of `target` answers a real request, at most `limit` seconds.
 
-    A service that exited, restarts or is unhealthy ends the wait at once.
+    For a service that exited, restarts or is unhealthy nobody waits; the others get a moment
+    more, so that what is merely slower than it does not look broken too.
     """
     deadline = time.monotonic() + limit
+    broken: list[Problem] = []
     async with Wire(target, credentials, lambda _: None, limit=2.0) as wire:
         waiting = dict.fromkeys(target.urls, "not asked yet")
-        while waiting:
-            broken = await _broken(wire)
-            if broken:
-                return broken
-            waiting = await _unanswered(wire, waiting)
-            if time.monotonic() > deadline:
-                return [await _late(wire, service, seen) for service, seen in waiting.items()]
+        while waiting and time.monotonic() < deadline:
+            if not broken and (broken := await _broken(wire)):
+                deadline = min(deadline, time.monotonic() + OTHERS_LIMIT)
+            healthy = {s: v for s, v in waiting.items() if s not in {one.service for one in broken}}
+            waiting = await _unanswered(wire, healthy)
             if waiting:
                 await asyncio.sleep(POLL_SECONDS)
-    return []
+        return broken or [await _late(wire, service, seen) for service, seen in waiting.items()]
 
 
 async def _broken(wire: Wire) -> list[Problem]:

@@ -59,6 +59,8 @@ class Target:
     """Compose project, where Docker may be asked about the containers."""
     env_file: Path | None = None
     """A file that may hold the secrets of this deployment."""
+    ours: bool = False
+    """Whether this run brings the stack up itself, so that it may restart its containers."""
 
     @property
     def live(self) -> bool:
@@ -67,10 +69,12 @@ class Target:
 
     @property
     def has(self) -> frozenset[str]:
-        """What checks can count on: services, `direct:SERVICE`, `disposable`, `project`."""
+        """What checks can count on: services, `direct:SERVICE` and what may be done to them."""
         direct = {f"direct:{service}" for service in self.urls if service != "proxy"}
         parts = set(SERVICES) - self.absent - self.left_out.keys()
         extra = {"disposable"} if not self.live else set()
+        if self.ours:
+            extra.add("stack")
         if self.project:
             extra.add("project")
         return frozenset(parts | direct | extra)
@@ -91,7 +95,7 @@ def read(word: str | None, ca_file: Path | None = None) -> Target:
 
 def _read(word: str | None) -> Target:
     if word is None or word == "disposable":
-        return Target("disposable", "disposable")
+        return Target("disposable", "disposable", ours=True)
     if word == "localhost":
         return localhost()
     if "://" in word:

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 STAGES = {
     "smoke": "is everything there, right and reachable? Looks only, so it is safe on live targets",
-    "control": "do the engine's commands do what they say? (disposable targets)",
+    "control": "do the engine's commands do what they say?",
     "observability": "do metrics, alerts and dashboards tell the truth?",
     "contract": "does the API keep the agreed contract?",
     "ui": "does the page work in a real browser?",
@@ -22,6 +22,12 @@ STAGES = {
     "load": "does it hold its service levels under load?",
 }
 """Stages in the order they run, and the question each answers."""
+
+CHANGING = frozenset({"control", "ui", "lifecycle"})
+"""Stages that are nothing but changes: refused on a live target."""
+
+PLUGINS: dict[str, tuple[str, ...]] = {}
+"""pytest plugins that only one stage needs, registered when it is asked for."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from compose.machine.console import MachineError
 from compose.release import Release
 from compose.release import release as release_of_this_tree
 from compose.sweep import new_run_id
-from compose.wire import Sent, Wire
+from compose.wire import Sent, Wire, WireError
 from reports import terminal
 from reports.progress import Progress
 from reports.redact import Redactor
@@ -36,6 +36,7 @@ from tests.options import Options
 
 if TYPE_CHECKING:
     from compose.stack import Problem, Stack
+    from tests.operator import Operator
 
 HERE = Path(__file__).parent
 SECRET_VARIABLES = ("GATE_API_KEY", "GATE_REDIS_PASSWORD", "GRAFANA_PASSWORD")
@@ -56,8 +57,11 @@ class Gate:
         self.problems: dict[str, Problem] = {}
         self.deselected: dict[str, str] = {}
         self.progress = Progress()
-        self.failed = False
+        self.failed = self.failed_smoke = False
         self._stream: Stream | None = None
+        self._stage: str | None = None
+        self._stage_phase = ExitStack()
+        self._setup_seconds = 0.0
         self._items: dict[str, tuple[str, Check, str]] = {}
 
     @property
@@ -146,7 +150,7 @@ class Gate:
         self.options = replace(self.options, credentials=self.stack.credentials)
         with self.phase("bring-up", "bringing the stack up"):
             self._up(self.stack)
-        if not self.problems:
+        if not self.problems and "smoke" in self.options.stages:
             with self.phase("settle", "waiting for the first scrape and health checks"):
                 self.stack.settle(self.target)
             with self.phase("drills", "running every health check where no service runs"):
@@ -214,19 +218,55 @@ class Gate:
                 return reason
         return manifests.unmet(check.needs, self.target.has)
 
+    def operator(self) -> "Operator":
+        """Hands on the disposable stack of this run."""
+        from tests.operator import Operator  # a live run never imports it
+
+        credentials = self.options.credentials
+        return Operator(self.target, credentials, self.stack, self._sent, self.stream)
+
     # While the checks run
+
+    def begins(self, item: pytest.Item) -> bool:
+        """The turn of a check; False when its stage gets no work, which is written down."""
+        stage = self._items[item.nodeid][0].partition(".")[0]
+        if stage != self._stage:
+            self._end_stage()
+            self._stage = stage
+            phase = self.phase(stage, f"{stage}: {STAGES[stage].partition('?')[0]}")
+            self._stage_phase.enter_context(phase)
+        reason = self._held_back(stage)
+        if reason:
+            self._emit_check(item.nodeid, "not_run", 0.0, reason=reason)
+        return reason is None
+
+    def _held_back(self, stage: str) -> str | None:
+        """Why a stage gets no work: a broken stack is not driven any further."""
+        if stage == "smoke" or not (self.failed_smoke or self.problems):
+            return None
+        if self.failed_smoke:
+            return "smoke failed: a broken stack is given no more work"
+        services = ", ".join(f"{one.service}: {one.seen}" for one in self.problems.values())
+        return f"the stack did not come up ({services})"
+
+    def _end_stage(self) -> None:
+        self._stage_phase.close()
 
     def record(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
         """Write what became of a check: once, from the phase that decided it."""
         raised = call.excinfo.value if call.excinfo else None
         if raised is None and call.when != "call":
+            self._setup_seconds = call.duration if call.when == "setup" else 0.0
             return
-        seconds = call.duration
+        seconds = call.duration + (self._setup_seconds if call.when == "call" else 0.0)
         match raised:
             case None:
                 self._emit_check(item.nodeid, "passed", seconds)
             case CheckFailed():
                 self._emit_check(item.nodeid, "failed", seconds, finding=raised)
+            case WireError():
+                found = CheckFailed(Failure("an answer", str(raised)))
+                self._emit_check(item.nodeid, "failed", seconds, finding=found)
             case AssertionError():
                 found = CheckFailed(_plain_assertion(raised))
                 self._emit_check(item.nodeid, "failed", seconds, finding=found)
@@ -245,7 +285,9 @@ class Gate:
         finding: CheckFailed | None = None,
     ) -> None:
         name, check, title = self._items[nodeid]
-        self.failed |= outcome in ("failed", "error")
+        if outcome in ("failed", "error"):
+            self.failed = True
+            self.failed_smoke |= name.startswith("smoke.")
         component = (finding and finding.failure.component) or check.component
         self.stream.emit(
             "check",
@@ -268,6 +310,7 @@ class Gate:
 
     def finish(self, exitstatus: int) -> int:
         """Take the stack away, write every report, show the verdict; returns the exit code."""
+        self._end_stage()
         for check, reason in self.deselected.items():
             self._not_run(check, reason)
         if self.stack is not None:

@@ -15,7 +15,7 @@ import pytest
 from compose import target as targets
 from compose.target import Credentials, Target, TargetError
 from tests import manifest as manifests
-from tests.checks import STAGES
+from tests.checks import CHANGING, STAGES
 
 ROOT = Path(__file__).parent.parent
 
@@ -84,12 +84,12 @@ def read(config: pytest.Config) -> Options:
 
 def _read(config: pytest.Config) -> Options:
     option = config.getoption
-    stages = asked(option("markexpr"))
     ca_file = option("--ca-file") or os.environ.get("GATE_CA_FILE")
     target = targets.read(
         option("--target") or os.environ.get("GATE_TARGET") or None,
         Path(ca_file) if ca_file else None,
     )
+    stages = may_run(asked(option("markexpr")), target, bool(option("markexpr")))
     if target.live and option("--keep-stack"):
         raise pytest.UsageError(
             f"expected --keep-stack with a disposable stack only, got --target {target.name}"
@@ -119,6 +119,17 @@ def asked(expression: str) -> tuple[str, ...]:
     if not stages:
         raise pytest.UsageError(_stages_wanted(expression))
     return stages
+
+
+def may_run(stages: tuple[str, ...], target: Target, named: bool) -> tuple[str, ...]:
+    """The stages that may run on the target. Raises `pytest.UsageError` for one that was named."""
+    refused = [stage for stage in stages if target.live and stage in CHANGING]
+    if refused and named:
+        raise pytest.UsageError(
+            f"expected a disposable stack for {' and '.join(refused)}, which change what they"
+            f" judge, got the live target {target.name}"
+        )
+    return tuple(stage for stage in stages if stage not in refused)
 
 
 def _holds(node: ast.expr, stage: str, expression: str) -> bool:

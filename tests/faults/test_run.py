@@ -45,6 +45,19 @@ def test_a_check_left_out_by_hand_holds(tmp_path: Path) -> None:
     assert outcome.verdict["verdict"] == "HOLD"
 
 
+def test_a_stack_that_fails_smoke_is_given_no_more_work(tmp_path: Path) -> None:
+    override = tmp_path / "override.yaml"
+    override.write_text("services: {alertmanager: {entrypoint: ['false']}}", encoding="utf-8")
+    files = f"--compose-file={override}"
+    outcome = gate("-m", "smoke or control", files, folder=tmp_path)
+    assert outcome.code == 1, outcome.output
+    assert {component for component, _ in outcome.roots} == {"alertmanager"}, outcome.output
+    left = {one["reason"] for one in outcome.verdict["not_run"] if one["stage"] == "control"}
+    assert left == {"smoke failed: a broken stack is given no more work"}
+    stages = {one["name"]: one for one in outcome.verdict["stages"]}
+    assert stages["control"]["passed"] == 0
+
+
 def started(folder: Path) -> subprocess.Popen[str]:
     """A gate that has containers of its own by now."""
     command = [sys.executable, "-m", "pytest", "-m", "smoke", f"--report-dir={folder}"]

@@ -20,7 +20,7 @@ def _judge(seen: Evidence, service: str, started: bool) -> None:
     "{part}",
     cause="compose.yaml is refused, an image is missing, or the one-shot `certs` failed",
     fix="`docker compose config` in compose/; read the lines below",
-    needs="disposable",
+    needs="stack",
 )
 def test_is_prepared(seen: Evidence, part: str) -> None:
     _judge(seen, part, started=True)
@@ -31,7 +31,7 @@ def test_is_prepared(seen: Evidence, part: str) -> None:
     "{service}",
     cause="its configuration is refused: a blank or wrong variable, file or mount",
     fix="read its last log lines below, mend the cause, deploy again",
-    needs=("disposable", "{service}"),
+    needs=("stack", "{service}"),
     follows="smoke.stack.is_prepared[*]",
 )
 def test_starts(seen: Evidence, service: str) -> None:
@@ -43,7 +43,7 @@ def test_starts(seen: Evidence, service: str) -> None:
     "{service}",
     cause="it runs, but cannot do its work; a dependency of it may be away",
     fix="look at its log and health output below, then at the services it needs",
-    needs=("disposable", "{service}"),
+    needs=("stack", "{service}"),
     follows=(
         "smoke.stack.is_prepared[*]",
         "smoke.stack.starts[*]",

@@ -13,7 +13,7 @@ SERVICES = ("api", "exchange", "frontend")
 ALLOWED = {
     "compose": {"compose"},
     "reports": {"reports"},
-    "tests": {"tests", "compose", "reports"},
+    "tests": {"tests", "contracts", "load", "compose", "reports"},
     "contracts": {"contracts", "compose", "reports"},
     "load": {"load", "compose", "reports"},
 }

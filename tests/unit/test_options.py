@@ -42,6 +42,7 @@ def written(path: Path, head: str = "", **services: str) -> str:
         (["--target", "localhost", "--keep-stack"], "disposable"),
         (["--target", "localhost", "--compose-file", "x.yaml"], "disposable"),
         (["--compose-file", "no-such.yaml"], "No such file"),
+        (["--target", "localhost", "-m", "control or ui"], "control and ui, which change"),
         (["--no-such-option"], "unrecognized arguments"),
     ],
 )
