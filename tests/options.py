@@ -39,8 +39,7 @@ def add(parser: pytest.Parser) -> None:
     """Declare the options."""
     group = parser.getgroup("gate", "deployment gate")
     for name, help_text in {
-        "--target": "localhost, https://HOST or FILE.toml (--target=FILE when it lies elsewhere);"
-        " without it a disposable stack",
+        "--target": "localhost, https://HOST or FILE.toml; without it a disposable stack",
         "--ca-file": "CA certificates to verify the target with (or GATE_CA_FILE)",
         "--expect-version": "the version that must be running",
         "--expect-revision": "the commit that must be running (at least 7 digits)",

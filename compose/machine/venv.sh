@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 stamp=.venv/requirements.sha256
-wanted=$(sha256sum <requirements.txt)
+wanted=$(cat requirements.txt pyproject.toml | sha256sum)
 
 current() { [ -x .venv/bin/python ] && [ "$(cat $stamp 2>/dev/null)" = "$wanted" ]; }
 
@@ -48,5 +48,6 @@ find_python || {
 [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 ||
     quietly $python -m venv --clear .venv
 quietly .venv/bin/python -m pip install --require-hashes --quiet -r requirements.txt
+quietly .venv/bin/python -m pip install --no-deps --no-build-isolation --no-index --quiet -e .
 echo "$wanted" >$stamp
 echo "making .venv: $(($(date +%s) - started)) s" >&2

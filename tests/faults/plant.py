@@ -63,7 +63,6 @@ class Planted:
         path = self.folder / "target.toml"
         path.write_text(described(self.stack.target(), self.stack.project), encoding="utf-8")
         secrets = {"GATE_REDIS_PASSWORD": self.stack.credentials.redis_password or ""}
-        # One word: pytest takes a file after a space for a test path, and its folder for the root.
         words = ["-m", "smoke", f"--target={path}", *arguments]
         return gate(*words, folder=self.folder, environment=secrets)
 

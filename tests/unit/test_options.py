@@ -8,8 +8,8 @@ import pytest
 
 from compose import target as targets
 from compose.target import SERVICES, TargetError
+from tests import front_door, options
 from tests import manifest as manifests
-from tests import options
 
 ROOT = Path(__file__).parent.parent.parent
 COMPLETE = dict.fromkeys(SERVICES, '"absent"') | {"proxy": '"https://bot.example.org"'}
@@ -152,3 +152,24 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     assert "hunter2" not in repr(found)
     with pytest.raises(TargetError, match="GATE_API_KEY_FILE"):
         targets.credentials(target, {"GATE_API_KEY_FILE": "/no/such"})
+
+
+def test_a_path_after_a_space_is_the_options_value_not_pytests(tmp_path: Path) -> None:
+    path = tmp_path / "prod.toml"
+    path.write_text("name = 1", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-m", "smoke", "--target", str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 4
+    assert f"{path}: expected a [services] table" in done.stdout + done.stderr
+
+
+def test_only_the_gates_own_options_are_joined() -> None:
+    words = ["-m", "smoke", "--target", "a.toml", "--waive", "x=y", "--ca-file=b", "--report-dir"]
+    joined = ["-m", "smoke", "--target=a.toml", "--waive", "x=y", "--ca-file=b", "--report-dir"]
+    assert list(front_door.joined(words)) == joined

@@ -1,0 +1,41 @@
+"""An installed pytest plugin (pyproject.toml) that lets the gate's options take a path.
+
+pytest looks for its project before it knows any option but its own, so that in
+`pytest --target /etc/gate/prod.toml` the file counts as a test path, and its folder becomes the
+root: without our conftest.py, the options are unknown. Written as one word, `--target=FILE`, all
+is well; this writes them so.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
+
+ROOT = Path(__file__).parent.parent
+OPTIONS = frozenset({"--target", "--ca-file", "--report-dir", "--compose-file", "--fault"})
+"""The options of the gate that take a path."""
+
+
+def pytest_addoption(pluginmanager: "pytest.PytestPluginManager") -> None:
+    """Start over with joined words, where pytest took a value for its project.
+
+    This is the first hook that is called once the root is known, before output is captured.
+    """
+    config: Any = pluginmanager.get_plugin("pytestconfig")
+    given = config.invocation_params
+    words = list(joined([str(word) for word in given.args]))
+    astray = config.rootpath != ROOT and given.dir.is_relative_to(ROOT)
+    if astray and words != sys.argv[1:] == list(given.args):
+        os.execv(sys.executable, [sys.executable, "-m", "pytest", *words])
+
+
+def joined(words: Sequence[str]) -> Iterator[str]:
+    """`--target FILE` as `--target=FILE`, for each option of the gate that takes a path."""
+    rest = iter(words)
+    for word in rest:
+        value = next(rest, None) if word in OPTIONS else None
+        yield word if value is None else f"{word}={value}"
