@@ -1,42 +1,119 @@
 import { renderToStaticMarkup } from "react-dom/server";
-import { describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { View } from "./App";
-import { type Bot, updated } from "./useBot";
+import { type Bot, NOTHING } from "./bot";
 
 const BOT: Bot = {
-  loaded: true,
-  health: { status: "healthy", api_connectivity: { redis: true }, version: "1.1.0", revision: "abc" },
-  engine: { state: "RUNNING", mode: "paper", preset: "balanced", openPositions: 2, dailyR: 0.5 },
-  page: { version: "1.1.0", revision: "abc" },
+  ...NOTHING,
   live: "live",
+  loaded: true,
+  answering: true,
+  answeredAt: Date.UTC(2026, 0, 1, 12),
+  health: { status: "healthy", api_connectivity: { redis: true }, version: "1.1.0", revision: "abc" },
+  engine: { state: "RUNNING", mode: "paper", preset: "balanced", openPositions: 1, slots: 3, dailyR: 0.5 },
+  page: { version: "1.1.0", revision: "abc" },
+  positions: [
+    {
+      id: "p1",
+      symbol: "BTCUSDT",
+      side: "long",
+      quantity: 0.0781,
+      entryPrice: 64000,
+      currentPrice: 63700,
+      stopPrice: 63360,
+      targetPrice: 65280,
+      unrealizedR: -0.4688,
+    },
+  ],
+  orders: [
+    {
+      id: "o1",
+      symbol: "BTCUSDT",
+      side: "buy",
+      type: "market",
+      quantity: 0.0781,
+      price: null,
+      status: "partially_filled",
+      createdAt: "2026-01-01T11:59:00Z",
+      fillPrice: 64000,
+    },
+  ],
+  equity: { points: [{ ts: "2026-01-01T11:00:00Z", equityR: 2 }] },
+  commands: { state: "RUNNING", commands: [{ name: "pause", allowed: true }] },
+  presets: { active: "balanced", presets: [{ name: "balanced", description: "Three slots" }, { name: "aggressive" }] },
 };
+
+const shown = (change: Partial<Bot> = {}) => renderToStaticMarkup(<View bot={{ ...BOT, ...change }} />);
+const button = (html: string, text: string) => html.match(new RegExp(`<button[^>]*>${text}</button>`))?.[0];
+
+let key: string | null;
+beforeEach(() => {
+  key = null;
+  vi.stubGlobal("sessionStorage", { getItem: () => key });
+});
 
 describe("the page", () => {
   it("shows health, engine, mode and dependencies", () => {
-    const html = renderToStaticMarkup(<View bot={BOT} />);
-    for (const text of ["Healthy", "RUNNING", "paper", "balanced", "0.50 R", "redis", "1.1.0 (abc)"]) {
+    const html = shown();
+    for (const text of ["Healthy", "RUNNING", "paper", "balanced", "+0.50 R", "1 of 3", "redis", "1.1.0 (abc)"]) {
       expect(html).toContain(text);
     }
     expect(html).not.toContain("version-warning");
   });
 
-  it("warns when page and API are of different builds", () => {
-    const html = renderToStaticMarkup(<View bot={{ ...BOT, page: { version: "1.0.0" } }} />);
-    expect(html).toContain("version-warning");
+  it("shows what is held, ordered and won", () => {
+    const html = shown();
+    for (const text of ["BTCUSDT", "−0.47 R", "64,000", "partially filled", "+2.00 R", "Equity after 1 trades"]) {
+      expect(html).toContain(text);
+    }
   });
 
-  it("claims nothing when the API does not answer", () => {
-    const html = renderToStaticMarkup(<View bot={{ ...BOT, health: null, engine: null }} />);
+  it("warns when page and API are of different builds", () => {
+    expect(shown({ page: { version: "1.0.0" } })).toContain("version-warning");
+  });
+
+  it("claims nothing when the API never answered", () => {
+    const html = shown({ ...NOTHING, loaded: true });
     expect(html).toContain("The API does not answer");
     expect(html).not.toContain("Healthy");
+    expect(html).not.toContain("known at");
+  });
+
+  it("keeps what it knew while the API is away, and marks it as old", () => {
+    const html = shown({ answering: false, live: "offline" });
+    for (const text of ["The API does not answer", "offline, reconnecting", "last known at", "as last known", "RUNNING"]) {
+      expect(html).toContain(text);
+    }
+    expect(html).not.toContain("Healthy");
+    expect(html).not.toContain("dependency-redis");
+  });
+
+  it("says when updates stopped coming", () => {
+    expect(shown({ live: "silent" })).toContain("silent, no updates");
   });
 });
 
-describe("an engine update", () => {
-  it("changes what it names and keeps the rest", () => {
-    expect(updated({ state: "IDLE", mode: "paper" }, { state: "RUNNING", other: 1 })).toEqual({
-      state: "RUNNING",
-      mode: "paper",
-    });
+describe("the controls", () => {
+  it("are off without a key", () => {
+    const html = shown();
+    expect(button(html, "Pause")).toContain("disabled");
+    expect(button(html, "Emergency stop")).toContain("disabled");
+    expect(html).toContain("Type the API key");
+  });
+
+  it("are on where the engine's state allows it", () => {
+    key = "k3y";
+    const html = shown();
+    expect(button(html, "Pause")).not.toContain("disabled");
+    expect(button(html, "Start")).toContain("disabled");
+    expect(button(html, "Emergency stop")).not.toContain("disabled");
+    expect(html).not.toContain("k3y");
+  });
+
+  it("offer every preset", () => {
+    const html = shown();
+    expect(html).toContain('<option selected="">balanced</option>');
+    expect(html).toContain("<option>aggressive</option>");
+    expect(html).toContain("Three slots");
   });
 });

@@ -27,6 +27,7 @@ export interface Engine {
   preset?: string | null;
   mode?: string;
   openPositions?: number;
+  slots?: number;
   dailyR?: number;
 }
 

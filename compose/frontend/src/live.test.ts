@@ -19,7 +19,7 @@ class FakeSocket {
 describe("the pause between attempts", () => {
   it("doubles up to a limit", () => {
     const most = [0, 1, 2, 10, 1000].map((failures) => backoff(failures, () => 1));
-    expect(most).toEqual([500, 1000, 2000, 15_000, 15_000]);
+    expect(most).toEqual([500, 1000, 2000, 10_000, 10_000]);
   });
 
   it("is spread over its upper half", () => {
@@ -48,6 +48,7 @@ describe("the connection", () => {
   let sockets: FakeSocket[];
   let states: LiveState[];
   let stop: () => void;
+  const last = () => sockets[sockets.length - 1] as FakeSocket;
 
   beforeEach(() => {
     vi.useFakeTimers();
@@ -59,26 +60,52 @@ describe("the connection", () => {
       return socket;
     });
   });
-  afterEach(() => vi.useRealTimers());
+  afterEach(() => {
+    stop();
+    vi.useRealTimers();
+  });
 
   it("is live with the first message, not before", () => {
     expect(states).toEqual(["connecting"]);
-    sockets[0]?.hear('{"type":"HEARTBEAT"}');
+    last().hear('{"type":"HEARTBEAT"}');
     expect(states).toEqual(["connecting", "live"]);
   });
 
-  it("comes back after it was closed", () => {
-    sockets[0]?.end();
+  it("stays offline until it is live again", () => {
+    last().end();
     vi.advanceTimersByTime(500);
     expect(sockets).toHaveLength(2);
-    expect(states).toEqual(["connecting", "offline", "connecting"]);
+    expect(states).toEqual(["connecting", "offline"]);
+    last().hear('{"type":"HEARTBEAT"}');
+    expect(states).toEqual(["connecting", "offline", "live"]);
   });
 
-  it("is given up when it falls silent", () => {
-    vi.advanceTimersByTime(15_000);
+  it("says when it falls silent, then is given up", () => {
+    last().hear('{"type":"HEARTBEAT"}');
+    vi.advanceTimersByTime(5_000);
+    expect(states.at(-1)).toBe("silent");
+    expect(sockets[0]?.closed).toBe(false);
+    vi.advanceTimersByTime(5_000);
+    expect(states.at(-1)).toBe("offline");
     expect(sockets[0]?.closed).toBe(true);
-    vi.advanceTimersByTime(500);
+  });
+
+  it("is given up when it never speaks", () => {
+    vi.advanceTimersByTime(10_500);
+    expect(sockets[0]?.closed).toBe(true);
     expect(sockets).toHaveLength(2);
+  });
+
+  it("that only ever greets is tried less and less often", () => {
+    for (let attempt = 0; attempt < 4; attempt++) {
+      last().hear('{"type":"HEARTBEAT"}');
+      last().end();
+      vi.advanceTimersByTime(500 * 2 ** attempt);
+    }
+    expect(sockets).toHaveLength(5);
+    last().end();
+    vi.advanceTimersByTime(3_900);
+    expect(sockets).toHaveLength(5);
   });
 
   it("stays closed once it is stopped", () => {

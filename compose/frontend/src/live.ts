@@ -6,11 +6,14 @@ export interface Message {
   data: Record<string, unknown>;
 }
 
-export type LiveState = "connecting" | "live" | "offline";
+/** `silent`: open, but nothing came for longer than the API ever pauses. */
+export type LiveState = "connecting" | "live" | "silent" | "offline";
 
 const FIRST_MS = 500;
-const LONGEST_MS = 15_000;
-const SILENCE_MS = 15_000;
+const LONGEST_MS = 10_000;
+/** The API sends a heartbeat every 3 s. */
+const SILENT_MS = 5_000;
+const LOST_MS = 10_000;
 
 /** Pause before the next attempt: doubles to a limit, spread so that pages do not return together. */
 export function backoff(failures: number, random: () => number = Math.random): number {
@@ -49,39 +52,42 @@ export function stayConnected(listener: Listener, open: () => Socket): () => voi
   let socket: Socket | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
-  const lost = () => {
-    clearTimeout(timer);
-    if (socket) {
-      socket.onclose = socket.onmessage = null;
-      socket.close();
-      socket = null;
-    }
-    listener.state("offline");
-    timer = setTimeout(connect, backoff(failures++));
-  };
-  const watch = () => {
-    clearTimeout(timer);
-    timer = setTimeout(lost, SILENCE_MS);
-  };
-  const connect = () => {
-    listener.state("connecting");
-    socket = open();
-    watch();
-    socket.onclose = lost;
-    socket.onmessage = (event) => {
-      watch();
-      const message = parse(event.data);
-      if (!message) return;
-      failures = 0;
-      listener.state("live");
-      listener.message(message);
-    };
-  };
-  connect();
-  return () => {
+  const drop = () => {
     clearTimeout(timer);
     if (!socket) return;
     socket.onclose = socket.onmessage = null;
     socket.close();
+    socket = null;
   };
+  const lost = () => {
+    drop();
+    listener.state("offline");
+    timer = setTimeout(connect, backoff(failures++));
+  };
+  const silent = () => {
+    listener.state("silent");
+    timer = setTimeout(lost, LOST_MS - SILENT_MS);
+  };
+  const watch = (next: () => void, pause: number) => {
+    clearTimeout(timer);
+    timer = setTimeout(next, pause);
+  };
+  const connect = () => {
+    let heard = 0;
+    socket = open();
+    watch(lost, LOST_MS);
+    socket.onclose = lost;
+    socket.onmessage = (event) => {
+      watch(silent, SILENT_MS);
+      const message = parse(event.data);
+      if (!message) return;
+      // A greeting alone is no connection: only what follows it ends the growing of the pauses.
+      if (++heard > 1) failures = 0;
+      listener.state("live");
+      listener.message(message);
+    };
+  };
+  listener.state("connecting");
+  connect();
+  return drop;
 }

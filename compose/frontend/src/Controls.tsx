@@ -1,0 +1,137 @@
+/** The engine's controls: a key, a preset, and the commands that its state allows. */
+import { type FormEvent, useState } from "react";
+import type { Bot } from "./bot";
+import { allowed, type Command, type Outcome, send } from "./command";
+import { Confirm } from "./Confirm";
+import { badKey, keepKey, storedKey } from "./key";
+import { Card } from "./parts";
+
+const LABELS: [Command, string][] = [
+  ["start", "Start"],
+  ["pause", "Pause"],
+  ["resume", "Resume"],
+  ["stop", "Stop"],
+  ["reset", "Reset"],
+];
+
+function KeyForm(props: { refused: boolean; use(key: string): void }) {
+  const [wrong, setWrong] = useState("");
+  const submit = (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const key = String(new FormData(event.currentTarget).get("key")).trim();
+    setWrong(badKey(key));
+    if (!badKey(key)) props.use(key);
+  };
+  return (
+    <form className="field" onSubmit={submit}>
+      <label htmlFor="key">API key</label>
+      <div className="inline">
+        <input
+          id="key"
+          name="key"
+          type="password"
+          autoComplete="off"
+          spellCheck={false}
+          aria-invalid={props.refused || wrong !== ""}
+          aria-describedby="key-note"
+        />
+        <button type="submit">Use key</button>
+      </div>
+      <p className="quiet" id="key-note">
+        {wrong || "Commands need it. It stays in this tab and is forgotten when the tab is closed."}
+      </p>
+    </form>
+  );
+}
+
+function KeyKept({ forget }: { forget(): void }) {
+  return (
+    <div className="inline">
+      <span data-testid="key-kept">An API key is in use.</span>
+      <button type="button" onClick={forget}>
+        Forget key
+      </button>
+    </div>
+  );
+}
+
+function PresetChoice(props: { presets: Bot["presets"]; value: string; choose(name: string): void }) {
+  const all = props.presets?.presets ?? [];
+  return (
+    <div className="field">
+      <label htmlFor="preset">Preset to start with</label>
+      <select id="preset" value={props.value} onChange={(event) => props.choose(event.target.value)}>
+        {all.map((one) => (
+          <option key={one.name}>{one.name}</option>
+        ))}
+      </select>
+      <p className="quiet">{all.find((one) => one.name === props.value)?.description}</p>
+    </div>
+  );
+}
+
+/** Why no command can be given now, or nothing. */
+function hindrance(bot: Bot, key: string): string {
+  if (!key) return "Type the API key to give commands.";
+  return bot.answering ? "" : "The API does not answer: commands may get lost.";
+}
+
+export function Controls({ bot }: { bot: Bot }) {
+  const [key, setKey] = useState(storedKey);
+  const [chosen, setChosen] = useState("");
+  const [asking, setAsking] = useState(false);
+  const [busy, setBusy] = useState<Command | null>(null);
+  const [outcome, setOutcome] = useState<Outcome | null>(null);
+  const preset = chosen || bot.presets?.active || "";
+
+  const use = (typed: string) => {
+    keepKey(typed);
+    setKey(typed);
+    setOutcome(null);
+  };
+  const give = async (command: Command) => {
+    setAsking(false);
+    setBusy(command);
+    setOutcome(null);
+    const came = await send(command, key, preset);
+    if (came.refused) use("");
+    setOutcome(came);
+    setBusy(null);
+  };
+  const may = (command: Command) =>
+    key !== "" && busy === null && allowed(command, bot.commands, bot.engine?.state);
+
+  return (
+    <Card title="Controls" id="controls">
+      {key ? <KeyKept forget={() => use("")} /> : <KeyForm refused={outcome?.refused ?? false} use={use} />}
+      <PresetChoice presets={bot.presets} value={preset} choose={setChosen} />
+      <div className="buttons">
+        {LABELS.map(([command, label]) => (
+          <button key={command} type="button" disabled={!may(command)} onClick={() => void give(command)}>
+            {busy === command ? `${label} …` : label}
+          </button>
+        ))}
+        <button
+          type="button"
+          className="danger"
+          disabled={!may("emergency-stop")}
+          onClick={() => setAsking(true)}
+          data-testid="emergency-stop"
+        >
+          {busy === "emergency-stop" ? "Stopping …" : "Emergency stop"}
+        </button>
+      </div>
+      <p className="quiet">{hindrance(bot, key)}</p>
+      <p className={`outcome ${outcome?.good ? "good" : "bad"}`} role="status" data-testid="outcome">
+        {outcome && <strong>{outcome.good ? "Done: " : "Not done: "}</strong>}
+        {outcome?.text}
+      </p>
+      <Confirm
+        open={asking}
+        positions={bot.positions?.length}
+        confirm={() => void give("emergency-stop")}
+        cancel={() => setAsking(false)}
+      />
+    </Card>
+  );
+}
