@@ -82,7 +82,7 @@ export function EquityCard({ equity }: { equity: Equity | null }) {
   const points = equity?.points ?? [];
   const drawn = curve(points.map((point) => point.equityR));
   return (
-    <Card title="Equity" id="equity" note={drawn ? inR(drawn.last) : ""} wide>
+    <Card title="Equity" id="equity" note={drawn ? inR(drawn.last) : ""}>
       {!drawn && <Quiet>{equity ? "No trade was closed yet." : "Not known."}</Quiet>}
       {drawn && (
         <figure className="curve">

@@ -19,9 +19,9 @@ export function Row({ name, children }: { name: string; children: React.ReactNod
 }
 
 /** A titled part of the page; `id` is also its address, as in /positions. */
-export function Card(props: { title: string; id: string; note?: string; wide?: boolean; children: React.ReactNode }) {
+export function Card(props: { title: string; id: string; note?: string; children: React.ReactNode }) {
   return (
-    <section className={props.wide ? "card wide" : "card"} id={props.id} aria-labelledby={`${props.id}-title`}>
+    <section className="card" id={props.id} aria-labelledby={`${props.id}-title`}>
       <h2 id={`${props.id}-title`}>
         {props.title}
         {props.note && <small>{props.note}</small>}
