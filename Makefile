@@ -11,7 +11,7 @@ PARTS = lint types unit bot-tests page-tests stages fault-tests
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
-.PHONY: help gate smoke test lint types unit bot-tests page-tests stages fault-tests bench-smoke \
+.PHONY: help gate smoke contract contract-accept test lint types unit bot-tests page-tests stages fault-tests bench-smoke \
 	format lock env manifest report clean venv machine
 
 # $(call part,NAME,COMMAND): run it, and say in one line how it ended and how long it took.
@@ -36,13 +36,19 @@ define lock
 endef
 
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 gate: venv machine ## full stack, all stages, report; fails unless the verdict is PROMOTE
 	@$(PYTHON) -m pytest
 
 smoke: venv machine ## the smoke stage on a disposable stack
 	@$(PYTHON) -m pytest -m smoke
+
+contract: venv machine ## the contract stage on a disposable stack
+	@$(PYTHON) -m pytest -m contract
+
+contract-accept: venv machine ## agree on the API as this tree serves it (or FROM=file or URL)
+	@$(PYTHON) -m contracts $(FROM)
 
 test: ## the project's own tests, cheapest first
 	+$(call part,$@,( for part in $(PARTS); do $(MAKE) $$part || exit 1; done ))

@@ -74,6 +74,11 @@ class Gate:
             self._stream = Stream(self.options.report_dir / "runs" / self.run_id, redactor)
         return self._stream
 
+    @property
+    def has(self) -> frozenset[str]:
+        """What checks can count on: of the target, and of what the options gave."""
+        return self.target.has | self.options.given
+
     # Before the checks
 
     def collected(self, items: list[pytest.Item]) -> None:
@@ -181,7 +186,7 @@ class Gate:
 
     def _require(self) -> None:
         """Say what has to run, and what is waived."""
-        has = self.target.has | self._left_out()
+        has = self.has | self._left_out()
         waived = {**self._absent(), **self.options.waivers}
         for stage in self.options.stages:
             checks = manifests.required(self.manifest, stage, has)
@@ -206,7 +211,7 @@ class Gate:
     def _will_run(self, item: pytest.Item) -> bool:
         name, check, _ = self._items[item.nodeid]
         waived = self.options.waivers.get(name)
-        if waived is None and self.target.has.issuperset(check.needs):
+        if waived is None and self.has.issuperset(check.needs):
             return True
         reason = f"waived: {waived}" if waived else self._unmet(check)
         self._emit_check(item.nodeid, "not_run", 0.0, reason=reason)
@@ -216,7 +221,7 @@ class Gate:
         for service, reason in self.target.left_out.items():
             if service in check.needs or f"direct:{service}" in check.needs:
                 return reason
-        return manifests.unmet(check.needs, self.target.has)
+        return manifests.unmet(check.needs, self.has)
 
     def operator(self) -> "Operator":
         """Hands on the disposable stack of this run."""

@@ -4,7 +4,7 @@ import argparse
 import ast
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
 from pathlib import Path
@@ -33,6 +33,13 @@ class Options:
     keep_stack: bool
     report_dir: Path
     compose_files: tuple[Path, ...] = ()
+    previous_contract: Mapping[str, Any] | None = None
+    """The OpenAPI document that clients not yet updated were written for."""
+
+    @property
+    def given(self) -> frozenset[str]:
+        """What checks can count on because an option gave it."""
+        return frozenset({"previous-contract"} if self.previous_contract else ())
 
 
 def add(parser: pytest.Parser) -> None:
@@ -43,6 +50,7 @@ def add(parser: pytest.Parser) -> None:
         "--ca-file": "CA certificates to verify the target with (or GATE_CA_FILE)",
         "--expect-version": "the version that must be running",
         "--expect-revision": "the commit that must be running (at least 7 digits)",
+        "--previous-contract": "FILE or URL of the contract that clients not yet updated know",
         "--report-dir": "folder for reports, in place of reports/",
     }.items():
         group.addoption(name, action=_Once, metavar=name.rpartition("-")[2].upper(), help=help_text)
@@ -103,6 +111,7 @@ def _read(config: pytest.Config) -> Options:
         keep_stack=option("--keep-stack"),
         report_dir=report_dir(option("--report-dir")),
         compose_files=compose_files(option("--compose-file"), target),
+        previous_contract=previous_contract(option("--previous-contract")),
     )
 
 
@@ -223,6 +232,18 @@ def _check_compose_file(path: Path) -> None:
         raise pytest.UsageError(
             f"expected {path} to have `services:`, got {', '.join(keys) or 'no keys'}"
         )
+
+
+def previous_contract(source: str | None) -> Mapping[str, Any] | None:
+    """The contract at a path or URL. Raises `pytest.UsageError` for what is none."""
+    if source is None:
+        return None
+    from contracts.agreed import ContractError, read  # only where one is given
+
+    try:
+        return read(source)
+    except ContractError as error:
+        raise pytest.UsageError(f"--previous-contract: {error}") from None
 
 
 def _text(name: str, value: str | None) -> str | None:

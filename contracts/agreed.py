@@ -1,0 +1,101 @@
+"""The agreed document on disk: read it, read another one, and agree on a new one."""
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from contracts.diff import METHODS, Change, compare, verdict
+
+FILE = Path(__file__).with_name("openapi.json")
+LOG = Path(__file__).with_name("CHANGELOG.md")
+FETCH_SECONDS = 10.0
+HEAD = "# Contract changelog\n"
+
+
+class ContractError(ValueError):
+    """A contract that cannot be used, said in one sentence: what was expected, what was given."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A newly agreed version, and what changed from the one before."""
+
+    version: str
+    changes: list[Change]
+
+
+def load(path: Path = FILE) -> dict[str, Any]:
+    """The document in a file. Raises `ContractError`."""
+    try:
+        return _document(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise ContractError(f"expected a readable contract file, got {path}: {reason}") from None
+
+
+def read(source: str) -> dict[str, Any]:
+    """The document in a file or behind an http(s) URL. Raises `ContractError`."""
+    if "://" not in source:
+        return load(Path(source))
+    try:
+        answer = httpx.get(source, timeout=FETCH_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ContractError(f"expected a contract at {source}, got: {error}") from None
+    if answer.status_code != httpx.codes.OK:
+        raise ContractError(f"expected a contract at {source}, got status {answer.status_code}")
+    return _document(answer.text, source)
+
+
+def _document(text: str, source: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ContractError(f"expected OpenAPI as JSON in {source}, got: {error}") from None
+    version = found.get("openapi") if isinstance(found, dict) else None
+    if not str(version).startswith("3.1") or not isinstance(found.get("paths"), dict):
+        raise ContractError(
+            f"expected an OpenAPI 3.1 document with paths in {source},"
+            f" got {f'version {version}' if version else 'no such document'}"
+        )
+    return dict(found)
+
+
+def labels(document: dict[str, Any] | None = None) -> list[str]:
+    """Every operation of the agreed document, such as `GET /api/health`."""
+    paths = (document or load())["paths"]
+    return [f"{m.upper()} {path}" for path, item in paths.items() for m in METHODS if m in item]
+
+
+def accept(served: dict[str, Any], file: Path = FILE, log: Path = LOG) -> Accepted:
+    """Agree on what is served: write the document and its line in the changelog.
+
+    A breaking change makes a new major version, any other a new minor one.
+    """
+    before = load(file)
+    changes = compare(before, served)
+    if not changes:
+        return Accepted(before["info"]["version"], [])
+    version = _next(before["info"]["version"], verdict(changes) == "breaking")
+    document = {**served, "info": {**served["info"], "version": version}}
+    document.pop("servers", None)
+    file.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    log.write_text(_logged(log, version, changes), encoding="utf-8")
+    return Accepted(version, changes)
+
+
+def _next(version: str, breaking: bool) -> str:
+    major, minor = (int(part) for part in version.split(".")[:2])
+    return f"{major + 1}.0.0" if breaking else f"{major}.{minor + 1}.0"
+
+
+def _logged(log: Path, version: str, changes: list[Change]) -> str:
+    earlier = log.read_text(encoding="utf-8").removeprefix(HEAD) if log.exists() else ""
+    rows = [
+        f"- {'**breaking** ' if one.breaking else ''}`{one.where}`: {one.what}" for one in changes
+    ]
+    title = f"## {version} ({date.today().isoformat()})"
+    return "\n".join([HEAD, title, "", *rows, ""]) + earlier
