@@ -87,6 +87,7 @@ def _view(verdict: dict[str, Any], events: list[Event]) -> dict[str, Any]:
         "seen": _seen(verdict),
         "url": _web_address((verdict["target"] or {}).get("url")),
         "load": _load(verdict["load"]),
+        "tables": of(events, "table"),
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from reports.checks import words
+from reports.checks import of, words
 from reports.stream import Event
 from reports.words import by_reason, count, lines, methods, plain, seconds
 
@@ -37,6 +37,7 @@ def text(verdict: dict[str, Any], events: list[Event]) -> str:
         *_left_out(verdict),
         *_stages(verdict),
         *_components(verdict),
+        *(line for table in of(events, "table") for line in _table(table)),
         *_requests(verdict, events),
     ]
     return "\n".join(parts).rstrip() + "\n"
@@ -150,6 +151,19 @@ def _components(verdict: dict[str, Any]) -> Iterator[str]:
         cells = (row["name"], row["version"], words(row["revision"])[:12], state)
         yield f"| {' | '.join(_cell(cell) for cell in cells)} | {_cell(row['image'])}{local} |"
     yield ""
+
+
+def _table(table: Event) -> Iterator[str]:
+    """A table that a stage left in the stream, folded away."""
+    rows = [[words(cell) for cell in row] for row in table["rows"]]
+    if not rows:
+        yield from (f"{_inline(table['title'])}: nothing to show.", "")
+        return
+    yield from (f"<details><summary>{_literal(plain(table['title']))}</summary>", "")
+    yield f"| {' | '.join(_cell(name) for name in table['columns'])} |"
+    yield "|" + "---|" * len(table["columns"])
+    yield from (f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows)
+    yield from ("", "</details>", "")
 
 
 def _requests(verdict: dict[str, Any], events: list[Event]) -> Iterator[str]:

@@ -15,7 +15,16 @@ import pytest
 from reports import html, junit, markdown, terminal
 from reports.verdict import judge
 from reports.write import SCHEMA_FILE
-from tests.unit.reports_sample import HOLD, PROMOTE, SAMPLES, UNDECIDED, Event, check, event
+from tests.unit.reports_sample import (
+    HOLD,
+    HOSTILE,
+    PROMOTE,
+    SAMPLES,
+    UNDECIDED,
+    Event,
+    check,
+    event,
+)
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
@@ -222,3 +231,19 @@ def test_many_requests_become_one_row_a_service() -> None:
 
 def test_the_page_of_a_run_without_events_can_be_read() -> None:
     assert "UNDECIDED" in page([]).words
+
+
+def test_a_table_of_a_stage_is_shown_as_it_was_left() -> None:
+    rows = [["GET /api/x", f"a field is gone {HOSTILE}", "yes"]]
+    left = event(
+        "table", title="What changed", columns=["operation", "change", "breaks"], rows=rows
+    )
+    none = event("table", title="What else", columns=["operation"], rows=[])
+    events = [*PROMOTE, left, none]
+    shown = page(events)
+    assert {"What changed", "GET /api/x", "breaks"} <= {word.strip() for word in shown.words}
+    assert "script" not in shown.tags
+    text = markdown.text(judge(events), events)
+    assert "| operation | change | breaks |" in text
+    assert "What else: nothing to show." in text
+    assert len([line for line in text.splitlines() if "GET /api/x" in line]) == 1
