@@ -14,7 +14,7 @@ from breakout_bot.clock import midnight
 from breakout_bot.database import Database
 from breakout_bot.exchange import Exchange, ExchangeError
 from breakout_bot.feed import Feed
-from breakout_bot.lease import Lease, LeaseError
+from breakout_bot.lease import Lease
 from breakout_bot.presets import PresetBody
 from breakout_bot.scanner import Scanner
 
@@ -122,11 +122,14 @@ class Desk:
     async def _close(self, position: trades.Position, reason: str) -> None:
         price = self._feed.prices.get(position.symbol, position.entry_price)
         try:
-            answer = await self.exchange.close_position(position.symbol)
-            price = float(answer["exit_price"])
+            identity = uuid.uuid4().hex
+            order = await self.exchange.sell(
+                position.symbol, position.quantity, identity, self._lease.token
+            )
+            price = float(order["fill_price"])
             self.orders["exit"] += 1
         except ExchangeError as error:
-            if error.status != 404:
+            if "no position" not in str(error):
                 raise
             reason = f"{reason}: the exchange no longer knew the position"
         await self._settle(position, price, reason)
@@ -146,14 +149,11 @@ class Desk:
         return order
 
     async def liquidate(self, reason: str) -> Liquidation:
-        """Shut out every engine's entries, cancel all orders, close all positions, look again."""
+        """Shut out every engine's entries, cancel all orders and close all positions."""
         done = Liquidation()
         try:
             async with asyncio.timeout(LIQUIDATION_SECONDS), self._lock:
-                await self._fence()
-                await self._cancel_all(done)
-                await self._close_all(done, reason)
-                await self._verify(done, reason)
+                await self._flatten(done, reason)
         except ExchangeError as error:
             self._unfinished(done, str(error))
         except TimeoutError:
@@ -164,42 +164,15 @@ class Desk:
         done.failures.append(f"be sure that no order is open ({why})")
         done.failures += [f"close {position.symbol} ({why})" for position in self.positions]
 
-    async def _fence(self) -> None:
-        # Without Redis there is no newer token; cancelling and closing must not wait for it.
-        try:
-            token = await self._lease.new_token()
-        except LeaseError:
-            return
-        await self.exchange.fence(token)
-
-    async def _cancel_all(self, done: Liquidation) -> None:
-        for order in await self.exchange.orders("open"):
-            try:
-                await self.cancel(order["id"])
-                done.cancelled += 1
-            except ExchangeError as error:
-                done.failures.append(f"cancel {order['symbol']} ({error})")
-
-    async def _close_all(self, done: Liquidation, reason: str) -> None:
-        for held in await self.exchange.positions():
-            symbol = held["symbol"]
-            try:
-                answer = await self.exchange.close_position(symbol)
-            except ExchangeError as error:
-                done.failures.append(f"close {symbol} ({error})")
-                continue
-            done.closed += 1
-            self.orders["exit"] += 1
-            for position in [one for one in self.positions if one.symbol == symbol]:
-                await self._settle(position, float(answer["exit_price"]), reason)
-
-    async def _verify(self, done: Liquidation, reason: str) -> None:
-        orders, held = await self.exchange.orders("open"), await self.exchange.positions()
-        if not done.failures:
-            done.failures += [f"cancel {order['symbol']}" for order in orders]
-            done.failures += [f"close {position['symbol']}" for position in held]
-        still = {position["symbol"] for position in held}
-        # What the exchange no longer holds (it was restarted, say) is not held here either.
-        for position in [one for one in self.positions if one.symbol not in still]:
-            price = self._feed.prices.get(position.symbol, position.entry_price)
-            await self._settle(position, price, f"{reason}: the exchange did not hold it")
+    async def _flatten(self, done: Liquidation, reason: str) -> None:
+        answer = await self.exchange.flatten()
+        prices = {order["symbol"]: order["fill_price"] for order in answer["orders"]}
+        left = {position["symbol"] for position in answer["positions"]}
+        done.cancelled, done.closed = len(answer["cancelled"]), len(set(prices) - left)
+        self.orders["cancel"] += done.cancelled
+        self.orders["exit"] += len(answer["orders"])
+        done.failures += [f"close {symbol} (a rest is left)" for symbol in sorted(left)]
+        for position in [one for one in self.positions if one.symbol not in left]:
+            # What the exchange no longer holds is not held here either.
+            price = prices.get(position.symbol) or self._feed.prices.get(position.symbol)
+            await self._settle(position, float(price or position.entry_price), reason)

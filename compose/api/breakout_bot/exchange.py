@@ -99,14 +99,22 @@ class Exchange:
         """Cancel an order."""
         return dict(await self._call("DELETE", f"/orders/{order_id}"))
 
-    async def close_position(self, symbol: str) -> dict[str, Any]:
-        """Close a position at market."""
-        path = f"/positions/{symbol}/close"
-        return dict(await self._call("POST", path, params={"client_id": BOT_ID}))
+    async def sell(self, symbol: str, quantity: float, order_id: str, token: int) -> dict[str, Any]:
+        """Sell what is held at market under the lease's fencing token, never more."""
+        order = {
+            "client_id": BOT_ID,
+            "client_order_id": order_id,
+            "symbol": symbol,
+            "side": "sell",
+            "quantity": quantity,
+            "reduce_only": True,
+            "fencing_token": token,
+        }
+        return dict(await self._call("POST", "/orders", json=order))
 
-    async def fence(self, token: int) -> None:
-        """Shut out engines with an older token."""
-        await self._call("POST", "/fence", params={"client_id": BOT_ID, "token": token})
+    async def flatten(self) -> dict[str, Any]:
+        """Shut out every engine's orders, cancel all, close all at market, in one call."""
+        return dict(await self._call("POST", "/flatten", params={"client_id": BOT_ID}))
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -1,7 +1,8 @@
 """The trading lease in Redis: one engine at a time, each with a newer fencing token.
 
-The token never falls behind the clock, so that a Redis that lost its data hands out no token that
-the exchange has already seen.
+The token never falls behind the clock in milliseconds, so that a Redis that lost its data hands out
+no token that the exchange has already seen, and an exchange that raised its fence by one when it
+was told to flatten still takes the next engine's.
 """
 
 import asyncio
@@ -17,8 +18,9 @@ LIMIT_SECONDS = 0.8
 MARGIN_SECONDS = 0.5
 
 _DRAW = """
+local time = redis.call('TIME')
 local token = math.max(tonumber(redis.call('GET', KEYS[2]) or '0') + 1,
-                       tonumber(redis.call('TIME')[1]))
+                       time[1] * 1000 + math.floor(time[2] / 1000))
 redis.call('SET', KEYS[2], string.format('%.0f', token))
 """
 _ACQUIRE = f"""
@@ -79,10 +81,6 @@ class Lease:
             self.token = token
         self._until = asked + self._ttl - MARGIN_SECONDS
         return True
-
-    async def new_token(self) -> int:
-        """Draw a token newer than every engine's, to shut them all out."""
-        return await self._eval(_DRAW + "return token")
 
     async def release(self) -> None:
         """Give the lease up now rather than when it lapses."""

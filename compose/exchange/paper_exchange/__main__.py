@@ -19,7 +19,7 @@ def main() -> int:
     """Read the settings and serve until told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        settings = environment.load()
+        app = create_app(environment.load())
     except environment.SettingsError as error:
         logging.error("%s", error)
         return 2
@@ -27,7 +27,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     uvicorn.run(
-        create_app(settings),
+        app,
         host="0.0.0.0",  # noqa: S104 - a container's service
         port=environment.PORT,
         access_log=False,

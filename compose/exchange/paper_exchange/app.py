@@ -2,108 +2,27 @@
 
 import asyncio
 import contextlib
-import time
-import uuid
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from paper_exchange import settings as environment
-from paper_exchange.book import Book, FencedOut, Order, OrderType, Side
-from paper_exchange.market import HISTORY, Market
+from paper_exchange.drills import Drilled, Drills, NewDrills
+from paper_exchange.exchange import Exchange, NewOrder
+from paper_exchange.market import HISTORY
+from paper_exchange.orders import Rejected
+from paper_exchange.settings import Settings
 
 ClientId = Annotated[str, Query(min_length=1, max_length=64)]
-
-
-class NewOrder(BaseModel):
-    """An order as a client sends it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    client_id: str = Field(min_length=1, max_length=64)
-    client_order_id: str = Field(min_length=1, max_length=64)
-    symbol: str
-    side: Side
-    type: OrderType = "market"
-    quantity: float = Field(gt=0, lt=1e12, allow_inf_nan=False)
-    price: float | None = Field(default=None, gt=0, lt=1e12, allow_inf_nan=False)
-    fencing_token: int = Field(ge=0, lt=2**53)
-
-
-class Exchange:
-    """The market, the book and the task that moves both."""
-
-    def __init__(self, settings: environment.Settings) -> None:
-        self.settings = settings
-        self.started_at = time.time()
-        self.book = Book()
-        self.market = Market(
-            dict(environment.SYMBOLS), settings.seed, settings.tick_seconds, settings.candle_ticks
-        )
-        self.market.prefill(self.started_at)
-
-    async def run(self) -> None:
-        """Advance the market for ever, without drifting behind the clock."""
-        due = time.monotonic()
-        while True:
-            due += self.settings.tick_seconds
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            now = time.time()
-            self.market.step(now)
-            self.book.match(self.market.prices(), now)
-
-    def health(self) -> dict[str, Any]:
-        """Say who this is and whether the feed still moves."""
-        age = time.time() - self.market.time
-        moving = age < max(5.0, 5 * self.settings.tick_seconds)
-        return {
-            "status": "healthy" if moving else "unhealthy",
-            "service": "exchange",
-            "version": self.settings.version,
-            "revision": self.settings.revision,
-            "time": time.time(),
-            "started_at": self.started_at,
-            "sequence": self.market.sequence,
-            "feed_age_seconds": round(age, 3),
-        }
-
-    def order(self, order_id: str) -> Order:
-        """Find an order or answer 404."""
-        try:
-            return self.book.orders[order_id]
-        except KeyError:
-            raise HTTPException(404, f"no order {order_id!r} here") from None
-
-    def place(self, new: NewOrder) -> Order:
-        """Take a new order, or give the one already placed under the same client order id."""
-        price = self.price(new.symbol)
-        if new.type != "market" and new.price is None:
-            raise HTTPException(422, f"a {new.type} order needs a price")
-        known = self.book.known(new.client_id, new.client_order_id)
-        if known is not None:
-            return known
-        order = Order(
-            id=uuid.uuid4().hex, status="open", created_at=time.time(), **new.model_dump()
-        )
-        try:
-            return self.book.place(order, price)
-        except FencedOut as error:
-            raise HTTPException(409, str(error)) from None
-
-    def price(self, symbol: str) -> float:
-        """Find a symbol's price or answer 404."""
-        try:
-            return self.market.price(symbol)
-        except KeyError:
-            raise HTTPException(404, f"no symbol {symbol!r} here; see /prices") from None
+Limit = Annotated[int, Query(ge=1, le=10_000)]
 
 
 def _add_market(app: FastAPI, exchange: Exchange) -> None:
+    market, clock = exchange.market, exchange.clock
+
     @app.get("/health")
     async def health() -> JSONResponse:
         """Tell whether the feed moves."""
@@ -112,22 +31,23 @@ def _add_market(app: FastAPI, exchange: Exchange) -> None:
 
     @app.get("/time")
     async def now() -> dict[str, float]:
-        """Tell the time."""
-        return {"time": time.time()}
+        """Tell the time and how fast it goes."""
+        return {"time": clock.now(), "time_scale": clock.scale}
 
     @app.get("/prices")
     async def prices() -> dict[str, Any]:
-        """Give every price and the number of the tick it belongs to."""
-        market = exchange.market
-        return {"time": market.time, "sequence": market.sequence, "prices": market.prices()}
+        """Give every price, the number of the tick it belongs to, and the time now."""
+        time = {"time": clock.now(), "time_scale": clock.scale}
+        return {**time, "sequence": market.sequence, "prices": market.prices()}
 
     @app.get("/candles/{symbol}")
     async def candles(
         symbol: str, limit: Annotated[int, Query(ge=1, le=HISTORY)] = 100
     ) -> dict[str, Any]:
         """Give a symbol's newest candles, oldest first; the last one is still open."""
-        exchange.price(symbol)
-        return {"symbol": symbol, "candles": exchange.market.candles(symbol, limit)}
+        if symbol not in market.symbols:
+            raise HTTPException(404, f"no symbol {symbol!r} here; see /prices")
+        return {"symbol": symbol, "candles": market.candles(symbol, limit)}
 
 
 def _add_orders(app: FastAPI, exchange: Exchange) -> None:
@@ -139,19 +59,29 @@ def _add_orders(app: FastAPI, exchange: Exchange) -> None:
         return asdict(exchange.place(new))
 
     @app.get("/orders")
-    async def orders(client_id: ClientId | None = None, status: str | None = None) -> list[Any]:
-        """List orders, newest first, of one client or all, of one status or all."""
-        return [
-            asdict(order)
+    async def orders(
+        client_id: ClientId | None = None,
+        client_order_id: str | None = None,
+        status: str | None = None,
+        limit: Limit = 500,
+        offset: Annotated[int, Query(ge=0)] = 0,
+    ) -> list[Any]:
+        """List orders, newest first; every parameter that is given narrows the list."""
+        found = [
+            order
             for order in reversed(book.orders.values())
-            if client_id in (None, order.client_id) and status in (None, order.status)
+            if client_id in (None, order.client_id)
+            and client_order_id in (None, order.client_order_id)
+            and status in (None, order.status)
         ]
+        return [asdict(order) for order in found[offset : offset + limit]]
 
     @app.delete("/orders/{order_id}")
     async def cancel(order_id: str) -> dict[str, Any]:
         """Cancel an order."""
-        exchange.order(order_id)
-        return asdict(book.cancel(order_id, time.time()))
+        if order_id not in book.orders:
+            raise HTTPException(404, f"no order {order_id!r} here")
+        return asdict(book.cancel(order_id, exchange.clock.now()))
 
 
 def _add_positions(app: FastAPI, exchange: Exchange) -> None:
@@ -162,35 +92,53 @@ def _add_positions(app: FastAPI, exchange: Exchange) -> None:
         """List open positions, of one client or all."""
         return [asdict(p) for p in book.positions.values() if client_id in (None, p.client_id)]
 
-    @app.post("/positions/{symbol}/close")
-    async def close(symbol: str, client_id: ClientId) -> dict[str, Any]:
-        """Close a position at market."""
-        price = exchange.price(symbol)
-        try:
-            position = book.close(client_id, symbol, price, time.time())
-        except KeyError:
-            raise HTTPException(404, f"{client_id!r} holds no {symbol}") from None
-        return {**asdict(position), "exit_price": price}
+    @app.post("/flatten")
+    async def flatten(client_id: ClientId) -> dict[str, Any]:
+        """Fence the client's engines off, cancel its orders, close its positions; say what is left.
+
+        It needs no fencing token: leaving the market must never wait for a lease.
+        """
+        done = exchange.flatten(client_id)
+        lists = {name: done[name] for name in ("cancelled", "orders", "positions")}
+        return {**done, **{name: [asdict(one) for one in every] for name, every in lists.items()}}
 
     @app.post("/fence")
     async def fence(client_id: ClientId, token: Annotated[int, Query(ge=0)]) -> dict[str, int]:
         """Shut out every engine whose fencing token is older than this one."""
-        try:
-            book.fence(client_id, token, time.time())
-        except FencedOut as error:
-            raise HTTPException(409, str(error)) from None
+        book.fence(client_id, token, exchange.clock.now())
         return {"token": token}
 
     @app.get("/log")
-    async def log(
-        after: Annotated[int, Query(ge=0)] = 0, limit: Annotated[int, Query(ge=1, le=10000)] = 1000
-    ) -> dict[str, Any]:
-        """Give the log's lines after a sequence number."""
-        return {"entries": book.log[after : after + limit], "last_seq": len(book.log)}
+    async def log(after: Annotated[int, Query(ge=0)] = 0, limit: Limit = 1000) -> dict[str, Any]:
+        """Give the log's lines after a sequence number; for tests, the bot never asks."""
+        journal = exchange.journal
+        return {"entries": journal.after(after, limit), "last_seq": journal.last_seq}
 
 
-def create_app(settings: environment.Settings) -> FastAPI:
-    """Build the application around one exchange."""
+def _add_drills(app: FastAPI, exchange: Exchange) -> None:
+    @app.get("/drills")
+    async def drills() -> Drills:
+        """Say which drills are on."""
+        return exchange.switches.now
+
+    @app.put("/drills")
+    async def drill(new: NewDrills) -> Drills:
+        """Replace all drills with these."""
+        try:
+            exchange.drill(new)
+        except KeyError as error:
+            raise HTTPException(404, f"no symbol {error.args[0]!r} here; see /prices") from None
+        return exchange.switches.now
+
+    @app.delete("/drills")
+    async def end() -> Drills:
+        """End every drill; prices stay where they are."""
+        exchange.drill(NewDrills())
+        return exchange.switches.now
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the application around one exchange. Raises SettingsError for a bad DATA_DIR."""
     exchange = Exchange(settings)
 
     @contextlib.asynccontextmanager
@@ -200,6 +148,7 @@ def create_app(settings: environment.Settings) -> FastAPI:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+        exchange.close()
 
     app = FastAPI(title="Paper exchange", version=settings.version, lifespan=lifespan)
     app.state.exchange = exchange
@@ -209,7 +158,15 @@ def create_app(settings: environment.Settings) -> FastAPI:
         body = {"detail": error.detail, "status_code": error.status_code}
         return JSONResponse(body, error.status_code)
 
+    @app.exception_handler(Rejected)
+    async def rejected(_: Request, error: Rejected) -> JSONResponse:
+        body = {"detail": str(error), "status_code": error.status, "code": error.code}
+        return JSONResponse(body, error.status)
+
     _add_market(app, exchange)
     _add_orders(app, exchange)
     _add_positions(app, exchange)
+    if settings.drills:
+        _add_drills(app, exchange)
+        app.add_middleware(Drilled, switches=exchange.switches)
     return app

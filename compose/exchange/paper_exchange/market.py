@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 
 HISTORY = 300
 STEP = 0.0006
+PULL = 0.002
 
 
 @dataclass(slots=True)
@@ -26,6 +27,11 @@ class Candle:
         self.close = price
         self.volume = round(self.volume + volume, 4)
 
+    def scale(self, factor: float) -> None:
+        """Multiply every price."""
+        for name in ("open", "high", "low", "close"):
+            setattr(self, name, round(getattr(self, name) * factor, 6))
+
 
 class Symbol:
     """One traded symbol: its price, its candles and its own source of chance."""
@@ -37,14 +43,27 @@ class Symbol:
         self._chance = random.Random(f"{seed}:{name}")  # noqa: S311 - prices must repeat
         self._anchor = price
 
-    def step(self, at: float, opens_candle: bool) -> None:
+    def step(self, at: float, opens_candle: bool, volatility: float) -> None:
         """Move the price once, drawn back softly to where it began."""
-        pull = (self._anchor - self.price) / self._anchor * 0.002
-        self.price = round(self.price * (1 + pull + self._chance.gauss(0, STEP)), 6)
+        pull = (self._anchor - self.price) / self._anchor * PULL
+        change = (pull + self._chance.gauss(0, STEP)) * volatility
+        self.price = round(self.price * (1 + change), 6)
         volume = abs(self._chance.gauss(0, 5))
         if opens_candle or not self.candles:
             self.candles.append(Candle(at, self.price, self.price, self.price, self.price, 0.0))
         self.candles[-1].take(self.price, volume)
+
+    def move(self, percent: float) -> None:
+        """Jump by some percent, and stay about there."""
+        self.price = round(self.price * (1 + percent / 100), 6)
+        self._anchor *= 1 + percent / 100
+
+    def end_at(self, price: float) -> None:
+        """Scale the history so that it ends at a price."""
+        factor = price / self.price
+        for candle in self.candles:
+            candle.scale(factor)
+        self.price = price
 
 
 class Market:
@@ -59,17 +78,22 @@ class Market:
         self.tick_seconds = tick_seconds
         self.candle_ticks = candle_ticks
 
-    def prefill(self, now: float, candles: int = HISTORY) -> None:
-        """Make the history that a freshly started exchange already has."""
+    def prefill(
+        self, now: float, last: dict[str, float] | None = None, candles: int = HISTORY
+    ) -> None:
+        """Make the history that a freshly started exchange already has, up to its last prices."""
         ticks = candles * self.candle_ticks
         for tick in range(ticks):
             self.step(now - (ticks - tick) * self.tick_seconds)
+        for name, price in (last or {}).items():
+            if name in self.symbols:
+                self.symbols[name].end_at(price)
 
-    def step(self, at: float) -> None:
+    def step(self, at: float, volatility: float = 1.0) -> None:
         """Advance every symbol by one tick."""
         opens = self.sequence % self.candle_ticks == 0
         for symbol in self.symbols.values():
-            symbol.step(at, opens)
+            symbol.step(at, opens, volatility)
         self.sequence += 1
         self.time = at
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 PORT = 8100
 SYMBOLS: Mapping[str, float] = {
@@ -25,11 +26,16 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be set from outside."""
+    """Everything that can be set from outside. Seconds are the exchange's own."""
 
     seed: str = "1"
     tick_seconds: float = 1.0
     candle_ticks: int = 60
+    time_scale: float = 1.0
+    """Seconds of the exchange to one real one."""
+    data_dir: Path | None = None
+    """Where the order log is kept; None keeps it in memory."""
+    drills: bool = False
     version: str = "0.0.0"
     revision: str = "unknown"
 
@@ -50,10 +56,14 @@ def _positive(env: Mapping[str, str], name: str, default: float) -> float:
 def load(env: Mapping[str, str] | None = None) -> Settings:
     """Read the settings; raise SettingsError with a sentence that says what to do."""
     env = os.environ if env is None else env
+    folder = env.get("DATA_DIR", "").strip()
     return Settings(
         seed=env.get("SEED", "").strip() or "1",
         tick_seconds=_positive(env, "TICK_SECONDS", 1.0),
         candle_ticks=max(1, int(_positive(env, "CANDLE_TICKS", 60))),
+        time_scale=_positive(env, "TIME_SCALE", 1.0),
+        data_dir=Path(folder) if folder else None,
+        drills=env.get("DRILLS", "").strip() == "1",
         version=env.get("EXCHANGE_VERSION", "").strip() or "0.0.0",
         revision=env.get("EXCHANGE_REVISION", "").strip() or "unknown",
     )
