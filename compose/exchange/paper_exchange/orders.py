@@ -72,7 +72,7 @@ class Order:
         """Add one fill."""
         filled = self.filled_quantity + quantity
         before = self.filled_quantity * (self.fill_price or 0.0)
-        self.fill_price = (before + quantity * price) / filled
+        self.fill_price = round((before + quantity * price) / filled, 8)
         self.filled_quantity = round(filled, 8)
         self.fee = round(self.fee + fee, 8)
 
