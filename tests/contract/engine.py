@@ -1,0 +1,58 @@
+"""The engine during this stage: made to trade when that is wanted, and put back to rest after."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.checks import expect
+from tests.operator import Operator
+
+PRESET = "contract-stage"
+EAGER = {
+    "description": "of the contract stage: trades at the first breakout",
+    "max_positions": 20,
+    "lookback": 5,
+    "stop_percent": 50,
+    "daily_loss_limit_r": 100,
+    "cooldown_seconds": 0,
+}
+SYMBOL = "BTCUSDT"
+WAY_BACK = {"RUNNING": "stop", "PAUSED": "stop", "EMERGENCY": "reset"}
+REST_SECONDS = 15.0
+
+
+def to_idle(operator: Operator) -> None:
+    """Lead the engine back to IDLE. Fails the check when it does not get there."""
+    operator.until(lambda: _one_step_back(operator), REST_SECONDS, "the engine back in IDLE")
+
+
+def _one_step_back(operator: Operator) -> bool:
+    state = operator.state()
+    if state in WAY_BACK:
+        operator.command(WAY_BACK[state])
+    return state == "IDLE"
+
+
+@contextmanager
+def at_rest(operator: Operator) -> Iterator[None]:
+    """An eager preset and an engine in IDLE before, and IDLE without drills after."""
+    to_idle(operator)
+    answer = operator.http(f"/api/presets/{PRESET}", method="PUT", json=EAGER)
+    expect(answer.status == 200, "the preset to be taken", answer.brief)
+    try:
+        yield
+    finally:
+        operator.http("/drills", "exchange", "DELETE")
+        to_idle(operator)
+
+
+def jump(operator: Operator, percent: float) -> str:
+    """Move one price at once, so that the next look finds a breakout; returns the symbol."""
+    before = _price(operator)
+    operator.http("/drills", "exchange", "PUT", json={"moves": {SYMBOL: percent}})
+    moved = before * (1 + percent / 200)
+    operator.until(lambda: _price(operator) > moved, 5, f"the price of {SYMBOL} to jump")
+    return SYMBOL
+
+
+def _price(operator: Operator) -> float:
+    return float(operator.json("/prices", "exchange")["prices"][SYMBOL])
