@@ -165,6 +165,18 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self.remove()
 
+    def put_on(self, file: Path) -> None:
+        """One more compose file on top, from now on."""
+        self._files([*(self.compose.compose_file_name or ()), str(file)])
+
+    def take_off(self, file: Path) -> None:
+        """Without that compose file again, from now on."""
+        self._files([name for name in self.compose.compose_file_name or () if name != str(file)])
+
+    def _files(self, names: list[str]) -> None:
+        self.compose.compose_file_name = names
+        self.compose.__dict__.pop("compose_command_property", None)  # cached by its name
+
     @property
     def folder(self) -> Path:
         """A folder of this run's own, gone with the stack."""

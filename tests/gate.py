@@ -36,6 +36,7 @@ from tests.options import Options
 
 if TYPE_CHECKING:
     from compose.stack import Problem, Stack
+    from tests.faults.planting import Planting
     from tests.operator import Operator
 
 HERE = Path(__file__).parent
@@ -53,6 +54,7 @@ class Gate:
         self.command = command
         self.evidence: Evidence | None = None
         self.stack: Stack | None = None
+        self.planting: Planting | None = None
         self.drills: dict[str, int] = {}
         self.problems: dict[str, Problem] = {}
         self.deselected: dict[str, str] = {}
@@ -153,6 +155,7 @@ class Gate:
                 self.stream.redactor.add(secret)
             stacks.build(self.stack.compose, release)
         self.options = replace(self.options, credentials=self.stack.credentials)
+        self._plant_before(self.stack)
         with self.phase("bring-up", "bringing the stack up"):
             self._up(self.stack)
         if not self.problems and "smoke" in self.options.stages:
@@ -160,6 +163,7 @@ class Gate:
                 self.stack.settle(self.target)
             with self.phase("drills", "running every health check where no service runs"):
                 self.drills = self.stack.health_drills()
+        self._plant_now(self.stack)
 
     def _up(self, stack: "Stack") -> None:
         problem = stack.up()
@@ -167,6 +171,28 @@ class Gate:
         found = [problem] if problem else stack.ready(self.target)
         self.problems = {one.service: one for one in found}
         self.target = stack.target()
+
+    def _plant_before(self, stack: "Stack") -> None:
+        if self.options.fault is None:
+            return
+        from tests.faults.planting import Planting  # only where a fault is planted
+
+        self.planting = Planting(stack, self.options.fault)
+        with self.phase("planting", "planting the fault"):
+            self.planting.before()
+        self.stream.emit("fault", id=self.options.fault.id, title=self.options.fault.title)
+
+    def _plant_now(self, stack: "Stack") -> None:
+        if self.planting is None:
+            return
+        self.planting.shown()
+        if self.problems:  # what acts on a running stack has none to act on
+            return
+        with self.phase("planting", "planting the fault"):
+            found = self.planting.now()
+        self.problems = {one.service: one for one in found}
+        self.target = stack.target()
+        self.stream.emit("fault", id=self.planting.fault.id, title=self.planting.fault.title)
 
     async def _gather(self) -> None:
         began = time.monotonic() - self.stream.now()
@@ -347,6 +373,8 @@ class Gate:
             with self.phase("logs", "keeping the logs"):
                 self._keep_logs(stack)
         with self.phase("teardown", "taking the stack down"):
+            if self.planting is not None:
+                self.planting.let_go()
             stack.remove()
 
     def _keep_logs(self, stack: "Stack") -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,9 @@ from compose import target as targets
 from compose.target import Credentials, Target, TargetError
 from tests import manifest as manifests
 from tests.checks import CHANGING, STAGES
+
+if TYPE_CHECKING:
+    from tests.faults.fault import Fault
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,6 +36,8 @@ class Options:
     keep_stack: bool
     report_dir: Path
     compose_files: tuple[Path, ...] = ()
+    fault: "Fault | None" = None
+    """A defect to plant in the disposable stack."""
     previous_contract: Mapping[str, Any] | None = None
     """The OpenAPI document that clients not yet updated were written for."""
 
@@ -52,6 +57,7 @@ def add(parser: pytest.Parser) -> None:
         "--expect-revision": "the commit that must be running (at least 7 digits)",
         "--previous-contract": "FILE or URL of the contract that clients not yet updated know",
         "--report-dir": "folder for reports, in place of reports/",
+        "--fault": "FILE of a fault to plant in the disposable stack (tests/faults/README.md)",
     }.items():
         group.addoption(name, action=_Once, metavar=name.rpartition("-")[2].upper(), help=help_text)
     group.addoption(
@@ -111,6 +117,7 @@ def _read(config: pytest.Config) -> Options:
         keep_stack=option("--keep-stack"),
         report_dir=report_dir(option("--report-dir")),
         compose_files=compose_files(option("--compose-file"), target),
+        fault=fault(option("--fault"), target),
         previous_contract=previous_contract(option("--previous-contract")),
     )
 
@@ -212,6 +219,22 @@ def compose_files(given: Iterable[str], target: Target) -> tuple[Path, ...]:
     for path in paths:
         _check_compose_file(path)
     return paths
+
+
+def fault(value: str | None, target: Target) -> "Fault | None":
+    """The fault to plant. Raises `pytest.UsageError` for a file that is none."""
+    if value is None:
+        return None
+    if not target.ours:
+        raise pytest.UsageError(
+            f"expected --fault with a disposable stack only, got --target {target.name}"
+        )
+    from tests.faults import fault as faults  # only where one is planted
+
+    try:
+        return faults.load(Path(value).absolute())
+    except faults.FaultError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _check_compose_file(path: Path) -> None:

@@ -1,0 +1,126 @@
+"""Planting: one fault in one stack, shown to be there, and taken back."""
+
+import json
+import shutil
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from compose.machine.commands import run
+from compose.machine.console import MachineError
+from compose.stack import ComposeError, Problem, Stack
+from tests.faults.fault import BEFORE, Fault
+from tests.faults.planters import (
+    ACTIONS,
+    IN_COMPOSE,
+    LIMIT,
+    NotPlanted,
+    build,
+    drop_images,
+)
+
+HASH_LABEL = "com.docker.compose.config-hash"
+
+
+class Planting:
+    """Puts a fault into a stack: `before` it starts, or `now` that it runs; then `undo`."""
+
+    def __init__(self, stack: Stack, fault: Fault) -> None:
+        self.stack = stack
+        self.fault = fault
+        self.services: list[str] = []
+        """Services that the fault's compose files change."""
+        self._folder = stack.folder / "fault"
+        self._files: list[Path] = []
+        self._acts = ExitStack()
+
+    def before(self) -> None:
+        """Change what the stack is started from, where the fault says so. Raises `NotPlanted`."""
+        if self.fault.when == BEFORE:
+            self._put_on()
+
+    def now(self) -> list[Problem]:
+        """Plant what acts on a running stack; returns what does not come up again for it.
+
+        Raises `NotPlanted`.
+        """
+        problems: list[Problem] = []
+        if self.fault.overrides and self.fault.when != BEFORE:
+            self._put_on()
+            problems = self.recreate()
+        for part in self.fault.actions:
+            self._acts.enter_context(ACTIONS[part.kind](self.stack, part))
+        return problems
+
+    def recreate(self) -> list[Problem]:
+        """Create the changed services anew; returns what does not come up for it."""
+        self._up()
+        self.shown()
+        return self.stack.ready(self.stack.target())
+
+    def shown(self) -> None:
+        """Show that the containers are those of the changed files. Raises `NotPlanted`."""
+        wanted = self._hashes()
+        for service in self.services:
+            seen = self._running(service)
+            if seen not in (None, wanted[service]):
+                raise NotPlanted(f"expected {service} to run with the fault, but it runs without")
+
+    def undo(self) -> None:
+        """Take everything back, and show it. Raises `NotPlanted`."""
+        try:
+            self._acts.close()
+        finally:
+            for file in self._files:
+                self.stack.take_off(file)
+            if self._files and self.services:
+                self._files = []
+                self._up()
+                self.shown()
+            shutil.rmtree(self._folder, ignore_errors=True)
+            drop_images(self.stack)
+
+    def let_go(self) -> None:
+        """Take back only what would outlive the stack: it goes, and the fault with it."""
+        with suppress(MachineError, ComposeError):
+            self._acts.close()
+        drop_images(self.stack)
+
+    def _put_on(self) -> None:
+        self._folder.mkdir(mode=0o755)
+        # The containers' users have to be able to read what is mounted from here.
+        self.stack.folder.chmod(0o711)
+        before = self._hashes()
+        for number, part in enumerate(self.fault.overrides):
+            text = self._text(number)
+            file = self._folder / f"{number}.yaml"
+            file.write_text(text, encoding="utf-8")
+            self.stack.put_on(file)
+            self._files.append(file)
+            if part.kind == "patch" and not part["file"].startswith("/"):
+                build(self.stack, part["service"])
+        after = self._hashes()
+        self.services = [name for name in after if after[name] != before.get(name)]
+        if not self.services:
+            raise NotPlanted(f"expected {self.fault.id} to change a service, but it changes none")
+
+    def _text(self, number: int) -> str:
+        part = self.fault.overrides[number]
+        if part.kind == "override":
+            return str(part["yaml"])
+        piece = IN_COMPOSE[part.kind](self.stack, self._folder, part)
+        return json.dumps({"services": {part["service"]: piece}})
+
+    def _hashes(self) -> dict[str, str]:
+        lines = self.stack.compose.run("config", "--hash", "*").splitlines()
+        return dict(line.split() for line in lines)
+
+    def _running(self, service: str) -> str | None:
+        """The hash of what a container was made from; None where there is none."""
+        name = f"{self.stack.project}-{service}-1"
+        form = f'{{{{index .Config.Labels "{HASH_LABEL}"}}}}'
+        done = run(["docker", "inspect", "--format", form, name], LIMIT)
+        return done.out.strip() if done.ok else None
+
+    def _up(self) -> None:
+        words = ["up", "--detach", "--no-deps", "--no-build", "--pull", "never"]
+        self.stack.compose.run(*words, *self.services)
