@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from compose.machine.commands import run
@@ -56,6 +57,17 @@ def test_a_stack_that_fails_smoke_is_given_no_more_work(tmp_path: Path) -> None:
     assert left == {"smoke failed: a broken stack is given no more work"}
     stages = {one["name"]: one for one in outcome.verdict["stages"]}
     assert stages["control"]["passed"] == 0
+
+
+def test_two_gates_side_by_side_do_not_meet(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(lambda folder: gate("-m", "smoke", folder=folder), folders))
+    for outcome in outcomes:
+        assert outcome.code == 0, outcome.output
+    addresses = [{row["address"] for row in one.verdict["components"]} for one in outcomes]
+    assert addresses[0] & addresses[1] <= {None}
+    assert [containers(run_id(folder)) for folder in folders] == [[], []]
 
 
 def started(folder: Path) -> subprocess.Popen[str]:
