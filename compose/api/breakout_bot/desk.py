@@ -79,6 +79,10 @@ class Desk:
                 if why:
                     await self._close(position, why)
 
+    def look_now(self) -> None:
+        """Scan in the next cycle: a preset just chosen is not left waiting for the last one's."""
+        self._next_scan = 0.0
+
     async def entries(self, preset: PresetBody, allowed: Callable[[], Awaitable[bool]]) -> None:
         """Buy breakouts while there are slots; ask again before each order whether it may."""
         if time.monotonic() < self._next_scan or len(self.positions) >= preset.max_positions:

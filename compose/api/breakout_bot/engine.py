@@ -198,6 +198,7 @@ class Engine:
                 raise LeaseTaken("another engine holds the trading lease")
             await self._apply(Command.START, chosen.name, self.settings.mode)
             self.preset = chosen
+            self.desk.look_now()
             return f"running {chosen.name} in {self.settings.mode} mode"
 
     async def pause(self) -> str:
