@@ -57,6 +57,21 @@ class Stream:
             path.write_bytes(data)
         return f"logs/{path.name}"
 
+    def picture(self, title: str, data: bytes) -> str:
+        """Keep a JPEG or PNG as evidence; returns its path relative to the run's folder.
+
+        A picture cannot be redacted: whoever takes it sees to it that it shows no secret.
+        """
+        title = self.redactor.text(title)
+        kind = "png" if data.startswith(b"\x89PNG") else "jpg"
+        folder = self.folder / "pictures"
+        folder.mkdir(exist_ok=True)
+        with self._lock:
+            path = _free(folder, f"{_safe(title)}.{kind}")
+            path.write_bytes(data)
+        self.emit("picture", title=title, path=f"pictures/{path.name}", bytes=len(data))
+        return f"pictures/{path.name}"
+
     def close(self) -> None:
         """Take no more events; closing twice is fine."""
         with self._lock:

@@ -106,6 +106,7 @@ class Gate:
             self._require()
             return True
         try:
+            self._programs(items)
             if release is not None:
                 self._bring_up(release)
             with self.phase("evidence", "gathering evidence"):
@@ -121,6 +122,14 @@ class Gate:
         self._require()
         items[:] = [item for item in items if self._will_run(item)]
         return True
+
+    def _programs(self, items: list[pytest.Item]) -> None:
+        """Raises `MachineError` where a stage that will run has not the program it needs."""
+        names = {self._items[item.nodeid][0] for item in items} - self.options.waivers.keys()
+        if any(name.startswith("ui.") for name in names):
+            from compose.machine import browser
+
+            browser.require()
 
     def _start(self, release: Release | None) -> None:
         if release is not None:

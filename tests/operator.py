@@ -203,6 +203,10 @@ class Operator:
         """Keep a longer text in the report; returns its path there."""
         return self._stream.attach(name, text)
 
+    def picture(self, title: str, data: bytes) -> str:
+        """Keep a picture in the report; returns its path there. It must show no secret."""
+        return self._stream.picture(title, data)
+
     @property
     def folder(self) -> Path:
         """The run's folder of the report, for files that are evidence."""

@@ -1,4 +1,4 @@
-"""`python -m compose.machine`: engine, plugins, daemon and base images, or one sentence why not."""
+"""`python -m compose.machine`: engine, plugins, daemon, base images and browser, or why not."""
 
 import argparse
 import fcntl
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from compose.machine import engine, images, overview, registry
+from compose.machine import browser, engine, images, overview, registry
 from compose.machine.console import MachineError, say, step
 
 UNDECIDED = 6
@@ -35,11 +35,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 def make_ready() -> None:
     """Do what is left to do, one process at a time."""
-    if engine.ready() and images.ready():
+    if engine.ready() and images.ready() and browser.find():
         return
     with _alone():
         engine.ensure()
         images.ensure()
+        _browser()
+
+
+def _browser() -> None:
+    """Only the ui stage needs it: where it cannot be installed, that is said and nothing more."""
+    try:
+        browser.ensure()
+    except MachineError as missing:
+        say(str(missing))
 
 
 @contextmanager

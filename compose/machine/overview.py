@@ -2,7 +2,7 @@
 
 import time
 
-from compose.machine import engine, images, registry
+from compose.machine import browser, engine, images, registry
 from compose.machine.images import Present
 
 ANSWERS = {True: "answers", False: "does not answer", None: "not asked yet"}
@@ -10,18 +10,19 @@ ANSWERS = {True: "answers", False: "does not answer", None: "not asked yet"}
 
 def text() -> str:
     """Write the table."""
-    rows = [*_engine(), ("registry", ANSWERS[registry.memory().recall(time.time())]), *_images()]
+    rows = [*_programs(), ("registry", ANSWERS[registry.memory().recall(time.time())]), *_images()]
     width = max(len(name) for name, _ in rows)
     return "".join(f"{name:<{width}}  {seen}\n" for name, seen in rows)
 
 
-def _engine() -> list[tuple[str, str]]:
+def _programs() -> list[tuple[str, str]]:
     server = engine.server_version()
     daemon = " ".join(map(str, engine.running("dockerd"))) or "none on this machine"
     return [
         ("Docker engine", server or "does not answer"),
         ("Docker daemon", f"process {daemon}"),
         ("Compose plugin", engine.compose_version() or "none"),
+        ("Browser", browser.find() or "none"),
     ]
 
 

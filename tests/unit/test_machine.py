@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from compose.machine import apt, building, certificates, engine, images, registry, secrets
+from compose.machine import apt, browser, building, certificates, engine, images, registry, secrets
 from compose.machine.commands import run
 from compose.machine.console import MachineError
 
@@ -177,3 +177,55 @@ def test_a_program_that_hangs_is_left_after_its_limit() -> None:
 
 def test_a_missing_program_is_an_answer_and_no_crash() -> None:
     assert run(["no-such-program-here"], 1).code == 127
+
+
+def program(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_the_systems_browser_comes_before_playwrights_own(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert browser.find(str(tmp_path), cache) is None
+    own = program(cache / "chromium-1200/chrome-linux64/chrome")
+    assert browser.find(str(tmp_path), cache) == str(own)
+    ours = program(tmp_path / "google-chrome")
+    assert browser.find(str(tmp_path), cache) == str(ours)
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without a browser."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PLAYWRIGHT_BROWSERS_PATH", str(tmp_path))
+    return tmp_path
+
+
+def test_a_missing_browser_is_installed_on_debian(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def install(packages: list[str]) -> None:
+        asked.extend(packages)
+        program(bare / packages[0])
+
+    monkeypatch.setattr(apt, "may_install", lambda: True)
+    monkeypatch.setattr(apt, "install", install)
+    browser.ensure()
+    browser.ensure()
+    assert asked == ["chromium"]
+    assert browser.require() == str(bare / "chromium")
+
+
+def test_elsewhere_a_missing_browser_is_one_sentence_that_says_what_to_install(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apt, "may_install", lambda: False)
+    with pytest.raises(MachineError, match=r"Install Chromium, or run `\.venv/bin/playwright"):
+        browser.ensure()
+    with pytest.raises(MachineError, match="Run `make machine`"):
+        browser.require()
+    assert not list(bare.iterdir())

@@ -1,0 +1,39 @@
+"""Looking at a page: what it shows, and whether it comes to show something in time."""
+
+import re
+from contextlib import suppress
+
+from playwright.sync_api import Error as BrowserError
+from playwright.sync_api import Page
+
+SHOWN = """() => Object.fromEntries([...document.querySelectorAll("[data-testid]")].map(
+    (one) => [one.dataset.testid, one.innerText.trim()]))"""
+WIDTHS = "() => [document.documentElement.scrollWidth, window.innerWidth]"
+JPEG_QUALITY = 60
+PICTURE_BYTES = 150_000
+
+
+def shown(page: Page) -> dict[str, str]:
+    """Every marked text of the page, by its test id; empty where there is no page."""
+    with suppress(BrowserError):
+        return dict(page.evaluate(SHOWN))
+    return {}
+
+
+def comes_to_show(page: Page, name: str, pattern: str, within: float) -> bool:
+    """Whether the marked text becomes `pattern` within so many seconds, without a reload."""
+    whole = re.compile(rf"^\s*{pattern}\s*$")
+    try:
+        page.get_by_test_id(name).filter(has_text=whole).first.wait_for(timeout=within * 1000)
+    except BrowserError:
+        return False
+    return True
+
+
+def picture(page: Page, whole: bool = True) -> bytes:
+    """A picture of the page, small enough to travel inside a report."""
+    for quality in (JPEG_QUALITY, JPEG_QUALITY // 2):
+        data = page.screenshot(type="jpeg", quality=quality, full_page=whole)
+        if len(data) <= PICTURE_BYTES:
+            return data
+    return page.screenshot(type="jpeg", quality=JPEG_QUALITY // 2)

@@ -1,0 +1,130 @@
+"""One visit: what the page shows and does before anyone presses anything."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from playwright.sync_api import Error as BrowserError
+from playwright.sync_api import Page, ViewportSize, WebSocketRoute
+
+from tests.ui.browser import DESKTOP, Browser, Diary
+from tests.ui.looking import WIDTHS, comes_to_show, picture, shown
+
+LIVE_SECONDS = 5.0
+WATCH_SECONDS = 4.5
+"""Longer than the API ever pauses: it sends a heartbeat every 3 s."""
+ENOUGH_MESSAGES = 5
+SILENCE_SECONDS = 8.0
+PHONE: ViewportSize = {"width": 360, "height": 740}
+INNER = "/positions"
+
+
+@dataclass
+class Visit:
+    """What was seen; `pictures` by title."""
+
+    arrived: str = "nothing"
+    """The status that `/` answered, or why there was none."""
+    live: bool = False
+    shown: dict[str, str] = field(default_factory=dict)
+    deep: dict[str, str] = field(default_factory=dict)
+    """What a reload of an inner address shows."""
+    widths: tuple[int, int] = (0, 0)
+    """On a phone: of what there is to see, and of the window, in pixels."""
+    silent: str = ""
+    """What the page calls a WebSocket that fell silent."""
+    diary: Diary = field(default_factory=Diary)
+    """All that happened until the end of the visit."""
+    pictures: dict[str, bytes] = field(default_factory=dict)
+
+
+def visit(browser: Browser, page: Page) -> Visit:
+    """Open the page, watch it, open an inner address, hold it like a phone."""
+    seen = Visit()
+    deaf = _deafened(browser)
+    _open(page, seen)
+    if seen.live:
+        _watch(page, browser.diary)
+    seen.shown = shown(page)
+    seen.pictures["desktop"] = picture(page)
+    _go_deep(page, seen)
+    _as_phone(page, seen)
+    seen.silent = _what_it_calls_silence(deaf)
+    seen.diary = browser.diary.copy()
+    return seen
+
+
+def _open(page: Page, seen: Visit) -> None:
+    try:
+        answer = page.goto("/")
+    except BrowserError as error:
+        seen.arrived = str(error).partition("\n")[0]
+        return
+    seen.arrived = str(answer.status) if answer else "nothing"
+    seen.live = comes_to_show(page, "live", "live", LIVE_SECONDS)
+    comes_to_show(page, "engine-state", "[A-Z]+", LIVE_SECONDS)
+
+
+def _watch(page: Page, diary: Diary) -> None:
+    """Wait for messages to keep coming."""
+    deadline = time.monotonic() + WATCH_SECONDS
+    while time.monotonic() < deadline and len(diary.messages) < ENOUGH_MESSAGES:
+        page.wait_for_timeout(100)
+
+
+def _go_deep(page: Page, seen: Visit) -> None:
+    try:
+        page.goto(INNER)
+        page.reload()
+    except BrowserError:
+        return
+    comes_to_show(page, "live", "live", LIVE_SECONDS)
+    comes_to_show(page, "engine-state", "[A-Z]+", LIVE_SECONDS)
+    seen.deep = shown(page)
+
+
+def _as_phone(page: Page, seen: Visit) -> None:
+    page.set_viewport_size(PHONE)
+    width, window = page.evaluate(WIDTHS)
+    seen.widths = (width, window)
+    seen.pictures["phone"] = picture(page)
+    page.set_viewport_size(DESKTOP)
+
+
+def _deafened(browser: Browser) -> Page:
+    """A second page whose WebSocket lets the first message through and none after it."""
+    page = browser.page(Diary())
+    page.route_web_socket("**/*", _first_message_only)
+    try:
+        page.goto("/")
+        comes_to_show(page, "live", "live", LIVE_SECONDS)
+    except BrowserError:
+        return page
+    return page
+
+
+def _first_message_only(socket: WebSocketRoute) -> None:
+    server = socket.connect_to_server()
+    heard: list[str | bytes] = []
+
+    def pass_on(message: str | bytes) -> None:
+        heard.append(message)
+        if len(heard) == 1:
+            socket.send(message)
+
+    server.on_message(pass_on)
+
+
+def _what_it_calls_silence(page: Page) -> str:
+    called = shown(page).get("live", "nothing")
+    if called == "live" and comes_to_show(page, "live", "(?!live$).+", SILENCE_SECONDS):
+        called = shown(page).get("live", "nothing")
+    page.context.close()
+    return called
+
+
+def gaps(messages: Iterable[tuple[float, str]]) -> list[float]:
+    """Seconds between one message and the next."""
+    times = [at for at, _ in messages]
+    return [later - earlier for earlier, later in pairwise(times)]
