@@ -38,6 +38,7 @@ from playwright.sync_api import (
 )
 
 from compose.machine.browser import require
+from compose.machine.console import MachineError
 from compose.target import Target
 
 ACTION_MS = 2_000.0
@@ -47,6 +48,9 @@ WORK_SECONDS = 40.0
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 NETWORK_NOISE = "Failed to load resource"
 """The console's own line for a failed request, which is in the diary as a request already."""
+DISTURBANCE = "net::ERR_NETWORK_CHANGED"
+"""Chromium drops its connections whenever Docker adds or removes a network on this machine."""
+ATTEMPTS = 3
 Done = TypeVar("Done")
 
 
@@ -62,6 +66,13 @@ class Diary:
     """Requests without an answer or with one of 400 and above."""
     messages: list[tuple[float, str]] = field(default_factory=list)
     """What came over its WebSockets."""
+    disturbed: int = 0
+    """Requests that the browser gave up because this machine's network changed under it."""
+
+    def begin(self) -> None:
+        """Forget everything but the disturbances."""
+        for page in (self.errors, self.requests, self.failed, self.messages):
+            page.clear()
 
     def copy(self) -> "Diary":
         """What is in it now."""
@@ -82,7 +93,9 @@ class Diary:
 
     def _failed(self, request: Request) -> None:
         # A page that is left cancels what it still waits for; that is no failure.
-        if request.failure != "net::ERR_ABORTED":
+        if request.failure == DISTURBANCE:
+            self.disturbed += 1
+        elif request.failure != "net::ERR_ABORTED":
             self.failed.append(f"{request.method} {request.url}: {request.failure}")
 
     def _answered(self, response: Response) -> None:
@@ -144,6 +157,21 @@ class Browser:
     def do(self, work: Callable[[Page], Done]) -> Done:
         """What `work` comes to; raises what it raises, `BrowserError` for the browser's own."""
         return self.begin(work).result(WORK_SECONDS)
+
+    def undisturbed(self, gather: Callable[[], Done]) -> Done:
+        """What `gather` comes to, gathered anew when this machine disturbed the browser meanwhile.
+
+        Such evidence says nothing of the target. Raises `MachineError` when it goes on and on.
+        """
+        for _ in range(ATTEMPTS):
+            before = self.diary.disturbed
+            found = gather()
+            if self.diary.disturbed == before:
+                return found
+        raise MachineError(
+            "Expected a browser that can work, but this machine's network changed under it again"
+            f" and again ({DISTURBANCE}). Let other work with Docker end, and repeat."
+        )
 
     def begin(self, work: Callable[[Page], Done]) -> "Future[Done]":
         """Start `work` and leave it to run."""

@@ -6,6 +6,9 @@ import pytest
 
 from tests.operator import Operator
 from tests.ui.browser import Browser
+from tests.ui.hands import Hands
+from tests.ui.restart import Restart, restart
+from tests.ui.session import Session, session
 from tests.ui.visit import Visit, visit
 
 
@@ -19,7 +22,29 @@ def browser(operator: Operator) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def visited(operator: Operator, browser: Browser) -> Visit:
     """The page as it is before anything is pressed."""
-    seen = browser.do(lambda page: visit(browser, page))
-    for title, data in seen.pictures.items():
-        operator.picture(title, data)
+    seen = browser.undisturbed(lambda: browser.do(lambda page: visit(browser, page)))
+    keep(operator, seen.pictures)
     return seen
+
+
+@pytest.fixture(scope="session")
+def pressed(operator: Operator, browser: Browser, visited: Visit) -> Session:
+    """Every button of the page pressed, once the page has been looked at."""
+    assert visited is not None
+    seen = session(Hands(operator, browser))
+    keep(operator, seen.pictures)
+    return seen
+
+
+@pytest.fixture(scope="session")
+def restarted(operator: Operator, browser: Browser, pressed: Session) -> Restart:
+    """The API restarted under the open page, after all else."""
+    assert pressed is not None
+    seen = restart(operator, browser)
+    keep(operator, seen.pictures)
+    return seen
+
+
+def keep(operator: Operator, pictures: dict[str, bytes]) -> None:
+    for title, data in pictures.items():
+        operator.picture(title, data)

@@ -42,6 +42,7 @@ class Visit:
 def visit(browser: Browser, page: Page) -> Visit:
     """Open the page, watch it, open an inner address, hold it like a phone."""
     seen = Visit()
+    browser.diary.begin()
     deaf = _deafened(browser)
     _open(page, seen)
     if seen.live:

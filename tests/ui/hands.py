@@ -1,0 +1,151 @@
+"""Hands on the page: a button is pressed there, and its effect is looked for everywhere."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from playwright.sync_api import Error as BrowserError
+from playwright.sync_api import Locator, Page
+
+from tests.checks import CheckFailed
+from tests.operator import Operator
+from tests.ui.browser import Browser
+from tests.ui.looking import comes_to_show, shown
+
+TABLE = {
+    "start": ("IDLE", "RUNNING"),
+    "pause": ("RUNNING", "PAUSED"),
+    "resume": ("PAUSED", "RUNNING"),
+    "emergency-stop": ("RUNNING", "EMERGENCY"),
+    "reset": ("EMERGENCY", "IDLE"),
+    "stop": ("RUNNING", "IDLE"),
+}
+"""command → the state it is pressed in, and the state it leads to."""
+WAYS = {
+    "IDLE": {"RUNNING": "stop", "PAUSED": "stop", "EMERGENCY": "reset"},
+    "RUNNING": {"IDLE": "start", "PAUSED": "resume", "EMERGENCY": "reset"},
+    "PAUSED": {"IDLE": "start", "RUNNING": "pause", "EMERGENCY": "reset"},
+    "EMERGENCY": dict.fromkeys(("IDLE", "RUNNING", "PAUSED"), "emergency-stop"),
+}
+"""state wanted → state now → the command that leads nearer to it."""
+BUTTONS = """() => Object.fromEntries(
+    [...document.querySelectorAll("#controls .buttons button")]
+        .filter((one) => !one.closest("dialog"))
+        .map((one) => [one.innerText.toLowerCase().replaceAll(" ", "-"), !one.disabled]))"""
+EFFECT_SECONDS = 4.0
+SHOWN_SECONDS = 2.5
+"""Less than the 5 s after which the page asks by itself: what is shown by then was pushed to it."""
+
+
+@dataclass
+class Press:
+    """One button pressed, and what came of it."""
+
+    allowed: dict[str, bool] = field(default_factory=dict)
+    """Before it: each command, and whether the API allowed it."""
+    offered: dict[str, bool] = field(default_factory=dict)
+    """Before it: each command, and whether its button could be pressed."""
+    trouble: str = ""
+    """Why it could not be pressed."""
+    said: str = ""
+    """What the page said came of it."""
+    state: str = "nothing"
+    """The engine's state afterwards, by the API."""
+    shown: str = "nothing"
+    """The state that the page shows afterwards."""
+
+
+class Hands:
+    """An operator with a browser."""
+
+    def __init__(self, operator: Operator, browser: Browser) -> None:
+        self.operator = operator
+        self.browser = browser
+
+    def reach(self, state: str) -> None:
+        """Bring the engine to a state, past the page, and wait for the page to show it."""
+        for _ in WAYS:
+            now = self.operator.state()
+            if now == state:
+                break
+            self.operator.command(WAYS[state][now])
+        self.shows_state(state)
+
+    def shows_state(self, state: str) -> bool:
+        """Whether the page shows this state in time."""
+        return self.browser.do(
+            lambda page: comes_to_show(page, "engine-state", state, SHOWN_SECONDS)
+        )
+
+    def press(self, command: str) -> Press:
+        """Press a command's button in the state it is meant for."""
+        return self.browser.undisturbed(lambda: self._press(command))
+
+    def _press(self, command: str) -> Press:
+        before, after = TABLE[command]
+        self.reach(before)
+        done = Press(allowed=self.allowed())
+        done.offered = self.browser.do(lambda page: offered(page, done.allowed))
+        done.trouble = self.browser.do(lambda page: press(page, command))
+        self.look(done, after)
+        return done
+
+    def look(self, done: Press, state: str) -> None:
+        """Wait for a state, and keep what is to be seen then."""
+        with suppress(CheckFailed):
+            self.operator.until(
+                self.operator.state, EFFECT_SECONDS, f"state {state}", lambda now: now == state
+            )
+        done.state = self.operator.state()
+        self.shows_state(state)
+        texts = self.browser.do(shown)
+        done.shown, done.said = texts.get("engine-state", "nothing"), texts.get("outcome", "")
+
+    def allowed(self) -> dict[str, bool]:
+        """Each command, and whether the API allows it now."""
+        said = self.operator.json("/api/engine/commands")["commands"]
+        return {one["name"]: one["allowed"] for one in said if one["name"] in TABLE}
+
+
+def button(page: Page, label: str) -> Locator:
+    """A button by what is written on it."""
+    return page.get_by_role("button", name=label, exact=True)
+
+
+def use_key(page: Page, key: str) -> None:
+    """Type a key as an operator does."""
+    page.get_by_label("API key").fill(key)
+    button(page, "Use key").click()
+
+
+def offered(page: Page, allowed: dict[str, bool]) -> dict[str, bool]:
+    """Each command, and whether its button can be pressed; waits for it to be as allowed."""
+    found: dict[str, bool] = {}
+    for _ in range(int(SHOWN_SECONDS * 10)):
+        found = dict(page.evaluate(BUTTONS))
+        if found == allowed:
+            break
+        page.wait_for_timeout(100)
+    return found
+
+
+def press(page: Page, command: str) -> str:
+    """Press a command's button, and confirm where the page asks; returns what stood in the way."""
+    return attempt(lambda: _press(page, command))
+
+
+def _press(page: Page, command: str) -> None:
+    button(page, command.replace("-", " ").capitalize()).click()
+    if command == "emergency-stop":
+        button(page, "Stop everything").click()
+    page.locator('[data-testid="outcome"]:not(:empty)').wait_for(timeout=EFFECT_SECONDS * 1000)
+
+
+def attempt(work: Callable[[], Any]) -> str:
+    """Do something to a page; returns why that could not be done, or nothing."""
+    try:
+        work()
+    except BrowserError as error:
+        return str(error).partition("\n")[0]
+    return ""

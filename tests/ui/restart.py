@@ -1,0 +1,56 @@
+"""A restart of the API, lived through by a page that stays open."""
+
+from dataclasses import dataclass, field
+
+from playwright.sync_api import Page
+
+from tests.operator import API, Operator
+from tests.ui.browser import Browser
+from tests.ui.looking import comes_to_show, picture, shown
+
+AWAY_SECONDS = 20.0
+BACK_SECONDS = 15.0
+MARK = "() => { window.openSince = window.openSince ?? 'before the restart'; }"
+MARKED = "() => window.openSince ?? 'reloaded'"
+
+
+@dataclass
+class Restart:
+    """What the page showed."""
+
+    before: dict[str, str] = field(default_factory=dict)
+    away: dict[str, str] = field(default_factory=dict)
+    """While the API was away."""
+    back: dict[str, str] = field(default_factory=dict)
+    """Once it was back, or when the wait for that was over."""
+    open_since: str = ""
+    pictures: dict[str, bytes] = field(default_factory=dict)
+
+
+def restart(operator: Operator, browser: Browser) -> Restart:
+    """Restart the API's container under an open page."""
+    seen = Restart(before=browser.do(_mark))
+    away = browser.begin(lambda page: _away(page, seen))
+    operator.docker("restart", "--time", "10", operator.container(API))
+    operator.ready()
+    away.result(2 * AWAY_SECONDS)
+    seen.back = browser.do(_back)
+    seen.open_since = browser.do(lambda page: str(page.evaluate(MARKED)))
+    return seen
+
+
+def _mark(page: Page) -> dict[str, str]:
+    page.evaluate(MARK)
+    return shown(page)
+
+
+def _away(page: Page, seen: Restart) -> None:
+    comes_to_show(page, "live", "offline.*", AWAY_SECONDS)
+    seen.away = shown(page)
+    seen.pictures["API away"] = picture(page)
+
+
+def _back(page: Page) -> dict[str, str]:
+    comes_to_show(page, "live", "live", BACK_SECONDS)
+    comes_to_show(page, "health", "Healthy", BACK_SECONDS / 2)
+    return shown(page)
