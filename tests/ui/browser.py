@@ -50,7 +50,7 @@ NETWORK_NOISE = "Failed to load resource"
 """The console's own line for a failed request, which is in the diary as a request already."""
 DISTURBANCE = "net::ERR_NETWORK_CHANGED"
 """Chromium drops its connections whenever Docker adds or removes a network on this machine."""
-ATTEMPTS = 3
+ATTEMPTS = 4
 Done = TypeVar("Done")
 
 
@@ -69,10 +69,20 @@ class Diary:
     disturbed: int = 0
     """Requests that the browser gave up because this machine's network changed under it."""
 
-    def begin(self) -> None:
-        """Forget everything but the disturbances."""
-        for page in (self.errors, self.requests, self.failed, self.messages):
-            page.clear()
+    def undisturbed(self, gather: Callable[[], Done]) -> Done:
+        """What `gather` comes to, gathered anew when this machine disturbed the browser meanwhile.
+
+        Such evidence says nothing of the target. Raises `MachineError` when it goes on and on.
+        """
+        for _ in range(ATTEMPTS):
+            before = self.disturbed
+            found = gather()
+            if self.disturbed == before:
+                return found
+        raise MachineError(
+            "Expected a browser that can work, but this machine's network changed under it again"
+            f" and again ({DISTURBANCE}). Let other work with Docker end, and repeat."
+        )
 
     def copy(self) -> "Diary":
         """What is in it now."""
@@ -157,21 +167,6 @@ class Browser:
     def do(self, work: Callable[[Page], Done]) -> Done:
         """What `work` comes to; raises what it raises, `BrowserError` for the browser's own."""
         return self.begin(work).result(WORK_SECONDS)
-
-    def undisturbed(self, gather: Callable[[], Done]) -> Done:
-        """What `gather` comes to, gathered anew when this machine disturbed the browser meanwhile.
-
-        Such evidence says nothing of the target. Raises `MachineError` when it goes on and on.
-        """
-        for _ in range(ATTEMPTS):
-            before = self.diary.disturbed
-            found = gather()
-            if self.diary.disturbed == before:
-                return found
-        raise MachineError(
-            "Expected a browser that can work, but this machine's network changed under it again"
-            f" and again ({DISTURBANCE}). Let other work with Docker end, and repeat."
-        )
 
     def begin(self, work: Callable[[Page], Done]) -> "Future[Done]":
         """Start `work` and leave it to run."""

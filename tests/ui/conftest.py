@@ -22,7 +22,7 @@ def browser(operator: Operator) -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def visited(operator: Operator, browser: Browser) -> Visit:
     """The page as it is before anything is pressed."""
-    seen = browser.undisturbed(lambda: browser.do(lambda page: visit(browser, page)))
+    seen = browser.do(lambda page: visit(browser, page))
     keep(operator, seen.pictures)
     return seen
 

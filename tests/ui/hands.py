@@ -1,17 +1,14 @@
 """Hands on the page: a button is pressed there, and its effect is looked for everywhere."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
-from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Locator, Page
 
 from tests.checks import CheckFailed
 from tests.operator import Operator
 from tests.ui.browser import Browser
-from tests.ui.looking import comes_to_show, shown
+from tests.ui.looking import attempt, comes_to_show, shown
 
 TABLE = {
     "start": ("IDLE", "RUNNING"),
@@ -80,7 +77,7 @@ class Hands:
 
     def press(self, command: str) -> Press:
         """Press a command's button in the state it is meant for."""
-        return self.browser.undisturbed(lambda: self._press(command))
+        return self.browser.diary.undisturbed(lambda: self._press(command))
 
     def _press(self, command: str) -> Press:
         before, after = TABLE[command]
@@ -140,12 +137,3 @@ def _press(page: Page, command: str) -> None:
     if command == "emergency-stop":
         button(page, "Stop everything").click()
     page.locator('[data-testid="outcome"]:not(:empty)').wait_for(timeout=EFFECT_SECONDS * 1000)
-
-
-def attempt(work: Callable[[], Any]) -> str:
-    """Do something to a page; returns why that could not be done, or nothing."""
-    try:
-        work()
-    except BrowserError as error:
-        return str(error).partition("\n")[0]
-    return ""

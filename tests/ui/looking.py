@@ -1,16 +1,40 @@
 """Looking at a page: what it shows, and whether it comes to show something in time."""
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from playwright.sync_api import Error as BrowserError
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Response
+
+from tests.ui.browser import Diary
 
 SHOWN = """() => Object.fromEntries([...document.querySelectorAll("[data-testid]")].map(
     (one) => [one.dataset.testid, one.innerText.trim()]))"""
 WIDTHS = "() => [document.documentElement.scrollWidth, window.innerWidth]"
 JPEG_QUALITY = 60
 PICTURE_BYTES = 150_000
+
+
+def attempt(work: Callable[[], Any]) -> str:
+    """Do something to a page; returns why that could not be done, or nothing."""
+    try:
+        work()
+    except BrowserError as error:
+        return str(error).partition("\n")[0]
+    return ""
+
+
+def arrive(page: Page, diary: Diary, path: str) -> str:
+    """Open an address; returns the status that it answered, or why there was none."""
+    return diary.undisturbed(lambda: _arrive(page, path))
+
+
+def _arrive(page: Page, path: str) -> str:
+    answers: list[Response | None] = []
+    problem = attempt(lambda: answers.append(page.goto(path)))
+    return problem or " ".join(str(one.status) for one in answers if one)
 
 
 def shown(page: Page) -> dict[str, str]:

@@ -8,8 +8,9 @@ from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Page
 
 from tests.checks import CheckFailed
-from tests.ui.hands import SHOWN_SECONDS, Hands, Press, attempt, button, press, use_key
-from tests.ui.looking import picture
+from tests.operator import Operator
+from tests.ui.hands import SHOWN_SECONDS, Hands, Press, button, press, use_key
+from tests.ui.looking import arrive, attempt, picture
 
 PRESET = "aggressive"
 WRONG_KEY = "not-the-key-of-this-stack"
@@ -55,9 +56,9 @@ class Session:
 def session(hands: Hands) -> Session:
     """Sit down at the page, press every button, leave the engine idle."""
     seen, do = Session(), hands.browser.do
-    hands.browser.undisturbed(lambda: do(lambda page: attempt(lambda: page.goto("/"))))
+    do(lambda page: arrive(page, hands.browser.diary, "/"))
     hands.reach("IDLE")
-    hands.browser.undisturbed(lambda: _wrong_key(hands, seen))
+    hands.browser.diary.undisturbed(lambda: _wrong_key(hands, seen))
     key = hands.operator.credentials.api_key or ""
     do(lambda page: attempt(lambda: use_key(page, key)))
     _start(hands, seen)
@@ -83,8 +84,8 @@ def _wrong_key(hands: Hands, seen: Session) -> None:
 def _start(hands: Hands, seen: Session) -> None:
     operator, do = hands.operator, hands.browser.do
     ends = int(operator.json("/log?limit=1", "exchange")["last_seq"])
-    rise = {"moves": {RISEN: RISE_PERCENT}}
-    operator.http("/drills", "exchange", "PUT", key=False, json=rise)
+    with suppress(CheckFailed):
+        _raise(operator)
     do(lambda page: attempt(lambda: page.get_by_label("Preset").select_option(PRESET)))
     seen.presses["start"] = hands.press("start")
     seen.preset = str(operator.status().get("preset"))
@@ -98,6 +99,19 @@ def _start(hands: Hands, seen: Session) -> None:
     seen.positions = do(lambda page: _part(page, "positions", RISEN))
     seen.orders = do(lambda page: _part(page, "orders", RISEN))
     seen.pictures["trading"] = do(picture)
+
+
+def _raise(operator: Operator) -> None:
+    """Make a price rise, and wait for the exchange's chart to show it."""
+    path = f"/candles/{RISEN}?limit=1"
+
+    def price() -> float:
+        return float(operator.json(path, "exchange")["candles"][-1]["close"])
+
+    before = price()
+    rise = {"moves": {RISEN: RISE_PERCENT}}
+    operator.http("/drills", "exchange", "PUT", key=False, json=rise)
+    operator.until(price, TRADE_SECONDS, "a risen price", lambda now: now > before * 1.05)
 
 
 def _part(page: Page, part: str, text: str) -> str:

@@ -10,7 +10,7 @@ from tests.checks import check, expect
 from tests.operator import Operator
 from tests.ui.browser import Browser
 from tests.ui.looking import shown
-from tests.ui.visit import INNER, PHONE, Visit
+from tests.ui.visit import INNER, PHONE, POLL_SECONDS, Visit
 
 FRONTEND = "breakout-bot-frontend"
 NEEDS = ("disposable", "proxy", "breakout-bot-api", FRONTEND)
@@ -155,8 +155,6 @@ WANTED: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "dependency-websocket": ("/api/health", dependency("websocket")),
 }
 """What the page shows, and what the API says of it."""
-POLL_SECONDS = 6.0
-"""The page asks for everything anew every 5 s."""
 
 
 @pytest.mark.parametrize("part", list(WANTED))

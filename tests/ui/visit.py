@@ -5,17 +5,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Page, ViewportSize, WebSocketRoute
 
 from tests.ui.browser import DESKTOP, Browser, Diary
-from tests.ui.looking import WIDTHS, comes_to_show, picture, shown
+from tests.ui.looking import WIDTHS, arrive, attempt, comes_to_show, picture, shown
 
 LIVE_SECONDS = 5.0
 WATCH_SECONDS = 4.5
 """Longer than the API ever pauses: it sends a heartbeat every 3 s."""
 ENOUGH_MESSAGES = 5
 SILENCE_SECONDS = 8.0
+POLL_SECONDS = 6.0
+"""The page asks for everything anew every 5 s."""
+KNOWN = "(?!unknown).+"
 PHONE: ViewportSize = {"width": 360, "height": 740}
 INNER = "/positions"
 
@@ -42,29 +44,24 @@ class Visit:
 def visit(browser: Browser, page: Page) -> Visit:
     """Open the page, watch it, open an inner address, hold it like a phone."""
     seen = Visit()
-    browser.diary.begin()
     deaf = _deafened(browser)
-    _open(page, seen)
+    _open(page, browser.diary, seen)
     if seen.live:
         _watch(page, browser.diary)
     seen.shown = shown(page)
     seen.pictures["desktop"] = picture(page)
-    _go_deep(page, seen)
+    _go_deep(page, browser.diary, seen)
     _as_phone(page, seen)
     seen.silent = _what_it_calls_silence(deaf)
     seen.diary = browser.diary.copy()
     return seen
 
 
-def _open(page: Page, seen: Visit) -> None:
-    try:
-        answer = page.goto("/")
-    except BrowserError as error:
-        seen.arrived = str(error).partition("\n")[0]
-        return
-    seen.arrived = str(answer.status) if answer else "nothing"
-    seen.live = comes_to_show(page, "live", "live", LIVE_SECONDS)
-    comes_to_show(page, "engine-state", "[A-Z]+", LIVE_SECONDS)
+def _open(page: Page, diary: Diary, seen: Visit) -> None:
+    seen.arrived = arrive(page, diary, "/")
+    if seen.arrived == "200":
+        seen.live = comes_to_show(page, "live", "live", LIVE_SECONDS)
+        comes_to_show(page, "api-version", KNOWN, POLL_SECONDS)
 
 
 def _watch(page: Page, diary: Diary) -> None:
@@ -74,14 +71,12 @@ def _watch(page: Page, diary: Diary) -> None:
         page.wait_for_timeout(100)
 
 
-def _go_deep(page: Page, seen: Visit) -> None:
-    try:
-        page.goto(INNER)
-        page.reload()
-    except BrowserError:
-        return
-    comes_to_show(page, "live", "live", LIVE_SECONDS)
-    comes_to_show(page, "engine-state", "[A-Z]+", LIVE_SECONDS)
+def _go_deep(page: Page, diary: Diary, seen: Visit) -> None:
+    arrive(page, diary, INNER)
+    diary.undisturbed(lambda: attempt(page.reload))
+    if seen.live:
+        comes_to_show(page, "live", "live", LIVE_SECONDS)
+        comes_to_show(page, "engine-state", KNOWN, LIVE_SECONDS)
     seen.deep = shown(page)
 
 
@@ -95,13 +90,11 @@ def _as_phone(page: Page, seen: Visit) -> None:
 
 def _deafened(browser: Browser) -> Page:
     """A second page whose WebSocket lets the first message through and none after it."""
-    page = browser.page(Diary())
+    diary = Diary()
+    page = browser.page(diary)
     page.route_web_socket("**/*", _first_message_only)
-    try:
-        page.goto("/")
+    if arrive(page, diary, "/") == "200":
         comes_to_show(page, "live", "live", LIVE_SECONDS)
-    except BrowserError:
-        return page
     return page
 
 

@@ -88,6 +88,12 @@ describe("the page", () => {
     expect(html).not.toContain("dependency-redis");
   });
 
+  it("shows an emergency stop in its head at once", () => {
+    const health = { ...BOT.health, status: "healthy", engine_state: "RUNNING" };
+    const html = shown({ health, engine: { ...BOT.engine, state: "EMERGENCY" } });
+    expect(html).toContain("The engine is in emergency stop.");
+  });
+
   it("says when updates stopped coming", () => {
     expect(shown({ live: "silent" })).toContain("silent, no updates");
   });

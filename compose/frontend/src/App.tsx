@@ -97,7 +97,9 @@ function VersionCard({ health, page }: Pick<Bot, "health" | "page">) {
 /** The head of the page: what the API says of itself, or since when it says nothing. */
 function summaryOf(bot: Bot): Summary {
   if (!bot.loaded) return { level: "unknown", title: "Asking the API …", reasons: [] };
-  if (bot.answering) return summarise(bot.health);
+  // The state comes over the WebSocket as well, sooner than with the next look at the health.
+  const state = bot.engine?.state ?? bot.health?.engine_state;
+  if (bot.answering) return summarise(bot.health && { ...bot.health, engine_state: state });
   const since = bot.answeredAt ? [`What is shown below was last known at ${time(bot.answeredAt)}.`] : [];
   return { ...summarise(null), reasons: since };
 }
