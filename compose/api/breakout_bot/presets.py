@@ -10,9 +10,9 @@ NAME = r"^[a-z0-9_-]{1,40}$"
 
 
 class PresetBody(BaseModel):
-    """What a preset says."""
+    """What a preset says; `false` is no number and "5" is none either."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     description: str = Field(default="", max_length=200)
     max_positions: int = Field(default=3, ge=1, le=20)
