@@ -10,7 +10,10 @@ The decorator holds what a finding needs besides: the component, the likely caus
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    import pytest
 
 STAGES = {
     "smoke": "is everything there, right and reachable? Looks only, so it is safe on live targets",
@@ -26,7 +29,7 @@ STAGES = {
 CHANGING = frozenset({"control", "ui", "lifecycle"})
 """Stages that are nothing but changes: refused on a live target."""
 
-PLUGINS: dict[str, tuple[str, ...]] = {}
+PLUGINS: dict[str, tuple[str, ...]] = {"contract": ("schemathesis.pytest.plugin",)}
 """pytest plugins that only one stage needs, registered when it is asked for."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -108,6 +111,11 @@ def fail(
 ) -> NoReturn:
     """The promise does not hold. Raises `CheckFailed`."""
     raise CheckFailed(Failure(expected, str(seen), evidence, component, cause))
+
+
+def node(item: "pytest.Item") -> str:
+    """A test's own node id. Not every plugin puts the parameters of its tests into theirs."""
+    return f"{item.nodeid.partition('::')[0]}::{item.name}"
 
 
 def identifier(nodeid: str) -> str:

@@ -30,7 +30,7 @@ from reports.redact import Redactor
 from reports.stream import Stream
 from reports.write import finish
 from tests import manifest as manifests
-from tests.checks import STAGES, Check, CheckFailed, Failure, described, identifier
+from tests.checks import STAGES, Check, CheckFailed, Failure, described, identifier, node
 from tests.evidence import REGISTRY, Evidence, gather
 from tests.options import Options
 
@@ -88,15 +88,15 @@ class Gate:
         found = [(item, _check_of(item)) for item in items]
         checks = [(item, check) for item, check in found if check is not None]
         order = list(STAGES)
-        checks.sort(key=lambda pair: order.index(identifier(pair[0].nodeid).partition(".")[0]))
+        checks.sort(key=lambda pair: order.index(identifier(node(pair[0])).partition(".")[0]))
         items[:] = [item for item, _ in checks]
         for item, check in checks:
-            self._items[item.nodeid] = (identifier(item.nodeid), check, _title(item))
+            self._items[node(item)] = (identifier(node(item)), check, _title(item))
 
     def left_out(self, items: Iterable[pytest.Item]) -> None:
         """Remember what the command line deselected; required checks among it make HOLD."""
         for item in items:
-            self.deselected[identifier(item.nodeid)] = "left out by -k or --deselect"
+            self.deselected[identifier(node(item))] = "left out by -k or --deselect"
 
     def prepare(self, items: list[pytest.Item]) -> bool:
         """Bring the stack up, gather evidence and drop what cannot run; False when that failed."""
@@ -244,12 +244,12 @@ class Gate:
         }
 
     def _will_run(self, item: pytest.Item) -> bool:
-        name, check, _ = self._items[item.nodeid]
+        name, check, _ = self._items[node(item)]
         waived = self.options.waivers.get(name)
         if waived is None and self.has.issuperset(check.needs):
             return True
         reason = f"waived: {waived}" if waived else self._unmet(check)
-        self._emit_check(item.nodeid, "not_run", 0.0, reason=reason)
+        self._emit_check(node(item), "not_run", 0.0, reason=reason)
         return False
 
     def _unmet(self, check: Check) -> str:
@@ -269,7 +269,7 @@ class Gate:
 
     def begins(self, item: pytest.Item) -> bool:
         """The turn of a check; False when its stage gets no work, which is written down."""
-        stage = self._items[item.nodeid][0].partition(".")[0]
+        stage = self._items[node(item)][0].partition(".")[0]
         if stage != self._stage:
             self._end_stage()
             self._stage = stage
@@ -277,7 +277,7 @@ class Gate:
             self._stage_phase.enter_context(phase)
         reason = self._held_back(stage)
         if reason:
-            self._emit_check(item.nodeid, "not_run", 0.0, reason=reason)
+            self._emit_check(node(item), "not_run", 0.0, reason=reason)
         return reason is None
 
     def _held_back(self, stage: str) -> str | None:
@@ -301,20 +301,20 @@ class Gate:
         seconds = call.duration + (self._setup_seconds if call.when == "call" else 0.0)
         match raised:
             case None:
-                self._emit_check(item.nodeid, "passed", seconds)
+                self._emit_check(node(item), "passed", seconds)
             case CheckFailed():
-                self._emit_check(item.nodeid, "failed", seconds, finding=raised)
+                self._emit_check(node(item), "failed", seconds, finding=raised)
             case WireError():
                 found = CheckFailed(Failure("an answer", str(raised)))
-                self._emit_check(item.nodeid, "failed", seconds, finding=found)
+                self._emit_check(node(item), "failed", seconds, finding=found)
             case AssertionError():
                 found = CheckFailed(_plain_assertion(raised))
-                self._emit_check(item.nodeid, "failed", seconds, finding=found)
+                self._emit_check(node(item), "failed", seconds, finding=found)
             case pytest.skip.Exception():
-                self._emit_check(item.nodeid, "not_run", seconds, reason=str(raised))
+                self._emit_check(node(item), "not_run", seconds, reason=str(raised))
             case _:
                 where = _where(raised)
-                self._emit_check(item.nodeid, "error", seconds, reason=where)
+                self._emit_check(node(item), "error", seconds, reason=where)
 
     def _emit_check(
         self,

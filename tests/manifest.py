@@ -73,17 +73,21 @@ def collected() -> Manifest:
     """The manifest as the checks in this work tree make it."""
     import pytest
 
-    from tests.checks import described, identifier
+    from tests.checks import PLUGINS, described, identifier, node
 
     found: Manifest = {stage: {} for stage in STAGES}
 
     class Collector:
+        def pytest_configure(self, config: pytest.Config) -> None:
+            for plugin in (plugin for every in PLUGINS.values() for plugin in every):
+                config.pluginmanager.import_plugin(plugin)
+
         def pytest_collection_finish(self, session: pytest.Session) -> None:
             for item in session.items:
                 assert isinstance(item, pytest.Function)
                 check = described(item.function, parameters(item))
                 if check is not None:
-                    name = identifier(item.nodeid)
+                    name = identifier(node(item))
                     found[name.partition(".")[0]][name] = check.needs
 
     folders = [str(FILE.parent / stage) for stage in STAGES if (FILE.parent / stage).is_dir()]

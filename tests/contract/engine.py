@@ -16,6 +16,13 @@ EAGER = {
     "cooldown_seconds": 0,
 }
 SYMBOL = "BTCUSDT"
+WAYS = {
+    "IDLE": (),
+    "RUNNING": ("start",),
+    "PAUSED": ("start", "pause"),
+    "EMERGENCY": ("emergency-stop",),
+}
+"""state → commands that lead there from IDLE."""
 WAY_BACK = {"RUNNING": "stop", "PAUSED": "stop", "EMERGENCY": "reset"}
 REST_SECONDS = 15.0
 
@@ -23,6 +30,16 @@ REST_SECONDS = 15.0
 def to_idle(operator: Operator) -> None:
     """Lead the engine back to IDLE. Fails the check when it does not get there."""
     operator.until(lambda: _one_step_back(operator), REST_SECONDS, "the engine back in IDLE")
+
+
+def to_state(operator: Operator, state: str) -> None:
+    """Lead the engine to a state. Fails the check when a command on the way is refused."""
+    if operator.state() == state:
+        return
+    to_idle(operator)
+    for command in WAYS[state]:
+        answer = operator.command(command)
+        expect(answer.status == 200, f"{command} to lead to {state}", answer.brief)
 
 
 def _one_step_back(operator: Operator) -> bool:
@@ -55,4 +72,6 @@ def jump(operator: Operator, percent: float) -> str:
 
 
 def _price(operator: Operator) -> float:
-    return float(operator.json("/prices", "exchange")["prices"][SYMBOL])
+    """The close of the open candle: what a scan looks at, one tick behind the price."""
+    candles = operator.json(f"/candles/{SYMBOL}?limit=1", "exchange")["candles"]
+    return float(candles[-1]["close"])

@@ -70,7 +70,9 @@ def session(operator: Operator) -> Iterator[Session]:
 async def _listen(wire: Wire, key: str, symbol: str) -> Conversation:
     listening = asyncio.create_task(wire.websocket("/ws/", 10_000, SESSION_SECONDS))
     headers = {"X-API-Key": key}
-    await wire.http("/api/engine/start", method="POST", headers=headers, json={"preset": PRESET})
+    body = {"preset": PRESET}
+    answer = await wire.http("/api/engine/start", method="POST", headers=headers, json=body)
+    expect(answer.status == 200, "the engine to start", answer.brief)
     deadline = time.monotonic() + SESSION_SECONDS / 2
     while time.monotonic() < deadline:
         held = (await wire.http("/api/positions")).json()

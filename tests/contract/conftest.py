@@ -1,0 +1,58 @@
+"""Wiring of the contract stage: its ledger, its explorer, when an operation is judged."""
+
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from contracts.budget import budget
+from contracts.rules import RULES
+from tests.contract.engine import to_idle
+from tests.contract.ledger import COLUMNS, Ledger
+from tests.gate import Gate
+from tests.operator import Operator
+
+if TYPE_CHECKING:
+    from tests.contract.explorer import Explorer
+
+
+@pytest.fixture(scope="session")
+def ledger(gate: Gate) -> Iterator[Ledger]:
+    """What this stage sends and sees; at its end it goes into the report as tables."""
+    made = Ledger(budget().seed)
+    yield made
+    emit = gate.stream.emit
+    title = f"Contract: what was tested (seed {made.seed})"
+    emit("table", title=title, columns=COLUMNS, rows=list(made.rows()))
+    rules = [
+        [name, "blocking" if rule.blocking else "advisory", rule.reason, _count(made, name)]
+        for name, rule in RULES.items()
+    ]
+    columns = ["rule", "kind", "reason", "operations that broke it"]
+    emit("table", title="Contract: the rules", columns=columns, rows=rules)
+
+
+def _count(ledger: Ledger, rule: str) -> str:
+    found = [label for label, all_ in ledger.breaches.items() if any(b.rule == rule for b in all_)]
+    return ", ".join(found) or "none"
+
+
+@pytest.fixture(scope="session")
+def explorer(operator: Operator, ledger: Ledger) -> Iterator["Explorer"]:
+    """Sends the cases; the engine is put back to rest at the end."""
+    from tests.contract.explorer import Explorer
+
+    to_idle(operator)
+    yield Explorer(operator, ledger, budget())
+    to_idle(operator)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    """An operation is judged when all its cases were sent, so that the first bad one hides none."""
+    result = yield
+    label = getattr(pyfuncitem, "operation_label", None)
+    if label is not None:
+        ledger: Ledger = pyfuncitem.funcargs["explorer"].ledger  # type: ignore[attr-defined]
+        ledger.judge(label)
+    return result

@@ -1,0 +1,115 @@
+"""Sends Schemathesis's cases through the operator's hands and writes down what came of them."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+from schemathesis import Case
+from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.transport import Response
+
+from compose.wire import Answer, WireError
+from contracts.budget import Budget
+from contracts.fuzz import KEY_HEADER, Received, broken, rule_of, session
+from tests.contract.engine import to_state
+from tests.contract.ledger import Breach, Ledger, shown
+from tests.operator import Operator
+
+NEEDED_STATE = {
+    "POST /api/engine/start": "IDLE",
+    "POST /api/engine/stop": "RUNNING",
+    "POST /api/engine/pause": "RUNNING",
+    "POST /api/engine/resume": "PAUSED",
+    "POST /api/engine/reset": "EMERGENCY",
+}
+"""Where the engine has to be for an operation to do its work; elsewhere it answers 409."""
+PATIENCE = 3
+LONGEST_WAIT = 5.0
+
+
+class Explorer:
+    """One explored stack."""
+
+    def __init__(self, operator: Operator, ledger: Ledger, budget: Budget) -> None:
+        self.operator = operator
+        self.ledger = ledger
+        self.budget = budget
+        self.session = session(self._send)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How cases are sent: where, through what, with which key."""
+        return {
+            "base_url": self.operator.target.urls["proxy"],
+            "session": self.session,
+            "headers": {KEY_HEADER: self.operator.credentials.api_key or ""},
+        }
+
+    def _send(self, method: str, url: str, headers: Mapping[str, bytes], body: bytes) -> Received:
+        for _ in range(PATIENCE):
+            answer = self._once(method, url, headers, body)
+            if answer.status != requests.codes.too_many_requests:
+                break
+            self._note(method, answer)
+            time.sleep(min(float(answer.headers.get("retry-after", 1)), LONGEST_WAIT))
+        return Received(answer.status, answer.headers.multi_items(), answer.body)
+
+    def _once(self, method: str, url: str, headers: Mapping[str, bytes], body: bytes) -> Answer:
+        try:
+            return self.operator.http(
+                url, method=method, key=False, headers=headers, content=body or None
+            )
+        except WireError as error:
+            raise requests.ConnectionError(str(error)) from None
+
+    def _note(self, method: str, answer: Answer) -> None:
+        path = answer.url.removeprefix(self.operator.target.urls["proxy"])
+        label = self.ledger.label_of(method, path)
+        if label:
+            self.ledger.saw(label, answer.status)
+
+    def explore(self, case: Case[Any]) -> None:
+        """Send one case, after leading the engine to where it can be carried out."""
+        label = case.operation.label
+        if label in NEEDED_STATE:
+            to_state(self.operator, NEEDED_STATE[label])
+        try:
+            response = case.call(**self.options)
+        except requests.ConnectionError as error:
+            self._breach(label, case, "not_a_server_error", f"no answer: {error}", None)
+            return
+        self.judge(case, response)
+
+    def judge(self, case: Case[Any], response: Response) -> None:
+        """Hold one answer to every rule, and write down what it broke."""
+        label = case.operation.label
+        if case.method == case.operation.method.upper():
+            self.ledger.saw(label, response.status_code, _parameters(case))
+        try:
+            case.validate_response(
+                response, headers=self.options["headers"], transport_kwargs=self.options
+            )
+        except FailureGroup as group:
+            for failure in broken(group):
+                self._breach(label, case, rule_of(failure), _words(failure), response)
+
+    def _breach(
+        self, label: str, case: Case[Any], rule: str, what: str, response: Response | None
+    ) -> None:
+        request = case.as_curl_command(base_url=self.options["base_url"])
+        answer = "no answer"
+        if response is not None:
+            kind = response.headers.get("content-type", ["no content type"])[0]
+            answer = shown(response.status_code, kind, response.content)
+        self.ledger.breaches[label].append(Breach(rule, what, request, answer))
+
+
+def _words(failure: Failure) -> str:
+    return " ".join(f"{failure.title}: {failure.message}".split())[:300]
+
+
+def _parameters(case: Case[Any]) -> set[str]:
+    places = {"path": case.path_parameters, "query": case.query, "header": case.headers}
+    found = {f"{place} {name}" for place, held in places.items() for name in held or {}}
+    return found | ({"body"} if case.media_type else set())

@@ -1,0 +1,45 @@
+"""Every operation that changes something asks for the key, before it looks at anything else."""
+
+import pytest
+
+from contracts.agreed import load
+from contracts.diff import operations
+from tests.checks import check, expect
+from tests.contract.engine import to_state
+from tests.contract.explorer import NEEDED_STATE
+from tests.contract.ledger import Ledger, as_curl
+from tests.operator import API, KEY_HEADER, Operator
+
+KEYED = {label: one for label, one in operations(load()) if one.security}
+ASKED: dict[str, tuple[dict[str, str], int]] = {
+    "without a key": ({}, 401),
+    "with a blank one": ({KEY_HEADER: ""}, 401),
+    "with another": ({KEY_HEADER: "x" * 32}, 403),
+}
+VALUES = {"name": "contract-stage-auth", "order_id": "no-such-order"}
+BODIES = {"PUT /api/presets/{name}": {}, "POST /api/engine/command": {"command": "reload"}}
+
+
+@check(
+    API,
+    cause="the route was added without the key, or the middleware spares it",
+    fix="see that ApiKey of breakout_bot/middleware.py covers the method and the path",
+    needs=("disposable", "proxy", API),
+)
+@pytest.mark.parametrize("operation", list(KEYED))
+def test_needs_the_key(operator: Operator, ledger: Ledger, operation: str) -> None:
+    method, _, template = operation.partition(" ")
+    path = template.format_map(VALUES)
+    if operation in NEEDED_STATE:  # so that it would work if it were not for the key
+        to_state(operator, NEEDED_STATE[operation])
+    for how, (headers, wanted) in ASKED.items():
+        answer = operator.http(
+            path, method=method, key=False, headers=headers, json=BODIES.get(operation)
+        )
+        ledger.saw(operation, answer.status)
+        expect(
+            answer.status == wanted,
+            f"{operation} {how} to answer {wanted}",
+            answer.brief,
+            as_curl(method, answer.url, BODIES.get(operation)),
+        )
