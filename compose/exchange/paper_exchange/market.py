@@ -57,6 +57,8 @@ class Symbol:
         """Jump by some percent, and stay about there."""
         self.price = round(self.price * (1 + percent / 100), 6)
         self._anchor *= 1 + percent / 100
+        if self.candles:
+            self.candles[-1].take(self.price, 0.0)
 
     def end_at(self, price: float) -> None:
         """Scale the history so that it ends at a price."""

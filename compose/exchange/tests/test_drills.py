@@ -117,6 +117,12 @@ def test_a_price_jumps_once_and_stays(client):
         assert client.get("/prices").json()["prices"]["BTCUSDT"] == pytest.approx(before * 0.9)
 
 
+def test_the_chart_shows_a_jump_before_the_next_tick(client):
+    drill(client, freeze_feed=True, moves={"BTCUSDT": 7})
+    price = client.get("/prices").json()["prices"]["BTCUSDT"]
+    assert client.get("/candles/BTCUSDT?limit=1").json()["candles"][-1]["close"] == price
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [({"latency": 1}, 422), ({"status_429": 2}, 422), ({"moves": {"NOPE": 1}}, 404), ([], 422)],
