@@ -11,7 +11,7 @@ PARTS = lint types unit bot-tests page-tests stages fault-tests
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
-.PHONY: help gate smoke contract contract-accept test lint types unit bot-tests page-tests stages fault-tests bench-smoke \
+.PHONY: help gate smoke contract contract-accept test lint types unit bot-tests page-tests stages fault-tests faults bench-smoke \
 	format lock env manifest report clean venv machine
 
 # $(call part,NAME,COMMAND): run it, and say in one line how it ended and how long it took.
@@ -74,6 +74,9 @@ stages: venv machine ## every stage on one disposable stack
 
 fault-tests: venv machine ## planted faults turn their checks red
 	$(call part,$@,$(PYTHON) -m pytest -q tests/faults)
+
+faults: venv machine ## plant every fault: make faults [FAULTS=DIR] [STAGE=smoke]
+	@$(PYTHON) -m tests.faults.matrix $(if $(FAULTS),--faults $(FAULTS)) $(if $(STAGE),--stage $(STAGE))
 
 bench-smoke: venv machine ## measure the smoke stage, into reports/bench
 	@$(PYTHON) -m tests.bench.smoke

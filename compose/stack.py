@@ -5,6 +5,7 @@ anything is taken away. Only the machine's own failures raise `MachineError`.
 """
 
 import asyncio
+import json
 import os
 import secrets
 import subprocess
@@ -14,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from testcontainers.compose import DockerCompose
 
@@ -21,7 +23,7 @@ from compose.containers import Container, containers, last_lines
 from compose.machine.commands import run
 from compose.machine.console import MachineError
 from compose.release import OWN_SERVICES, Release, release_environment
-from compose.sweep import PROJECT_PREFIX, RUN_LABEL, STARTED_LABEL, RunLock, sweep
+from compose.sweep import PROJECT_PREFIX, RUN_LABEL, STARTED_LABEL, RunLock, runs_folder, sweep
 from compose.target import Credentials, Target
 from compose.wire import Wire, WireError
 
@@ -70,7 +72,7 @@ class Problem:
     last_words: str = ""
 
 
-class ComposeError(Exception):
+class ComposeError(MachineError):
     """A compose command failed; the text is the end of what it printed."""
 
 
@@ -124,19 +126,60 @@ class GateCompose(DockerCompose):
             raise ComposeError("\n".join(output.splitlines()[-20:])) from None
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What has to be known of a stack that another process brought up, to use it."""
+
+    credentials: Credentials
+    started: str
+
+
+def standing(run_id: str) -> Standing:
+    """The running stack of another run, read from its containers. Raises `MachineError`."""
+    api, grafana = (_config(run_id, service) for service in ("breakout-bot-api", "grafana"))
+    if api is None:
+        raise MachineError(f"expected a running stack of run {run_id}, but Docker has none")
+    values = dict(line.split("=", 1) for one in (grafana, api) if one for line in one["Env"])
+    known = Credentials(
+        values.get("API_KEY"),
+        values.get("REDIS_PASSWORD"),
+        values.get("GF_SECURITY_ADMIN_PASSWORD", "no-grafana-here"),
+    )
+    return Standing(known, api["Labels"][STARTED_LABEL])
+
+
+def _config(run_id: str, service: str) -> dict[str, Any] | None:
+    name = f"{PROJECT_PREFIX}{run_id}-{service}-1"
+    answer = run(["docker", "inspect", "--format", "{{json .Config}}", name], DOCKER_LIMIT)
+    return dict(json.loads(answer.out)) if answer.ok else None
+
+
 class Stack:
-    """One disposable stack from its images to its removal. Use as a context manager."""
+    """One disposable stack from its images to its removal. Use as a context manager.
+
+    With `standing` it is one that another process brought up, and takes away.
+    """
 
     def __init__(
-        self, run_id: str, release: Release, overrides: Sequence[Path] = (), keep: bool = False
+        self,
+        run_id: str,
+        release: Release,
+        overrides: Sequence[Path] = (),
+        keep: bool = False,
+        standing: Standing | None = None,
     ) -> None:
         self.run_id = run_id
         self.project = f"{PROJECT_PREFIX}{run_id}"
         self.release = release
         self.keep = keep
-        self.credentials = Credentials(*(secrets.token_urlsafe(24) for _ in range(3)))
+        self.standing = standing is not None
+        made = standing or Standing(_new_credentials(), str(int(time.time())))
+        self.credentials = made.credentials
+        self.started = made.started
         self.has_grafana = image_exists(GRAFANA_IMAGE)
-        self._lock = RunLock(run_id)
+        self.folder = runs_folder() / run_id
+        """A folder of this run's own, gone with the stack."""
+        self._lock = None if standing else RunLock(run_id)
         files = [HERE / "compose.yaml", HERE / "gate.yaml", *overrides]
         self.compose = GateCompose(
             context=HERE,
@@ -155,7 +198,7 @@ class Stack:
             "COMPOSE_ANSI": "never",
             "TLS_SOURCE": "tls",
             "GATE_RUN_ID": self.run_id,
-            "GATE_STARTED": str(int(time.time())),
+            "GATE_STARTED": self.started,
             **release_environment(self.release),
         }
 
@@ -176,11 +219,6 @@ class Stack:
     def _files(self, names: list[str]) -> None:
         self.compose.compose_file_name = names
         self.compose.__dict__.pop("compose_command_property", None)  # cached by its name
-
-    @property
-    def folder(self) -> Path:
-        """A folder of this run's own, gone with the stack."""
-        return self._lock.folder
 
     def up(self) -> Problem | None:
         """Start every container. What compose could not start comes back as a `Problem`."""
@@ -256,11 +294,17 @@ class Stack:
         return {name: head + text for name, head, text in zip(found, heads, texts, strict=True)}
 
     def remove(self) -> None:
-        """Take everything of this run away, unless it is to be kept."""
+        """Take everything of this run away, unless it is to be kept or is not ours."""
+        if self._lock is None:
+            return
         if not self.keep:
             with suppress(ComposeError):
                 self.compose.stop()
         self._lock.release(keep=self.keep)
+
+
+def _new_credentials() -> Credentials:
+    return Credentials(*(secrets.token_urlsafe(24) for _ in range(3)))
 
 
 def _drill(one: Container) -> int:

@@ -157,8 +157,13 @@ class Gate:
 
         with self.phase("set-up", "building images"):
             stacks.clean_start()
+            other = self.options.on_stack
             self.stack = stacks.Stack(
-                self.run_id, release, self.options.compose_files, self.options.keep_stack
+                other or self.run_id,
+                release,
+                self.options.compose_files,
+                self.options.keep_stack,
+                stacks.standing(other) if other else None,
             )
             for secret in self.stack.credentials.known:
                 self.stream.redactor.add(secret)
@@ -383,8 +388,14 @@ class Gate:
                 self._keep_logs(stack)
         with self.phase("teardown", "taking the stack down"):
             if self.planting is not None:
-                self.planting.let_go()
+                self._unplant(self.planting)
             stack.remove()
+
+    def _unplant(self, planting: "Planting") -> None:
+        try:
+            planting.end()
+        except MachineError as error:
+            self._trouble(f"the fault could not be taken back: {error}")
 
     def _keep_logs(self, stack: "Stack") -> None:
         for name, text in stack.last_words().items():

@@ -36,6 +36,8 @@ class Options:
     keep_stack: bool
     report_dir: Path
     compose_files: tuple[Path, ...] = ()
+    on_stack: str | None = None
+    """The run whose disposable stack is judged, in place of a new one."""
     fault: "Fault | None" = None
     """A defect to plant in the disposable stack."""
     previous_contract: Mapping[str, Any] | None = None
@@ -57,6 +59,7 @@ def add(parser: pytest.Parser) -> None:
         "--expect-revision": "the commit that must be running (at least 7 digits)",
         "--previous-contract": "FILE or URL of the contract that clients not yet updated know",
         "--report-dir": "folder for reports, in place of reports/",
+        "--on-stack": "the disposable stack of this RUN_ID (--keep-stack), in place of a new one",
         "--fault": "FILE of a fault to plant in the disposable stack (tests/faults/README.md)",
     }.items():
         group.addoption(name, action=_Once, metavar=name.rpartition("-")[2].upper(), help=help_text)
@@ -117,6 +120,7 @@ def _read(config: pytest.Config) -> Options:
         keep_stack=option("--keep-stack"),
         report_dir=report_dir(option("--report-dir")),
         compose_files=compose_files(option("--compose-file"), target),
+        on_stack=on_stack(option("--on-stack"), target),
         fault=fault(option("--fault"), target),
         previous_contract=previous_contract(option("--previous-contract")),
     )
@@ -219,6 +223,15 @@ def compose_files(given: Iterable[str], target: Target) -> tuple[Path, ...]:
     for path in paths:
         _check_compose_file(path)
     return paths
+
+
+def on_stack(value: str | None, target: Target) -> str | None:
+    """The run whose stack is used. Raises `pytest.UsageError`."""
+    if value is not None and not target.ours:
+        raise pytest.UsageError(
+            f"expected --on-stack with a disposable stack only, got --target {target.name}"
+        )
+    return _text("--on-stack", value)
 
 
 def fault(value: str | None, target: Target) -> "Fault | None":

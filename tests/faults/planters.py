@@ -353,11 +353,12 @@ def _told(stack: Stack, service: str, path: str) -> str:
 
 
 def _ask(stack: Stack, service: str, path: str, method: str = "GET", **options: Any) -> Answer:
+    target = stack.target()
+
     async def ask() -> Answer:
-        async with Wire(stack.target(), stack.credentials, lambda _: None) as wire:
+        async with Wire(target, stack.credentials, lambda _: None) as wire:
             return await wire.http(path, service, method, **options)
 
-    # In a thread: whoever plants may have an event loop of its own.
     return asyncio.run(ask())
 
 

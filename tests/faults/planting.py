@@ -1,13 +1,18 @@
 """Planting: one fault in one stack, shown to be there, and taken back."""
 
+import asyncio
 import json
 import shutil
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from compose.containers import containers
 from compose.machine.commands import run
 from compose.machine.console import MachineError
-from compose.stack import ComposeError, Problem, Stack
+from compose.stack import POLL_SECONDS, Problem, Stack
+from compose.target import Target
+from compose.wire import Wire, WireError
 from tests.faults.fault import BEFORE, Fault
 from tests.faults.planters import (
     ACTIONS,
@@ -18,6 +23,7 @@ from tests.faults.planters import (
     drop_images,
 )
 
+WELL_SECONDS = 60.0
 HASH_LABEL = "com.docker.compose.config-hash"
 
 
@@ -65,25 +71,28 @@ class Planting:
             if seen not in (None, wanted[service]):
                 raise NotPlanted(f"expected {service} to run with the fault, but it runs without")
 
+    def end(self) -> None:
+        """Take the fault back, unless the stack goes with it. Raises `NotPlanted`."""
+        if self.stack.standing:
+            self.undo()
+            return
+        with suppress(MachineError):
+            self._acts.close()
+        drop_images(self.stack)
+
     def undo(self) -> None:
-        """Take everything back, and show it. Raises `NotPlanted`."""
+        """Take everything back, show it, and wait until all is well. Raises `NotPlanted`."""
         try:
             self._acts.close()
         finally:
             for file in self._files:
                 self.stack.take_off(file)
-            if self._files and self.services:
-                self._files = []
+            if self.services:
                 self._up()
                 self.shown()
             shutil.rmtree(self._folder, ignore_errors=True)
             drop_images(self.stack)
-
-    def let_go(self) -> None:
-        """Take back only what would outlive the stack: it goes, and the fault with it."""
-        with suppress(MachineError, ComposeError):
-            self._acts.close()
-        drop_images(self.stack)
+        wait_until_well(self.stack, WELL_SECONDS)
 
     def _put_on(self) -> None:
         self._folder.mkdir(mode=0o755)
@@ -124,3 +133,28 @@ class Planting:
     def _up(self) -> None:
         words = ["up", "--detach", "--no-deps", "--no-build", "--pull", "never"]
         self.stack.compose.run(*words, *self.services)
+
+
+def wait_until_well(stack: Stack, limit: float) -> None:
+    """Wait until nothing is left of a fault: all healthy, all scraped. Raises `NotPlanted`."""
+    deadline = time.monotonic() + limit
+    while wrong := asyncio.run(_not_well(stack, stack.target())):
+        if time.monotonic() > deadline:
+            raise NotPlanted(f"expected the stack to be well within {limit:g} s, but {wrong}")
+        time.sleep(POLL_SECONDS)
+
+
+async def _not_well(stack: Stack, target: Target) -> str | None:
+    """What is not well yet; None when all is."""
+    try:
+        async with Wire(target, stack.credentials, lambda _: None) as wire:
+            found = (await containers(wire, stack.project)).values()
+            health = (await wire.http("/api/health")).json()
+            targets = (await wire.http("/api/v1/targets?state=active", "prometheus")).json()
+    except (WireError, ValueError) as error:
+        return str(error)
+    ill = [one.service for one in found if not one.one_shot and one.health != "healthy"]
+    down = [one["scrapeUrl"] for one in targets["data"]["activeTargets"] if one["health"] != "up"]
+    if health.get("status") != "healthy":
+        ill.append(f"health says {health.get('status')}")
+    return ", ".join([*ill, *down]) or None

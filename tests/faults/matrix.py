@@ -1,0 +1,239 @@
+"""The kill matrix: which fault is caught at which stage, by which check, and how soon.
+
+`make faults [FAULTS=DIR] [STAGE=…]` plants every fault of a folder at every stage that has to catch
+it, and writes reports/faults/: matrix.json, index.html and summary.md.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from compose.machine.console import MachineError, say
+from compose.stack import Stack
+from tests import manifest as manifests
+from tests.bench.record import Figure, write
+from tests.checks import STAGES
+from tests.faults.fault import CATALOGUE, Fault, FaultError, folder
+from tests.faults.runs import Result, healthy_stack, judged
+
+REPORTS = Path(__file__).parent.parent.parent / "reports" / "faults"
+PROVED = Path(__file__).with_name("proved.toml")
+TEMPLATE = Path(__file__).with_name("matrix.html.j2")
+SHARED_STAGES = frozenset({"smoke"})
+"""Stages that only look: many faults can be planted in one stack, one after the other."""
+KEPT = 3
+"""Faults that are named for each check in proved.toml."""
+HEAD = """\
+# Every check and faults that turn it red. Written by `make faults`; a check of the manifest that is
+# neither here nor, with a reason, in unproved.toml fails `make unit`.
+"""
+
+
+class SharedStack:
+    """One healthy stack for many faults; a new one when a fault could not be taken back."""
+
+    def __init__(self) -> None:
+        self._stack: Stack | None = None
+        self._close = ExitStack()
+
+    def run_id(self) -> str:
+        """The run whose stack is healthy now."""
+        if self._stack is None:
+            self._stack = self._close.enter_context(healthy_stack())
+        return self._stack.run_id
+
+    def drop(self) -> None:
+        """Take it away."""
+        self._stack = None
+        self._close.close()
+
+
+@contextmanager
+def shared_stack() -> Iterator[SharedStack]:
+    """A shared stack that is taken away at the end, whatever happens."""
+    shared = SharedStack()
+    try:
+        yield shared
+    finally:
+        shared.drop()
+
+
+def planned(faults: Iterable[Fault], stage: str | None) -> list[tuple[str, Fault]]:
+    """Stages and faults in the order they are run: all of a stage together."""
+    order = list(STAGES)
+    pairs = [(one, fault) for fault in faults for one in fault.stages if stage in (None, one)]
+    return sorted(pairs, key=lambda pair: order.index(pair[0]))
+
+
+def run_all(plan: list[tuple[str, Fault]]) -> Iterator[Result]:
+    """Plant and judge each; a fault that cannot be taken back gets a stack of its own."""
+    with shared_stack() as shared, tempfile.TemporaryDirectory() as folder:
+        for number, (stage, fault) in enumerate(plan, 1):
+            share = stage in SHARED_STAGES and fault.can_be_undone
+            if not share:
+                shared.drop()  # two stacks at once would disturb each other's timing
+            reports = Path(folder) / str(number)
+            result = judged(fault, stage, reports, shared.run_id() if share else None)
+            if "taken back" in result.message:
+                shared.drop()
+            blame = "" if result.right_first else f" (blamed {result.first})"
+            say(f"{number}/{len(plan)} {stage} {fault.id}: {result.outcome}{blame}")
+            yield result
+
+
+# Figures
+
+
+def summary(results: list[Result]) -> dict[str, Any]:
+    """The figures of a matrix."""
+    judged_ones = [one for one in results if one.outcome != "error"]
+    caught = [one for one in results if one.outcome == "caught"]
+    right = [one for one in caught if one.right_first]
+    times = [one.seconds for one in caught if one.stage == "smoke" and one.seconds is not None]
+    return {
+        "faults": len({one.fault for one in results}),
+        "runs": len(results),
+        "errors": len(results) - len(judged_ones),
+        "caught": len(caught),
+        "caught_percent": _percent(caught, results),
+        "right_first": len(right),
+        "right_first_percent": _percent(right, results),
+        "smoke_seconds": round(mean(times), 2) if times else None,
+    }
+
+
+def _percent(part: list[Result], whole: list[Result]) -> float:
+    return round(100 * len(part) / len(whole), 1) if whole else 0.0
+
+
+def mirror(results: Iterable[Result]) -> dict[str, list[str]]:
+    """For each check of the manifest the faults that turn it red."""
+    found: dict[str, list[str]] = {
+        check: [] for checks in manifests.load().values() for check in checks
+    }
+    for one in results:
+        for check in one.red if one.outcome == "caught" else ():
+            if check in found and one.fault not in found[check]:
+                found[check].append(one.fault)
+    return found
+
+
+def proved() -> dict[str, list[str]]:
+    """Checks that some fault has turned red, with its name, as committed."""
+    if not PROVED.exists():
+        return {}
+    return dict(tomllib.loads(PROVED.read_text(encoding="utf-8")))
+
+
+def write_proved(red: Mapping[str, list[str]], known: Iterable[str]) -> None:
+    """Put what was proved now before what was proved earlier, for faults that still exist."""
+    ids, before = set(known), proved()
+    rows = []
+    for check, faults in red.items():
+        names = dict.fromkeys([*faults, *(one for one in before.get(check, ()) if one in ids)])
+        if names:
+            rows.append(f'"{check}" = {json.dumps(list(names)[:KEPT])}\n')
+    PROVED.write_text(HEAD + "\n" + "".join(rows), encoding="utf-8")
+
+
+# Reports
+
+
+def report(results: list[Result]) -> Path:
+    """Write matrix.json, index.html and summary.md; returns the page."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    found = {
+        "schema": 1,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "summary": summary(results),
+        "results": [one.row for one in results],
+        "checks": mirror(results),
+    }
+    text = json.dumps(found, indent=2, ensure_ascii=False)
+    (REPORTS / "matrix.json").write_text(text + "\n", encoding="utf-8")
+    (REPORTS / "summary.md").write_text(markdown(results), encoding="utf-8")
+    page = REPORTS / "index.html"
+    page.write_text(html(found), encoding="utf-8")
+    return page
+
+
+def markdown(results: list[Result]) -> str:
+    """The matrix for people who read Markdown."""
+    figures = summary(results)
+    head = (
+        f"{figures['caught']} of {figures['runs']} caught ({figures['caught_percent']} %),"
+        f" {figures['right_first']} with the right component first,"
+        f" {figures['errors']} errors of the run.\n\n"
+        "| fault | stage | outcome | check | blamed first | s |\n|---|---|---|---|---|---|\n"
+    )
+    return head + "".join(
+        f"| {one.fault} | {one.stage} | {one.outcome}"
+        f" | {one.checks[0] if one.checks else one.message[:160].replace('|', '/')}"
+        f" | {one.first or ''}{'' if one.right_first else ' ✗'} | {one.seconds or ''} |\n"
+        for one in results
+    )
+
+
+def html(found: Mapping[str, Any]) -> str:
+    """The matrix as one page."""
+    from jinja2 import Environment
+
+    source = TEMPLATE.read_text(encoding="utf-8")
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+    return page.render(found)
+
+
+def figures(results: list[Result], wall: float) -> list[Figure]:
+    """The figures that README's table is made from."""
+    found = summary(results)
+    return [
+        Figure("faults planted", "", [found["faults"]], 100, "higher"),
+        Figure("caught at their stage", "%", [found["caught_percent"]], 98, "higher"),
+        Figure("right component first", "%", [found["right_first_percent"]], 95, "higher"),
+        Figure("planted fault to finding, smoke, mean", "s", [found["smoke_seconds"] or 0.0]),
+        Figure("time of the matrix", "s", [wall]),
+    ]
+
+
+def main() -> int:
+    """Run the matrix and say how it ended; 1 when a fault was missed or did not take."""
+    parser = argparse.ArgumentParser(prog="make faults")
+    parser.add_argument("--faults", type=Path, default=CATALOGUE)
+    parser.add_argument("--stage", choices=list(STAGES))
+    asked = parser.parse_args()
+    try:
+        faults = folder(asked.faults.absolute())
+    except FaultError as error:
+        say(str(error))
+        return 4
+    return run(faults, asked.stage, ours=asked.faults.absolute() == CATALOGUE)
+
+
+def run(faults: list[Fault], stage: str | None, ours: bool) -> int:
+    """Run the matrix of these faults; figures and proved.toml only for our own catalogue."""
+    results: list[Result] = []
+    try:
+        for result in run_all(planned(faults, stage)):
+            results.append(result)
+            page = report(results)
+    except MachineError as error:
+        say(str(error))
+        return 6
+    if ours:
+        write_proved(mirror(results), [fault.id for fault in faults])
+    if ours and stage is None:
+        write("faults", figures(results, sum(one.wall for one in results)))
+    say(markdown(results).partition("\n")[0] + f" {page}")
+    return int(any(one.outcome != "caught" for one in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,163 @@
+"""Runs of the gate against planted faults, in processes of their own, as a user starts them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compose import stack as stacks
+from compose.machine.console import MachineError
+from compose.release import release
+from compose.sweep import new_run_id
+from reports.stream import Event
+from reports.stream import read as read_events
+from tests.faults.fault import Fault
+from tests.faults.planting import WELL_SECONDS, wait_until_well
+
+ROOT = Path(__file__).parent.parent.parent
+LIMIT = 60.0
+GATE_LIMIT = 600.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run of the gate said."""
+
+    code: int
+    verdict: dict[str, Any]
+    events: list[Event]
+    output: str
+    seconds: float
+
+    @property
+    def roots(self) -> list[tuple[str, str]]:
+        """(component, check) of each finding."""
+        return [(one["component"], one["check"]) for one in self.verdict["findings"]]
+
+    @property
+    def failed(self) -> list[Event]:
+        """Every check that failed, those folded under a finding too, in the order they ran."""
+        return [e for e in self.events if e["kind"] == "check" and e["outcome"] == "failed"]
+
+    @property
+    def troubles(self) -> list[str]:
+        """Why the gate itself may know nothing."""
+        return [one["message"] for one in self.verdict.get("troubles", ())]
+
+
+def gate(
+    *arguments: str,
+    folder: Path,
+    environment: dict[str, str] | None = None,
+    limit: float = GATE_LIMIT,
+) -> Outcome:
+    """Run the gate as a user does, in a process of its own."""
+    command = [sys.executable, "-m", "pytest", *arguments, f"--report-dir={folder}"]
+    base = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    started = time.monotonic()
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**base, **(environment or {})},
+        capture_output=True,
+        text=True,
+        timeout=limit,
+        check=False,
+    )
+    seconds = time.monotonic() - started
+    latest = folder / "latest"
+    path = latest / "verdict.json"
+    verdict = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    events = read_events(latest) if path.exists() else []
+    return Outcome(done.returncode, verdict, events, done.stdout + done.stderr, seconds)
+
+
+@contextmanager
+def healthy_stack(keep: bool = False) -> Iterator[stacks.Stack]:
+    """A stack of this tree that several runs may use, one after the other."""
+    stacks.clean_start()
+    with stacks.Stack(new_run_id(), release(), keep=keep) as stack:
+        stacks.build(stack.compose, stack.release)
+        problem = stack.up()
+        if problem is not None:
+            raise MachineError(f"expected a healthy stack, but {problem.last_words}")
+        wait_until_well(stack, WELL_SECONDS)
+        yield stack
+
+
+@dataclass
+class Result:
+    """What became of one fault at one stage."""
+
+    fault: str
+    title: str
+    component: str
+    covers: list[str]
+    stage: str
+    outcome: str
+    """`caught`, `missed`, or `error` when the fault did not take or the gate had trouble."""
+    checks: list[str] = field(default_factory=list)
+    """Expected checks that failed."""
+    red: list[str] = field(default_factory=list)
+    """All checks that failed."""
+    first: str | None = None
+    """The component that the first finding names."""
+    seconds: float | None = None
+    """From the planted fault to the first expected check that failed."""
+    wall: float = 0.0
+    """Seconds of the whole run."""
+    message: str = ""
+
+    @property
+    def right_first(self) -> bool:
+        """Whether the first finding blames who is to blame."""
+        return self.outcome == "caught" and self.first == self.component
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """This result as JSON."""
+        return {**asdict(self), "right_first": self.right_first}
+
+
+def judged(fault: Fault, stage: str, folder: Path, run_id: str | None = None) -> Result:
+    """Run a stage with a fault planted: on a stack of its own, or on the standing one of a run."""
+    words = ["-m", stage, f"--fault={fault.path}", *([f"--on-stack={run_id}"] if run_id else ())]
+    try:
+        return read(fault, stage, gate(*words, folder=folder))
+    except subprocess.TimeoutExpired:
+        late = f"no verdict within {GATE_LIMIT:g} s"
+        return _result(fault, stage, "error", wall=GATE_LIMIT, message=late)
+
+
+def read(fault: Fault, stage: str, outcome: Outcome) -> Result:
+    """What a run says about a fault at a stage."""
+    failed = [event for event in outcome.failed if event["stage"] == stage]
+    expected = [event for event in failed if fault.expects(event["check"])]
+    planted = [event["t"] for event in outcome.events if event["kind"] == "fault"]
+    trouble = outcome.troubles or ([] if outcome.verdict else [outcome.output[-600:]])
+    if not planted or (trouble and not expected):
+        why = trouble[0] if trouble else "the fault was not planted"
+        return _result(fault, stage, "error", wall=outcome.seconds, message=why)
+    return _result(
+        fault,
+        stage,
+        "caught" if expected and outcome.verdict["verdict"] == "HOLD" else "missed",
+        checks=[event["check"] for event in expected],
+        red=[event["check"] for event in failed],
+        first=outcome.roots[0][0] if outcome.roots else None,
+        seconds=round(expected[0]["t"] - planted[-1], 2) if expected else None,
+        wall=round(outcome.seconds, 1),
+        message="; ".join([*trouble, *(f"{who}: {check}" for who, check in outcome.roots)]),
+    )
+
+
+def _result(fault: Fault, stage: str, outcome: str, **more: Any) -> Result:
+    return Result(
+        fault.id, fault.title, fault.component, list(fault.covers), stage, outcome, **more
+    )
