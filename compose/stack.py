@@ -264,6 +264,15 @@ class Stack:
         """Wait until every service answers a real request; what does not is returned."""
         return asyncio.run(wait_ready(target, self.credentials, limit))
 
+    def broken(self, target: Target) -> list[Problem]:
+        """Services that exited, restart or are unhealthy now."""
+
+        async def look() -> list[Problem]:
+            async with Wire(target, self.credentials, lambda _: None) as wire:
+                return await _broken(wire)
+
+        return asyncio.run(look())
+
     def settle(self, target: Target, limit: float = SETTLE_LIMIT) -> None:
         """Wait until Docker and Prometheus have looked at every service once."""
         asyncio.run(_settle(target, self.credentials, limit))

@@ -182,7 +182,10 @@ class Gate:
     def _up(self, stack: "Stack") -> None:
         problem = stack.up()
         self.target = stack.target()
-        found = [problem] if problem else stack.ready(self.target)
+        if problem is not None:  # who kept the others from starting says more than compose does
+            found = stack.broken(self.target) or [problem]
+        else:
+            found = stack.ready(self.target)
         self.problems = {one.service: one for one in found}
         self.target = stack.target()
 
