@@ -125,7 +125,7 @@ class Gate:
 
     def _programs(self, items: list[pytest.Item]) -> None:
         """Raises `MachineError` where a stage that will run has not the program it needs."""
-        names = {self._items[item.nodeid][0] for item in items} - self.options.waivers.keys()
+        names = {self._items[node(item)][0] for item in items} - self.options.waivers.keys()
         if any(name.startswith("ui.") for name in names):
             from compose.machine import browser
 
