@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from collections.abc import Iterator
@@ -13,19 +14,22 @@ from jinja2.bccache import Bucket
 
 from reports.checks import Row, number, of, table, words
 from reports.stream import Event
-from reports.words import by_reason, count, lines, methods, plain, seconds
+from reports.words import by_reason, count, lines, methods, plain, seconds, waived_by_reason
 
 NAME = "index.html"
 TEMPLATE = "page.html.j2"
 MOST_ROWS = 60
+MOST_BYTES = 3_000_000
+"""Of pictures inside the page; what goes beyond is only linked."""
 WIDTH = 1000
-_SPECIAL = re.compile(r"\b((?:logs|load)/\w[\w./-]*\w)|`([^`\n]+)`")
+_SPECIAL = re.compile(r"\b((?:logs|load|pictures)/\w[\w./-]*\w)|`([^`\n]+)`")
 _WORST_FIRST = ("failed", "error", "not_run", "waived", "passed")
 
 
 def write(verdict: dict[str, Any], events: list[Event], folder: Path) -> None:
     """Write index.html into the run's folder."""
-    (folder / NAME).write_text(text(verdict, events), encoding="utf-8", errors="replace")
+    page = text(verdict, events, folder)
+    (folder / NAME).write_text(page, encoding="utf-8", errors="replace")
 
 
 class _Compiled(BytecodeCache):
@@ -48,8 +52,8 @@ class _Compiled(BytecodeCache):
             return
 
 
-def text(verdict: dict[str, Any], events: list[Event]) -> str:
-    """The page."""
+def text(verdict: dict[str, Any], events: list[Event], folder: Path | None = None) -> str:
+    """The page; pictures are put into it from the run's folder."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         bytecode_cache=_Compiled(),
@@ -66,7 +70,9 @@ def text(verdict: dict[str, Any], events: list[Event]) -> str:
         fine=_fine,
     )
     environment.globals.update(count=count)
-    return environment.get_template(TEMPLATE).render(v=verdict, **_view(verdict, events))
+    return environment.get_template(TEMPLATE).render(
+        v=verdict, pictures=_pictures(events, folder), **_view(verdict, events)
+    )
 
 
 def _view(verdict: dict[str, Any], events: list[Event]) -> dict[str, Any]:
@@ -81,6 +87,7 @@ def _view(verdict: dict[str, Any], events: list[Event]) -> dict[str, Any]:
         "groups": _groups(rows),
         "roots": roots,
         "not_run": by_reason(verdict["not_run"]),
+        "waived": waived_by_reason(verdict["waivers"]),
         "timings": _timings(verdict, of(events, "request")),
         "methods": methods(events),
         "changed": sum(row["count"] for row in verdict["mutations"]),
@@ -201,6 +208,32 @@ def _melted(bars: list[Row]) -> Iterator[Row]:
             current = dict(bar)
         if current:
             yield current
+
+
+# The pictures
+
+
+def _pictures(events: list[Event], folder: Path | None) -> list[Row]:
+    left = MOST_BYTES
+    found = []
+    for event in of(events, "picture"):
+        title, path = words(event.get("title")), words(event.get("path"))
+        data = _read(folder, path) if folder else b""
+        left -= len(data)
+        found.append({"title": title, "path": path, "data": _data_uri(data) if left > 0 else ""})
+    return found
+
+
+def _read(folder: Path, path: str) -> bytes:
+    try:
+        return (folder / path).read_bytes()
+    except OSError:
+        return b""
+
+
+def _data_uri(data: bytes) -> str:
+    kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}" if data else ""
 
 
 # The rest

@@ -9,7 +9,7 @@ from typing import Any
 
 from reports.checks import of, words
 from reports.stream import Event
-from reports.words import by_reason, count, lines, methods, plain, seconds
+from reports.words import by_reason, count, lines, methods, plain, seconds, waived_by_reason
 
 NAME = "summary.md"
 MOST_EVIDENCE = 20
@@ -38,6 +38,7 @@ def text(verdict: dict[str, Any], events: list[Event]) -> str:
         *_stages(verdict),
         *_components(verdict),
         *(line for table in of(events, "table") for line in _table(table)),
+        *_pictures(events),
         *_requests(verdict, events),
     ]
     return "\n".join(parts).rstrip() + "\n"
@@ -115,10 +116,8 @@ def _left_out(verdict: dict[str, Any]) -> Iterator[str]:
     if not verdict["waivers"] and not verdict["not_run"]:
         return
     yield from ("## Left out", "")
-    for waiver in verdict["waivers"]:
-        ran = f" (it ran and {waiver['outcome_if_run']})" if waiver["outcome_if_run"] else ""
-        void = "" if waiver["applies"] else " — *this waiver changed nothing*"
-        yield f"- ○ waived: `{waiver['check']}` — {_inline(waiver['reason'])}{ran}{void}"
+    for reason, checks in waived_by_reason(verdict["waivers"]):
+        yield f"- ○ waived: {', '.join(f'`{check}`' for check in checks)} — {_inline(reason)}"
     for name, reason, checks in by_reason(verdict["not_run"]):
         name = f"`{name}`" if len(checks) == 1 else name
         yield f"- ○ not run: {name} — {_inline(reason)}"
@@ -164,6 +163,14 @@ def _table(table: Event) -> Iterator[str]:
     yield "|" + "---|" * len(table["columns"])
     yield from (f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows)
     yield from ("", "</details>", "")
+
+
+def _pictures(events: list[Event]) -> Iterator[str]:
+    pictures = of(events, "picture")
+    if pictures:
+        yield from ("## Pictures", "")
+        yield from (f"- [{_inline(words(one['title']))}]({one['path']})" for one in pictures)
+        yield ""
 
 
 def _requests(verdict: dict[str, Any], events: list[Event]) -> Iterator[str]:

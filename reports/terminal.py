@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from reports.words import by_reason, count, lines, plain, seconds
+from reports.words import by_reason, count, lines, plain, seconds, waived_by_reason
 
 MOST_FINDINGS = 12
 MOST_EVIDENCE = 8
@@ -120,13 +120,8 @@ def _troubles(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
 
 
 def _left_out(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
-    told: dict[str, list[str]] = {}
-    for waiver in verdict["waivers"]:
-        outcome = waiver["outcome_if_run"]
-        ran = f" (ran: {outcome})" if outcome else ""
-        void = "" if waiver["applies"] else " (changed nothing)"
-        told.setdefault(f"{plain(waiver['reason'])}{ran}{void}", []).append(waiver["check"])
-    for reason, checks in told.items():
+    told = waived_by_reason(verdict["waivers"])
+    for reason, checks in told:
         yield f" {paint('33', '○ waived')}   {_some(checks)} — {reason}"
     # What this kind of target does not need is in the report; here it would only be noise.
     missing = [row for row in verdict["not_run"] if row["required"]]

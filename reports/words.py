@@ -58,6 +58,17 @@ def by_reason(not_run: list[dict[str, Any]]) -> list[tuple[str, str, list[str]]]
     ]
 
 
+def waived_by_reason(waivers: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """Waived checks put together by reason, which says too what came of those that ran."""
+    groups: dict[str, list[str]] = {}
+    for waiver in waivers:
+        outcome = waiver["outcome_if_run"]
+        ran = f" (ran: {outcome})" if outcome else ""
+        void = "" if waiver["applies"] else " (changed nothing)"
+        groups.setdefault(f"{plain(waiver['reason'])}{ran}{void}", []).append(waiver["check"])
+    return list(groups.items())
+
+
 def listed(names: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -47,7 +47,7 @@ def _mark(page: Page) -> dict[str, str]:
 def _away(page: Page, seen: Restart) -> None:
     comes_to_show(page, "live", "offline.*", AWAY_SECONDS)
     seen.away = shown(page)
-    seen.pictures["API away"] = picture(page)
+    seen.pictures["while the API is away"] = picture(page)
 
 
 def _back(page: Page) -> dict[str, str]:

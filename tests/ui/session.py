@@ -98,7 +98,7 @@ def _start(hands: Hands, seen: Session) -> None:
         seen.bought = operator.until(bought, TRADE_SECONDS, "an order to buy")
     seen.positions = do(lambda page: _part(page, "positions", RISEN))
     seen.orders = do(lambda page: _part(page, "orders", RISEN))
-    seen.pictures["trading"] = do(picture)
+    seen.pictures["while it trades"] = do(picture)
 
 
 def _raise(operator: Operator) -> None:
@@ -141,14 +141,14 @@ def _emergency(hands: Hands, seen: Session) -> None:
     seen.presses["emergency-stop"] = hands.press("emergency-stop")
     seen.left = _of_the_bot(hands, seen)
     seen.emptied = browser.do(lambda page: _part(page, "positions", "No open position"))
-    seen.pictures["emergency"] = browser.do(picture)
+    seen.pictures["after the emergency stop"] = browser.do(picture)
 
 
 def _ask_and_cancel(page: Page, seen: Session) -> None:
     button(page, "Emergency stop").click()
     dialog = page.get_by_role("dialog")
     seen.question = dialog.inner_text()
-    seen.pictures["question"] = picture(page, whole=False)
+    seen.pictures["emergency stop asks first"] = picture(page, whole=False)
     dialog.get_by_role("button", name="Cancel").click()
     dialog.wait_for(state="hidden")
 

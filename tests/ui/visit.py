@@ -49,7 +49,7 @@ def visit(browser: Browser, page: Page) -> Visit:
     if seen.live:
         _watch(page, browser.diary)
     seen.shown = shown(page)
-    seen.pictures["desktop"] = picture(page)
+    seen.pictures["page on a desktop"] = picture(page)
     _go_deep(page, browser.diary, seen)
     _as_phone(page, seen)
     seen.silent = _what_it_calls_silence(deaf)
@@ -84,7 +84,7 @@ def _as_phone(page: Page, seen: Visit) -> None:
     page.set_viewport_size(PHONE)
     width, window = page.evaluate(WIDTHS)
     seen.widths = (width, window)
-    seen.pictures["phone"] = picture(page)
+    seen.pictures["page on a phone"] = picture(page)
     page.set_viewport_size(DESKTOP)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -16,10 +17,12 @@ from reports import html, junit, markdown, terminal
 from reports.verdict import judge
 from reports.write import SCHEMA_FILE
 from tests.unit.reports_sample import (
+    END,
     HOLD,
     HOSTILE,
     PROMOTE,
     SAMPLES,
+    START,
     UNDECIDED,
     Event,
     check,
@@ -71,6 +74,49 @@ def test_verdict_json_fits_its_schema(name: str) -> None:
 def test_the_schema_refuses_what_it_does_not_know() -> None:
     with pytest.raises(jsonschema.ValidationError, match="surprise"):
         jsonschema.validate({**judge(PROMOTE), "surprise": 1}, SCHEMA)
+
+
+# Pictures
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
+
+
+def pictured(path: str) -> list[Event]:
+    return [*PROMOTE[:-1], event("picture", title="page <b>", path=path), PROMOTE[-1]]
+
+
+def test_pictures_travel_inside_the_page_and_are_linked_in_the_summary(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures/page.png").write_bytes(PIXEL)
+    events = pictured("pictures/page.png")
+    page = html.text(judge(events), events, tmp_path)
+    assert f'src="data:image/png;base64,{base64.b64encode(PIXEL).decode()}"' in page
+    assert 'alt="page &lt;b&gt;"' in page
+    assert "](pictures/page.png)" in markdown.text(judge(events), events)
+
+
+def test_a_picture_that_is_lost_or_too_much_is_only_linked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = pictured("page.png")
+    assert "<img" not in html.text(judge(events), events, tmp_path)
+    (tmp_path / "page.png").write_bytes(PIXEL)
+    monkeypatch.setattr(html, "MOST_BYTES", len(PIXEL))
+    page = html.text(judge(events), events, tmp_path)
+    assert "<img" not in page
+    assert '<a href="page.png">page.png</a>' in page
+
+
+def test_checks_waived_for_one_reason_are_one_entry() -> None:
+    names = [f"smoke.health.part[{number}]" for number in range(3)]
+    waived = [event("waiver", check=name, reason="not here") for name in names]
+    events = [START[0], event("required", stage="smoke", checks=names), *waived, END]
+    page = html.text(judge(events), events)
+    assert page.count("not here") == 1
+    assert all(name in page for name in names)
+    assert markdown.text(judge(events), events).count("waived: ") == 1
 
 
 # The verdict line

@@ -115,3 +115,18 @@ def test_attachments_of_one_name_are_all_kept(tmp_path: Path) -> None:
 def test_text_that_is_no_unicode_does_not_break_the_stream(tmp_path: Path) -> None:
     Stream(tmp_path, Redactor()).emit("trouble", message="bad \udcff byte")
     assert json.loads((tmp_path / FILE).read_text(encoding="utf-8"))["message"] == "bad ? byte"
+
+
+def test_a_picture_is_a_file_of_its_kind_and_an_event(tmp_path: Path) -> None:
+    stream = Stream(tmp_path, Redactor(["hunter2"]))
+    png, jpeg = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+    paths = [stream.picture("page of hunter2", data) for data in (png, jpeg)]
+    stream.close()
+    assert [(tmp_path / path).read_bytes() for path in paths] == [png, jpeg]
+    assert [Path(path).suffix for path in paths] == [".png", ".jpg"]
+    events = read(tmp_path)
+    assert [(one["kind"], one["path"], one["bytes"]) for one in events] == [
+        ("picture", paths[0], len(png)),
+        ("picture", paths[1], len(jpeg)),
+    ]
+    assert "hunter2" not in str(events) + str(paths)
