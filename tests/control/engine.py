@@ -1,0 +1,54 @@
+"""Ways to bring the engine where a check wants it."""
+
+from typing import Any
+
+from tests.checks import expect
+from tests.control.witness import Witness
+from tests.operator import Operator
+
+PRESET = "gate-control"
+NUMBERS: dict[str, Any] = {
+    "description": "what the checks of the control stage trade by",
+    "max_positions": 10,
+    "lookback": 250,
+    "stop_percent": 5,
+    "target_r": 2,
+    "risk_usd": 50,
+    "daily_loss_limit_r": 100,
+    "cooldown_seconds": 0,
+}
+"""A long look back, so that hardly any breakout is chance; slots for all; no limit in the way."""
+LEAVE = {"EMERGENCY": "reset", "RUNNING": "stop", "PAUSED": "stop"}
+REST_SECONDS = 15.0
+
+
+def run(operator: Operator, **numbers: Any) -> None:
+    """Start the engine with the checks' own preset; `numbers` replace some of its own."""
+    preset = operator.http(f"/api/presets/{PRESET}", method="PUT", json={**NUMBERS, **numbers})
+    expect(preset.status == 200, "the preset to be saved", preset.brief)
+    started = operator.command("start", preset=PRESET)
+    expect(started.status == 200, "start to answer 200", started.brief)
+
+
+def hold(operator: Operator, witness: Witness, *symbols: str, **numbers: Any) -> None:
+    """Start the engine and let it buy each symbol."""
+    run(operator, **numbers)
+    witness.entered(*symbols)
+
+
+def expect_state(operator: Operator, wanted: str, when: str) -> None:
+    """Fails the check unless the engine says it is in this state."""
+    seen = operator.state()
+    expect(seen == wanted, f"state {wanted} {when}", seen)
+
+
+def at_rest(operator: Operator, witness: Witness) -> None:
+    """Bring the engine to IDLE with nothing held, and the exchange to calm."""
+    witness.calm()
+    leave = LEAVE.get(operator.state())
+    if leave == "reset":
+        operator.until(witness.flat, REST_SECONDS, "nothing of ours open after the emergency")
+    if leave:
+        operator.command(leave)
+    operator.until(operator.state, REST_SECONDS, "state IDLE", lambda state: state == "IDLE")
+    operator.until(witness.flat, REST_SECONDS, "nothing of ours open while idle")

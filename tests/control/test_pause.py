@@ -1,0 +1,62 @@
+"""Pause opens nothing and still closes."""
+
+from tests.checks import check
+from tests.control.engine import expect_state, hold, run
+from tests.control.test_commands import QUIET_SECONDS
+from tests.control.witness import Witness
+from tests.operator import API, Operator
+
+NEEDS = ("disposable", "proxy", API, "direct:exchange")
+EXIT_SECONDS = 8.0
+"""A few cycles: seeing the price, selling, writing it down."""
+
+
+@check(
+    API,
+    cause="entries look at something else than the state, so that a paused engine buys",
+    fix="enter in the state RUNNING only, asked again before each order (Engine._may_enter)",
+    needs=NEEDS,
+)
+def test_paused_opens_nothing(operator: Operator, witness: Witness) -> None:
+    hold(operator, witness, "BTCUSDT")
+    operator.command("pause")
+    witness.expect_no_entry(["SOLUSDT", "ADAUSDT"], QUIET_SECONDS, "while paused")
+    operator.command("resume")
+    witness.entered("SOLUSDT")
+
+
+@check(
+    API,
+    cause="pause stops the whole loop: nobody watches the stops of what is held",
+    fix="skip only the entries while PAUSED; exits go on (Engine._cycle)",
+    needs=NEEDS,
+)
+def test_paused_still_closes(operator: Operator, witness: Witness) -> None:
+    hold(operator, witness, "BTCUSDT", "ETHUSDT")
+    operator.command("pause")
+    witness.move({"BTCUSDT": 15, "ETHUSDT": -8})
+    operator.until(
+        witness.positions,
+        EXIT_SECONDS,
+        "a position at its target and one at its stop closed while paused",
+        lambda held: not held,
+    )
+    expect_state(operator, "PAUSED", "after them")
+
+
+@check(
+    API,
+    cause="what is held is no longer watched: stops and targets are never reached",
+    fix="look for errors of `exits` in the log of the API (Desk.exits)",
+    needs=NEEDS,
+)
+def test_running_closes_at_stop_and_target(operator: Operator, witness: Witness) -> None:
+    run(operator)
+    witness.entered("LTCUSDT", "DOTUSDT")
+    witness.move({"LTCUSDT": 15, "DOTUSDT": -8})
+    operator.until(
+        lambda: {"LTCUSDT", "DOTUSDT"} & set(witness.positions()),
+        EXIT_SECONDS,
+        "a position at its target and one at its stop closed",
+        lambda held: not held,
+    )
