@@ -1,5 +1,6 @@
 """Whatever changes something needs the key: each such operation of the served API, one by one."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,31 +11,27 @@ from tests.control.witness import OURS, Witness
 from tests.operator import API, Operator
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
-SAFE = frozenset({"get", "head", "options"})
+CHANGING = frozenset({"put", "post", "delete", "patch"})
 LEAST = 10
 """Operations that the agreed API has at least; fewer mean that the document is not it."""
-FILLED = {"name": "gate-key", "order_id": "no-such-order"}
 FIX = "look at the middleware ApiKey in breakout_bot/middleware.py and who is let past it"
 
 
-def operations(operator: Operator) -> list[tuple[str, str]]:
-    """(method, path) of everything that the served document says can change something."""
+def operations(operator: Operator, order: str) -> list[tuple[str, str]]:
+    """(method, path) of everything that the served document says can change something.
+
+    `order` is the order that those would change that take one.
+    """
     document = operator.json("/api/openapi.json")
+    values = defaultdict(lambda: "gate-key", order_id=order)
     found = [
-        (method.upper(), path.format_map(_Values()))
+        (method.upper(), path.format_map(values))
         for path, item in document["paths"].items()
         for method in item
-        if method in ("put", "post", "delete", "patch")
+        if method in CHANGING
     ]
     expect(len(found) >= LEAST, f"{LEAST} operations or more that change something", found)
     return found
-
-
-class _Values(dict[str, str]):
-    """A value for each parameter in a path."""
-
-    def __missing__(self, name: str) -> str:
-        return FILLED.get(name, "gate-key")
 
 
 def body(path: str) -> dict[str, Any]:
@@ -65,9 +62,9 @@ def picture(operator: Operator, witness: Witness) -> dict[str, Any]:
 def expect_shut(operator: Operator, witness: Witness, keys: list[bool | str], status: int) -> None:
     """Try every operation with each key on a running engine; nothing may open or change."""
     run(operator)
-    witness.rest(OURS, "XRPUSDT")
+    order = witness.rest(OURS, "XRPUSDT")["id"]
     before = picture(operator, witness)
-    tried = [(*one, key) for one in operations(operator) for key in keys]
+    tried = [(*one, key) for one in operations(operator, order) for key in keys]
     answers = [(method, path, call(operator, method, path, key)) for method, path, key in tried]
     open_ = [f"{m} {path}: {a.status}" for m, path, a in answers if a.status != status]
     expect(not open_, f"every operation to answer {status}", "; ".join(dict.fromkeys(open_)))
@@ -89,7 +86,8 @@ def test_nothing_changes_with_a_wrong_key(operator: Operator, witness: Witness) 
 
 @check(API, cause="an operation asks for another key, or fails behind it", fix=FIX, needs=NEEDS)
 def test_everything_opens_with_the_right_key(operator: Operator) -> None:
-    answers = [(m, path, call(operator, m, path, True)) for m, path in operations(operator)]
+    tried = operations(operator, "no-such-order")
+    answers = [(m, path, call(operator, m, path, True)) for m, path in tried]
     refused = [f"{m} {path}: {a.brief}" for m, path, a in answers if not opened(a)]
     expect(not refused, "every operation to be let in with the key", "; ".join(refused))
 

@@ -136,8 +136,11 @@ class Witness:
 
     def token(self, client: str) -> int:
         """The newest fencing token that the exchange has seen of a client."""
-        seen = [line["fencing_token"] for line in self.log() if line.get("client_id") == client
-                and "fencing_token" in line]
+        seen = [
+            line["fencing_token"]
+            for line in self.log()
+            if line.get("client_id") == client and "fencing_token" in line
+        ]
         return max(seen, default=0)
 
     # Watching

@@ -18,7 +18,6 @@ from breakout_bot.lease import Lease
 from breakout_bot.presets import PresetBody
 from breakout_bot.scanner import Scanner
 
-SCAN_SECONDS = 10.0
 LIQUIDATION_SECONDS = 8.0
 
 
@@ -42,7 +41,13 @@ class Desk:
     """Everything that places, cancels or closes at the exchange."""
 
     def __init__(
-        self, exchange: Exchange, database: Database, feed: Feed, lease: Lease, bus: Bus
+        self,
+        exchange: Exchange,
+        database: Database,
+        feed: Feed,
+        lease: Lease,
+        bus: Bus,
+        scan_seconds: float,
     ) -> None:
         self.exchange = exchange
         self.database = database
@@ -55,6 +60,7 @@ class Desk:
         self._lease = lease
         self._bus = bus
         self._lock = asyncio.Lock()
+        self._scan_seconds = scan_seconds
         self._next_scan = 0.0
 
     async def refresh(self) -> None:
@@ -87,7 +93,7 @@ class Desk:
         """Buy breakouts while there are slots; ask again before each order whether it may."""
         if time.monotonic() < self._next_scan or len(self.positions) >= preset.max_positions:
             return
-        self._next_scan = time.monotonic() + SCAN_SECONDS
+        self._next_scan = time.monotonic() + self._scan_seconds
         readings = await self.scanner.readings(list(self._feed.prices), preset)
         for reading in readings:
             if not reading.breakout or await self._recently(reading.symbol, preset):

@@ -44,7 +44,7 @@ class Engine:
         self.exchange = exchange
         self.lease = lease
         self.feed = Feed(exchange)
-        self.desk = Desk(exchange, database, self.feed, lease, bus)
+        self.desk = Desk(exchange, database, self.feed, lease, bus, settings.scan_seconds)
         self.preset = presets.BUILT_IN[0]
         self.began = time.monotonic()
         self.cycles = 0

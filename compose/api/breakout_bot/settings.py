@@ -49,6 +49,7 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     lease_ttl_seconds: float = 10.0
     tick_seconds: float = 1.0
+    scan_seconds: float = 10.0
     forwarded_allow_ips: str = PRIVATE_NETWORKS
     version: str = "0.0.0"
     revision: str = "unknown"
@@ -135,6 +136,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         cors_origins=_origins(env),
         lease_ttl_seconds=_number(env, "LEASE_TTL_SECONDS", 10.0, least=3, most=300),
         tick_seconds=_number(env, "TICK_SECONDS", 1.0, least=0.05, most=60),
+        scan_seconds=_number(env, "SCAN_SECONDS", 10.0, least=0.05, most=3600),
         forwarded_allow_ips=_text(env, "FORWARDED_ALLOW_IPS", PRIVATE_NETWORKS),
         version=_text(env, "BOT_VERSION", "0.0.0"),
         revision=_text(env, "BOT_REVISION", "unknown"),
