@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.checks import expect
 from tests.control.witness import Witness
-from tests.operator import Operator
+from tests.operator import API, Operator
 
 PRESET = "gate-control"
 NUMBERS: dict[str, Any] = {
@@ -20,10 +20,15 @@ NUMBERS: dict[str, Any] = {
 """A long look back, so that hardly any breakout is chance; slots for all; no limit in the way."""
 LEAVE = {"EMERGENCY": "reset", "RUNNING": "stop", "PAUSED": "stop"}
 REST_SECONDS = 15.0
+RECOVER_SECONDS = 20.0
 
 
-def run(operator: Operator, **numbers: Any) -> None:
-    """Start the engine with the checks' own preset; `numbers` replace some of its own."""
+def run(operator: Operator, witness: Witness, **numbers: Any) -> None:
+    """Start the engine with the checks' own preset; `numbers` replace some of its own.
+
+    No symbol stands near a breakout then, so that only the check's own are bought.
+    """
+    witness.sink()
     preset = operator.http(f"/api/presets/{PRESET}", method="PUT", json={**NUMBERS, **numbers})
     expect(preset.status == 200, "the preset to be saved", preset.brief)
     started = operator.command("start", preset=PRESET)
@@ -32,8 +37,29 @@ def run(operator: Operator, **numbers: Any) -> None:
 
 def hold(operator: Operator, witness: Witness, *symbols: str, **numbers: Any) -> None:
     """Start the engine and let it buy each symbol."""
-    run(operator, **numbers)
+    run(operator, witness, **numbers)
     witness.entered(*symbols)
+
+
+def bounce(operator: Operator, how: str) -> None:
+    """Let the API end, told to ("restart") or not ("kill"), and run again."""
+    name = operator.container(API)
+    if how == "kill":
+        operator.docker("kill", name)
+        operator.docker("start", name)
+    else:
+        operator.docker("restart", name)
+    recovered(operator)
+
+
+def recovered(operator: Operator) -> None:
+    """Wait until the API says that all is well. Fails the check when that takes too long."""
+    operator.until(
+        lambda: operator.http("/api/health").json()["status"],
+        RECOVER_SECONDS,
+        "health to say healthy again",
+        lambda status: status == "healthy",
+    )
 
 
 def expect_state(operator: Operator, wanted: str, when: str) -> None:

@@ -15,9 +15,9 @@ from tests.operator import API, KEY_HEADER, Operator
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
 AT_ONCE = 8
-READERS = 12
+READERS = 8
 READS = ("/api/positions", "/api/trading/orders", "/api/performance/equity", "/api/health")
-COMMAND_SECONDS = 1.0
+COMMAND_SECONDS = 2.0
 QUIET_SECONDS = 4.0
 """Some scans long: a loop that still runs would have bought by then."""
 
@@ -30,7 +30,7 @@ QUIET_SECONDS = 4.0
 )
 def test_starting_twice_makes_no_second_loop(operator: Operator, witness: Witness) -> None:
     before = witness.mark()
-    run(operator)
+    run(operator, witness)
     again = operator.command("start", preset=PRESET)
     expect(again.status == 409, "a second start to answer 409", again.brief)
     witness.entered("BTCUSDT", "ETHUSDT")
@@ -69,9 +69,9 @@ def test_of_starts_at_once_one_wins(operator: Operator) -> None:
     needs=NEEDS,
 )
 def test_commands_at_once_act_one_after_another(
-    operator: Operator, commands: tuple[str, ...]
+    operator: Operator, witness: Witness, commands: tuple[str, ...]
 ) -> None:
-    run(operator)
+    run(operator, witness)
     answers = statuses(at_once(operator, list(commands)))
     final = operator.state()
     seen = tuple(zip(commands, answers, strict=True))

@@ -61,7 +61,7 @@ def picture(operator: Operator, witness: Witness) -> dict[str, Any]:
 
 def expect_shut(operator: Operator, witness: Witness, keys: list[bool | str], status: int) -> None:
     """Try every operation with each key on a running engine; nothing may open or change."""
-    run(operator)
+    run(operator, witness)
     order = witness.rest(OURS, "XRPUSDT")["id"]
     before = picture(operator, witness)
     tried = [(*one, key) for one in operations(operator, order) for key in keys]

@@ -5,7 +5,7 @@ drills, so that a troubled exchange can still be read. See compose/exchange/READ
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from tests.checks import expect
@@ -17,8 +17,9 @@ EXCHANGE = "exchange"
 PAST_DRILLS = {"X-Witness": "gate"}
 HISTORY = 300
 """Candles that a symbol has; no preset looks back further."""
-ABOVE = 1.02
-"""How far above its highest candle a breakout is put: noise is 0.06 % a tick."""
+ABOVE, NEAR, BELOW = 1.02, 0.985, 0.97
+"""Shares of the highest candle: where a breakout is put, what is near one, where a calm symbol is
+put. Noise is 0.06 % a tick."""
 ENTRY_SECONDS = 15.0
 """A standing breakout is bought within this; the engine scans every few seconds."""
 LOG_LINES = 10_000
@@ -68,9 +69,9 @@ class Witness:
         held = self._look("/positions", client_id=client)
         return {position["symbol"]: float(position["quantity"]) for position in held}
 
-    def price(self, symbol: str) -> float:
-        """A symbol's price now."""
-        return float(self._look("/prices")["prices"][symbol])
+    def prices(self) -> dict[str, float]:
+        """Every symbol's price now."""
+        return dict(self._look("/prices")["prices"])
 
     def flat(self) -> bool:
         """Whether this bot has no open order and no position."""
@@ -100,21 +101,31 @@ class Witness:
 
     def break_out(self, *symbols: str) -> None:
         """See to it that each symbol stands above every candle before the open one."""
-        moves = {symbol: self._missing(symbol) for symbol in symbols}
-        if any(moves.values()):
-            self.move({symbol: percent for symbol, percent in moves.items() if percent})
+        self._put(symbols, ABOVE, lambda share: share <= 1)
 
-    def _missing(self, symbol: str) -> float:
-        """Percent up to a clear breakout; 0 when it is one."""
-        *closed, last = self._look(f"/candles/{symbol}", limit=HISTORY)["candles"]
-        price, level = last["close"], max(candle["high"] for candle in closed)
-        return 0.0 if price > level else float(level / price * ABOVE - 1) * 100
+    def sink(self) -> None:
+        """See to it that no symbol is near a breakout."""
+        self._put(self.prices(), BELOW, lambda share: share > NEAR)
+
+    def _put(self, symbols: Iterable[str], where: float, astray: Callable[[float], bool]) -> None:
+        """Move the symbols that are astray to a share of their highest candle."""
+        # Prices, not closes: a candle hears of a jump with the next tick, and would be moved twice.
+        prices = self.prices()
+        shares = {symbol: prices[symbol] / self._level(symbol) for symbol in symbols}
+        moves = {s: (where / share - 1) * 100 for s, share in shares.items() if astray(share)}
+        if moves:
+            self.move(moves)
+
+    def _level(self, symbol: str) -> float:
+        """The highest price of a symbol in its candles before the open one."""
+        *closed, _ = self._look(f"/candles/{symbol}", limit=HISTORY)["candles"]
+        return float(max(candle["high"] for candle in closed))
 
     # Orders of the check's own
 
     def rest(self, client: str, symbol: str) -> Entry:
         """Place a limit order far below the market, where it stays open."""
-        return self._place(client, symbol, type="limit", price=round(self.price(symbol) / 2, 4))
+        return self._place(client, symbol, type="limit", price=round(self.prices()[symbol] / 2, 4))
 
     def buy(self, client: str, symbol: str) -> Entry:
         """Buy at market."""
@@ -126,7 +137,7 @@ class Witness:
             "client_order_id": f"gate-{time.monotonic_ns()}",
             "symbol": symbol,
             "side": "buy",
-            "quantity": round(100 / self.price(symbol), 6),
+            "quantity": round(100 / self.prices()[symbol], 6),
             "fencing_token": self.token(client),
             **what,
         }
