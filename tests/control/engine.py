@@ -1,5 +1,7 @@
 """Ways to bring the engine where a check wants it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tests.checks import expect
@@ -18,6 +20,8 @@ NUMBERS: dict[str, Any] = {
     "cooldown_seconds": 0,
 }
 """A long look back, so that hardly any breakout is chance; slots for all; no limit in the way."""
+BACK = {"pause": "unpause", "stop": "start"}
+REPORT = "a health report of the API"
 LEAVE = {"EMERGENCY": "reset", "RUNNING": "stop", "PAUSED": "stop"}
 REST_SECONDS = 15.0
 RECOVER_SECONDS = 20.0
@@ -55,11 +59,30 @@ def bounce(operator: Operator, how: str) -> None:
 def recovered(operator: Operator) -> None:
     """Wait until the API says that all is well. Fails the check when that takes too long."""
     operator.until(
-        lambda: operator.http("/api/health").json()["status"],
+        lambda: health(operator)["status"],
         RECOVER_SECONDS,
         "health to say healthy again",
         lambda status: status == "healthy",
     )
+
+
+@contextmanager
+def away(operator: Operator, service: str, verb: str) -> Iterator[None]:
+    """A service that is stopped or paused meanwhile, and well again afterwards."""
+    name = operator.container(service)
+    operator.docker(verb, name)
+    try:
+        yield
+    finally:
+        operator.docker(BACK[verb], name)
+        recovered(operator)
+
+
+def health(operator: Operator) -> dict[str, Any]:
+    """The API's health report, be it good or bad. Fails the check when there is none."""
+    answer = operator.http("/api/health")
+    expect(answer.status in (200, 503) and "api_connectivity" in answer.text, REPORT, answer.brief)
+    return dict(answer.json())
 
 
 def expect_state(operator: Operator, wanted: str, when: str) -> None:
@@ -71,7 +94,7 @@ def expect_state(operator: Operator, wanted: str, when: str) -> None:
 def at_rest(operator: Operator, witness: Witness) -> None:
     """Bring the engine to IDLE with nothing held, and the exchange to calm."""
     witness.calm()
-    leave = LEAVE.get(operator.state())
+    leave = LEAVE.get(operator.until(operator.state, RECOVER_SECONDS, "an engine that answers"))
     if leave == "reset":
         operator.until(witness.flat, REST_SECONDS, "nothing of ours open after the emergency")
     if leave:

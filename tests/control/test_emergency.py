@@ -4,7 +4,7 @@ import pytest
 
 from compose.wire import Answer
 from tests.checks import check, expect
-from tests.control.engine import bounce, expect_state, hold, recovered, run
+from tests.control.engine import away, bounce, expect_state, hold, recovered, run
 from tests.control.test_commands import QUIET_SECONDS
 from tests.control.witness import OTHERS, OURS, Entry, Witness
 from tests.operator import API, Operator
@@ -158,16 +158,11 @@ def test_names_what_it_cannot_close_and_closes_it_later(
 )
 def test_does_not_wait_for_redis(operator: Operator, witness: Witness) -> None:
     hold(operator, witness, *HELD)
-    redis = operator.container("redis")
-    operator.docker("pause", redis)
-    try:
+    with away(operator, "redis", "pause"):
         answer = operator.command("emergency-stop")
         witness.expect_flat("once the emergency stop has answered, without Redis")
-    finally:
-        operator.docker("unpause", redis)
     expect_quick(answer, STOP_SECONDS)
     expect_state(operator, "EMERGENCY", "after it")
-    recovered(operator)
 
 
 @pytest.mark.parametrize("how", ["restart", "kill"])

@@ -1,9 +1,7 @@
 """The engine lives: seen by what it does to prices that move, not by what it says."""
 
-from typing import Any
-
 from tests.checks import check
-from tests.control.engine import expect_state, run
+from tests.control.engine import expect_state, health, run
 from tests.control.witness import EXCHANGE, Witness
 from tests.operator import API, Operator
 
@@ -14,11 +12,6 @@ FRESH_SECONDS = 3.0
 NOTICE_SECONDS = 5.0
 """Until health says what has happened: its look is kept for a moment, and has a time limit."""
 JUMP = 1.03
-
-
-def health(operator: Operator) -> dict[str, Any]:
-    """The API's health report, whatever its status."""
-    return dict(operator.http("/api/health").json())
 
 
 def connected(operator: Operator, what: str) -> bool:

@@ -52,11 +52,13 @@ def test_running_closes_at_stop_and_target(operator: Operator, witness: Witness)
     expect_closed(operator, witness, "LTCUSDT", "DOTUSDT")
 
 
-def expect_closed(operator: Operator, witness: Witness, *symbols: str) -> None:
+def expect_closed(
+    operator: Operator, witness: Witness, *symbols: str, seconds: float = EXIT_SECONDS
+) -> None:
     """Fails the check unless none of the symbols is held any more, soon."""
     operator.until(
         lambda: set(symbols) & set(witness.positions()),
-        EXIT_SECONDS,
+        seconds,
         f"what reached its target or its stop closed ({', '.join(symbols)})",
         lambda held: not held,
     )
