@@ -27,6 +27,8 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(
         title="Breakout Bot Trading System",
         version=services.settings.version,
+        description="Control and observation of one trading engine. What changes something needs"
+        " the header X-API-Key. Every error is {detail, status_code}.",
         openapi_url="/api/openapi.json",
         docs_url="/api/docs",
         redoc_url=None,

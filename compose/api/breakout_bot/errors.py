@@ -25,7 +25,7 @@ STATUS_OF: Mapping[type[Exception], int] = {
     ExchangeError: 503,
 }
 MEANING = {
-    400: "A value that this deployment cannot work with",
+    400: "A value that this deployment cannot work with, or no JSON at all",
     401: "No API key",
     403: "Not the API key",
     404: "Not there",
@@ -41,8 +41,9 @@ def documented(*codes: int) -> Documented:
     return {code: {"model": ErrorBody, "description": MEANING[code]} for code in codes}
 
 
-READ = documented(422, 503)
-MUTATE = documented(400, 401, 403, 409, 422, 503)
+READ = documented(503)
+MUTATE = documented(401, 403, 503)
+BODY = documented(400, 422)
 
 
 def body(detail: str, status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -122,14 +122,14 @@ class StartRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    preset: str | None = Field(default=None, max_length=40)
-    mode: Mode | None = None
+    preset: str | None = Field(default=None, max_length=40, examples=["balanced"])
+    mode: Mode | None = Field(default=None, examples=["paper"])
 
 
 class CommandRequest(StartRequest):
     """A command by name; preset and mode matter to start alone."""
 
-    command: CommandName
+    command: CommandName = Field(examples=["reload"])
 
 
 class ControlAnswer(BaseModel):
@@ -184,8 +184,10 @@ class ScanRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    preset: str | None = Field(default=None, max_length=40)
-    symbols: list[str] | None = Field(default=None, min_length=1, max_length=50)
+    preset: str | None = Field(default=None, max_length=40, examples=["balanced"])
+    symbols: list[str] | None = Field(
+        default=None, min_length=1, max_length=50, examples=[["BTCUSDT"]]
+    )
 
 
 class ScanResult(BaseModel):

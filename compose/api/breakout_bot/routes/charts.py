@@ -10,7 +10,7 @@ from breakout_bot.exchange import ExchangeError
 from breakout_bot.models import Candle, Candles, Level, Levels
 from breakout_bot.services import Parts, Services
 
-router = APIRouter(prefix="/charts", tags=["charts"], responses={**READ, **documented(404)})
+router = APIRouter(prefix="/charts", tags=["charts"], responses={**READ, **documented(404, 422)})
 Symbol = Annotated[str, Path(pattern=r"^[A-Z0-9]{1,20}$", examples=["BTCUSDT"])]
 
 
@@ -25,7 +25,7 @@ async def _candles(parts: Services, symbol: str, limit: int) -> list[dict[str, f
 
 @router.get("/candles/{symbol}")
 async def candles(
-    parts: Parts, symbol: Symbol, limit: Annotated[int, Query(ge=1, le=300)] = 100
+    parts: Parts, symbol: Symbol, limit: Annotated[int, Query(ge=1, le=300, examples=[5])] = 100
 ) -> Candles:
     """Give a symbol's newest candles."""
     found = await _candles(parts, symbol, limit)

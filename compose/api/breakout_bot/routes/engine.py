@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from breakout_bot.clock import iso
 from breakout_bot.desk import Liquidation
 from breakout_bot.engine import Engine
-from breakout_bot.errors import MUTATE
+from breakout_bot.errors import BODY, MUTATE, documented
 from breakout_bot.models import (
     CommandInfo,
     CommandRequest,
@@ -23,6 +23,7 @@ from breakout_bot.states import allowed_commands
 
 router = APIRouter(prefix="/engine", tags=["engine"])
 control = APIRouter(dependencies=KEYED, responses=MUTATE)
+WRONG_STATE = documented(409)
 
 
 @router.get("/status")
@@ -63,26 +64,26 @@ def _flat(engine: Engine, verb: str, done: Liquidation) -> ControlAnswer:
     )
 
 
-@control.post("/start")
+@control.post("/start", responses={**BODY, **WRONG_STATE})
 async def start(parts: Parts, wanted: StartRequest | None = None) -> ControlAnswer:
     """Take the trading lease and trade."""
     wanted = wanted or StartRequest()
     return _done(parts.engine, await parts.engine.start(wanted.preset, wanted.mode))
 
 
-@control.post("/stop")
+@control.post("/stop", responses=WRONG_STATE)
 async def stop(parts: Parts) -> ControlAnswer:
     """Stop trading: no order and no position is left."""
     return _flat(parts.engine, "stopped", await parts.engine.stop())
 
 
-@control.post("/pause")
+@control.post("/pause", responses=WRONG_STATE)
 async def pause(parts: Parts) -> ControlAnswer:
     """Open no more positions; open ones are still closed."""
     return _done(parts.engine, await parts.engine.pause())
 
 
-@control.post("/resume")
+@control.post("/resume", responses=WRONG_STATE)
 async def resume(parts: Parts) -> ControlAnswer:
     """Open positions again."""
     return _done(parts.engine, await parts.engine.resume())
@@ -100,7 +101,7 @@ async def emergency_stop(parts: Parts) -> ControlAnswer:
     return _flat(parts.engine, "emergency stop", await parts.engine.emergency("by command"))
 
 
-@control.post("/reset")
+@control.post("/reset", responses=WRONG_STATE)
 async def reset(parts: Parts) -> ControlAnswer:
     """Leave the emergency."""
     return _done(parts.engine, await parts.engine.reset())
@@ -116,7 +117,7 @@ SIMPLE: dict[str, Callable[[Parts], Awaitable[ControlAnswer]]] = {
 }
 
 
-@control.post("/command")
+@control.post("/command", responses={**BODY, **WRONG_STATE})
 async def command(parts: Parts, wanted: CommandRequest) -> ControlAnswer:
     """Carry out a command by name."""
     if wanted.command == "start":

@@ -15,7 +15,7 @@ router = APIRouter(prefix="/logs", tags=["logs"])
 @router.get("", responses=documented(422))
 async def logs(
     parts: Parts,
-    limit: Annotated[int, Query(ge=1, le=KEPT)] = 100,
+    limit: Annotated[int, Query(ge=1, le=KEPT, examples=[20])] = 100,
     level: Literal["INFO", "WARNING", "ERROR", "CRITICAL"] | None = None,
 ) -> Logs:
     """Give this process's newest lines, oldest first, of one level or all."""

@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from breakout_bot import presets
 from breakout_bot.clock import iso
 from breakout_bot.engine import BadValue
-from breakout_bot.errors import MUTATE, READ
+from breakout_bot.errors import BODY, MUTATE, READ
 from breakout_bot.exchange import ExchangeError
 from breakout_bot.models import ScannerStatus, ScanReport, ScanRequest
 from breakout_bot.routes.keyed import KEYED
@@ -24,7 +24,7 @@ def _symbols(parts: Services, wanted: list[str] | None) -> list[str]:
     return wanted or known
 
 
-@router.post("/scan", responses=MUTATE, dependencies=KEYED)
+@router.post("/scan", responses={**MUTATE, **BODY}, dependencies=KEYED)
 async def scan(parts: Parts, wanted: ScanRequest | None = None) -> ScanReport:
     """Look at the symbols for a breakout now."""
     wanted = wanted or ScanRequest()

@@ -1,8 +1,8 @@
 """Positions and orders."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Path
 
 from breakout_bot.clock import iso
 from breakout_bot.errors import MUTATE, READ, documented
@@ -13,7 +13,8 @@ from breakout_bot.services import Parts, Services
 from breakout_bot.trades import Position, open_positions
 
 router = APIRouter(tags=["trading"])
-MISSING = documented(404)
+MISSING = documented(404, 422)
+Id = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", examples=["0123456789abcdef"])]
 
 
 def _view(position: Position, price: float | None) -> PositionView:
@@ -60,7 +61,7 @@ async def positions(parts: Parts) -> list[PositionView]:
 
 
 @router.get("/trading/positions/{position_id}", responses={**READ, **MISSING})
-async def position(parts: Parts, position_id: str) -> PositionView:
+async def position(parts: Parts, position_id: Id) -> PositionView:
     """Give one open position."""
     for one in await _positions(parts):
         if one.id == position_id:
@@ -75,8 +76,12 @@ async def orders(parts: Parts) -> list[OrderView]:
     return [_order(order) for order in await parts.exchange.orders()]
 
 
-@router.delete("/trading/orders/{order_id}", responses={**MUTATE, **MISSING}, dependencies=KEYED)
-async def cancel(parts: Parts, order_id: str) -> ControlAnswer:
+@router.delete(
+    "/trading/orders/{order_id}",
+    responses={**MUTATE, **MISSING, **documented(409)},
+    dependencies=KEYED,
+)
+async def cancel(parts: Parts, order_id: Id) -> ControlAnswer:
     """Cancel one of this bot's open orders."""
     ours = {order["id"]: order for order in await parts.exchange.orders()}
     if order_id not in ours:
