@@ -12,6 +12,7 @@ from compose.machine.console import MachineError, say
 from compose.release import release
 from compose.stack import Stack
 from compose.sweep import new_run_id
+from compose.target import Credentials, Target
 from compose.wire import Wire
 from contracts.agreed import FILE, ContractError, accept, read
 
@@ -25,11 +26,11 @@ def served() -> dict[str, Any]:
         problems = [problem] if problem else stack.ready(stack.target())
         if problems:
             raise MachineError(f"expected a healthy stack, got {problems[0].seen}")
-        return asyncio.run(_asked(stack))
+        return asyncio.run(_asked(stack.target(), stack.credentials))
 
 
-async def _asked(stack: Stack) -> dict[str, Any]:
-    async with Wire(stack.target(), stack.credentials, lambda _: None) as wire:
+async def _asked(target: Target, credentials: Credentials) -> dict[str, Any]:
+    async with Wire(target, credentials, lambda _: None) as wire:
         answer = await wire.http("/api/openapi.json")
     return dict(answer.json())
 

@@ -9,6 +9,7 @@ from contracts.budget import budget
 from contracts.rules import RULES
 from tests.contract.engine import to_idle
 from tests.contract.ledger import COLUMNS, Ledger
+from tests.contract.state import Before, seen
 from tests.gate import Gate
 from tests.operator import Operator
 
@@ -35,6 +36,12 @@ def ledger(gate: Gate) -> Iterator[Ledger]:
 def _count(ledger: Ledger, rule: str) -> str:
     found = [label for label, all_ in ledger.breaches.items() if any(b.rule == rule for b in all_)]
     return ", ".join(found) or "none"
+
+
+@pytest.fixture(scope="session")
+def before(operator: Operator) -> Before:
+    """What the deployment held before the first check of this stage that changes anything."""
+    return seen(operator)
 
 
 @pytest.fixture(scope="session")

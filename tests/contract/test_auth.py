@@ -26,6 +26,7 @@ BODIES = {"PUT /api/presets/{name}": {}, "POST /api/engine/command": {"command":
     fix="see that ApiKey of breakout_bot/middleware.py covers the method and the path",
     needs=("disposable", "proxy", API),
 )
+@pytest.mark.usefixtures("before")
 @pytest.mark.parametrize("operation", list(KEYED))
 def test_needs_the_key(operator: Operator, ledger: Ledger, operation: str) -> None:
     method, _, template = operation.partition(" ")

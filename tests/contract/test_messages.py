@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from compose.wire import Conversation, Wire
+from compose.wire import Answer, Conversation, Wire
 from contracts.messages import (
     HEARTBEAT_MS,
     LATE_MS,
@@ -22,6 +22,7 @@ from contracts.messages import (
 )
 from tests.checks import check, expect
 from tests.contract.engine import PRESET, at_rest, jump
+from tests.contract.ledger import Ledger
 from tests.evidence import Evidence, probe
 from tests.operator import API, Operator
 
@@ -56,6 +57,8 @@ class Session:
 
     messages: list[Message]
     ended_ms: int
+    position: Answer
+    """Of GET /api/trading/positions/{position_id} while there was one."""
 
 
 @pytest.fixture(scope="module")
@@ -63,25 +66,33 @@ def session(operator: Operator) -> Iterator[Session]:
     """One connection during a start, an entry, a scan and a stop."""
     with at_rest(operator):
         symbol = jump(operator, 5.0)
-        heard = operator.run(lambda wire: _listen(wire, operator.credentials.api_key or "", symbol))
-        yield Session(parsed(heard.messages), int(time.time() * 1000))
+        key = operator.credentials.api_key or ""
+        heard, position = operator.run(lambda wire: _listen(wire, key, symbol))
+        yield Session(parsed(heard.messages), int(time.time() * 1000), position)
 
 
-async def _listen(wire: Wire, key: str, symbol: str) -> Conversation:
+async def _listen(wire: Wire, key: str, symbol: str) -> tuple[Conversation, Answer]:
     listening = asyncio.create_task(wire.websocket("/ws/", 10_000, SESSION_SECONDS))
     headers = {"X-API-Key": key}
     body = {"preset": PRESET}
     answer = await wire.http("/api/engine/start", method="POST", headers=headers, json=body)
     expect(answer.status == 200, "the engine to start", answer.brief)
-    deadline = time.monotonic() + SESSION_SECONDS / 2
-    while time.monotonic() < deadline:
-        held = (await wire.http("/api/positions")).json()
-        if any(one["symbol"] == symbol for one in held):
-            break
-        await asyncio.sleep(0.1)
+    identity = await _entered(wire, symbol)
+    position = await wire.http(f"/api/trading/positions/{identity}")
     await wire.http("/api/scanner/scan", method="POST", headers=headers)
     await wire.http("/api/engine/stop", method="POST", headers=headers)
-    return await listening
+    return await listening, position
+
+
+async def _entered(wire: Wire, symbol: str) -> str:
+    """The id of the position that the engine opens; none in time shows in the messages."""
+    deadline = time.monotonic() + SESSION_SECONDS / 2
+    while time.monotonic() < deadline:
+        for one in (await wire.http("/api/positions")).json():
+            if one["symbol"] == symbol:
+                return str(one["id"])
+        await asyncio.sleep(0.1)
+    return "none"
 
 
 @check(
@@ -96,6 +107,20 @@ def test_session_has_every_type(session: Session, kind: str) -> None:
     types = sorted({str(message.get("type")) for message in session.messages})
     expect(own, f"{kind} messages in a session with an entry, a scan and a stop", ", ".join(types))
     _fit(own)
+
+
+@check(
+    API,
+    cause="a position that is listed cannot be asked for, or is another one under its id",
+    fix="compare GET /api/positions with GET /api/trading/positions/{{position_id}}",
+    needs=CYCLE,
+    follows="contract.messages.session_has_every_type*",
+)
+def test_a_position_can_be_asked_for(session: Session, ledger: Ledger) -> None:
+    answer = session.position
+    ledger.saw("GET /api/trading/positions/{position_id}", answer.status, {"path position_id"})
+    expect(answer.status == 200, "the open position", answer.brief, answer.url)
+    expect(answer.url.endswith(answer.json()["id"]), "the position of that id", answer.brief)
 
 
 @check(
