@@ -9,6 +9,7 @@ from tests.ui.browser import Browser
 from tests.ui.looking import comes_to_show, picture, shown
 
 AWAY_SECONDS = 20.0
+NOTICED_SECONDS = 3.0
 BACK_SECONDS = 15.0
 MARK = "() => { window.openSince = window.openSince ?? 'before the restart'; }"
 MARKED = "() => window.openSince ?? 'reloaded'"
@@ -46,6 +47,7 @@ def _mark(page: Page) -> dict[str, str]:
 
 def _away(page: Page, seen: Restart) -> None:
     comes_to_show(page, "live", "offline.*", AWAY_SECONDS)
+    comes_to_show(page, "health", "(?!Healthy|Degraded).+", NOTICED_SECONDS)
     seen.away = shown(page)
     seen.pictures["while the API is away"] = picture(page)
 

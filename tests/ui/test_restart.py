@@ -19,6 +19,8 @@ BACK = "ui.restart.page_comes_back_by_itself"
 def test_page_says_that_the_api_is_away(restarted: Restart) -> None:
     shown = restarted.away.get("live", "nothing")
     expect(shown.startswith("offline"), "`offline` while the API restarts", repr(shown))
+    health = restarted.away.get("health", "nothing").partition("\n")[0]
+    expect("not answer" in health, "a page that claims no health meanwhile", repr(health))
 
 
 @check(

@@ -91,7 +91,7 @@ describe("the bot", () => {
     const at = bot.answeredAt;
     away = true;
     FakeSocket.last.onclose?.();
-    await passes(5_000 + LATENCY_MS);
+    await passes(LATENCY_MS);
     expect(bot).toMatchObject({ live: "offline", answering: false, answeredAt: at, engine: { state: "IDLE" } });
   });
 

@@ -106,7 +106,8 @@ export function follow(change: (step: (before: Bot) => Bot) => void): () => void
   };
   const connection = (now: LiveState) => {
     if (now === live) return;
-    if (now === "live") void poll();
+    // Connected again or cut off: either way what is shown has to be asked for anew.
+    if (now === "live" || now === "offline") void poll();
     live = now;
     merge({ live });
   };
