@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from cryptography import x509
@@ -38,9 +39,9 @@ from playwright.sync_api import (
 )
 
 from compose.machine.browser import require
-from compose.machine.console import MachineError
 from compose.target import Target
 
+STILL = Path(__file__).with_name("still.py")
 ACTION_MS = 2_000.0
 LOAD_MS = 10_000.0
 START_SECONDS = 20.0
@@ -48,9 +49,6 @@ WORK_SECONDS = 40.0
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 NETWORK_NOISE = "Failed to load resource"
 """The console's own line for a failed request, which is in the diary as a request already."""
-DISTURBANCE = "net::ERR_NETWORK_CHANGED"
-"""Chromium drops its connections whenever Docker adds or removes a network on this machine."""
-ATTEMPTS = 4
 Done = TypeVar("Done")
 
 
@@ -66,23 +64,6 @@ class Diary:
     """Requests without an answer or with one of 400 and above."""
     messages: list[tuple[float, str]] = field(default_factory=list)
     """What came over its WebSockets."""
-    disturbed: int = 0
-    """Requests that the browser gave up because this machine's network changed under it."""
-
-    def undisturbed(self, gather: Callable[[], Done]) -> Done:
-        """What `gather` comes to, gathered anew when this machine disturbed the browser meanwhile.
-
-        Such evidence says nothing of the target. Raises `MachineError` when it goes on and on.
-        """
-        for _ in range(ATTEMPTS):
-            before = self.disturbed
-            found = gather()
-            if self.disturbed == before:
-                return found
-        raise MachineError(
-            "Expected a browser that can work, but this machine's network changed under it again"
-            f" and again ({DISTURBANCE}). Let other work with Docker end, and repeat."
-        )
 
     def copy(self) -> "Diary":
         """What is in it now."""
@@ -103,9 +84,7 @@ class Diary:
 
     def _failed(self, request: Request) -> None:
         # A page that is left cancels what it still waits for; that is no failure.
-        if request.failure == DISTURBANCE:
-            self.disturbed += 1
-        elif request.failure != "net::ERR_ABORTED":
+        if request.failure != "net::ERR_ABORTED":
             self.failed.append(f"{request.method} {request.url}: {request.failure}")
 
     def _answered(self, response: Response) -> None:
@@ -144,7 +123,10 @@ class Browser:
     def _open(self) -> None:
         self._playwright = sync_playwright().start()
         self._chromium = self._playwright.chromium.launch(
-            executable_path=require(), args=self._arguments, timeout=START_SECONDS * 1000
+            executable_path=STILL,
+            env={**os.environ, "STILL_PROGRAM": require()},
+            args=self._arguments,
+            timeout=START_SECONDS * 1000,
         )
         self._page = self.page(self.diary)
 

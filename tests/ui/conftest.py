@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.checks import expect
 from tests.operator import Operator
 from tests.ui.browser import Browser
 from tests.ui.hands import Hands
@@ -29,8 +30,12 @@ def visited(operator: Operator, browser: Browser) -> Visit:
 
 @pytest.fixture(scope="session")
 def pressed(operator: Operator, browser: Browser, visited: Visit) -> Session:
-    """Every button of the page pressed, once the page has been looked at."""
-    assert visited is not None
+    """Every button pressed, once the page has been looked at and there is something to press."""
+    expect(
+        visited.live and visited.shown.get("engine-state"),
+        "a live page to press buttons on",
+        f"live: {visited.shown.get('live', 'no page')}",
+    )
     seen = session(Hands(operator, browser))
     keep(operator, seen.pictures)
     return seen

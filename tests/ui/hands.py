@@ -77,9 +77,6 @@ class Hands:
 
     def press(self, command: str) -> Press:
         """Press a command's button in the state it is meant for."""
-        return self.browser.diary.undisturbed(lambda: self._press(command))
-
-    def _press(self, command: str) -> Press:
         before, after = TABLE[command]
         self.reach(before)
         done = Press(allowed=self.allowed())

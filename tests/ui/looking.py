@@ -8,8 +8,6 @@ from typing import Any
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Page, Response
 
-from tests.ui.browser import Diary
-
 SHOWN = """() => Object.fromEntries([...document.querySelectorAll("[data-testid]")].map(
     (one) => [one.dataset.testid, one.innerText.trim()]))"""
 WIDTHS = "() => [document.documentElement.scrollWidth, window.innerWidth]"
@@ -26,12 +24,8 @@ def attempt(work: Callable[[], Any]) -> str:
     return ""
 
 
-def arrive(page: Page, diary: Diary, path: str) -> str:
+def arrive(page: Page, path: str) -> str:
     """Open an address; returns the status that it answered, or why there was none."""
-    return diary.undisturbed(lambda: _arrive(page, path))
-
-
-def _arrive(page: Page, path: str) -> str:
     answers: list[Response | None] = []
     problem = attempt(lambda: answers.append(page.goto(path)))
     return problem or " ".join(str(one.status) for one in answers if one)

@@ -56,9 +56,9 @@ class Session:
 def session(hands: Hands) -> Session:
     """Sit down at the page, press every button, leave the engine idle."""
     seen, do = Session(), hands.browser.do
-    do(lambda page: arrive(page, hands.browser.diary, "/"))
+    do(lambda page: arrive(page, "/"))
     hands.reach("IDLE")
-    hands.browser.diary.undisturbed(lambda: _wrong_key(hands, seen))
+    _wrong_key(hands, seen)
     key = hands.operator.credentials.api_key or ""
     do(lambda page: attempt(lambda: use_key(page, key)))
     _start(hands, seen)

@@ -63,7 +63,7 @@ def _on(commands: dict[str, bool]) -> str:
     cause="the page hides that the API refused the key, or the API takes any key",
     fix="type a wrong key and press a button: the API must answer 403 and the page must say so",
     needs=NEEDS,
-    follows=STANDS,
+    follows=(STANDS, LIVE),
 )
 def test_wrong_key_changes_nothing_and_is_said(pressed: Session) -> None:
     done = pressed.wrong_key
@@ -77,7 +77,7 @@ def test_wrong_key_changes_nothing_and_is_said(pressed: Session) -> None:
     cause="the page puts the key where others read it: proxy logs, history, a shared browser",
     fix="send the key in the X-API-Key header alone, and keep it in sessionStorage",
     needs=NEEDS,
-    follows=STANDS,
+    follows=(STANDS, LIVE),
 )
 def test_key_is_in_no_address_and_not_kept(operator: Operator, pressed: Session) -> None:
     key = operator.credentials.api_key or ""
@@ -91,7 +91,7 @@ def test_key_is_in_no_address_and_not_kept(operator: Operator, pressed: Session)
     cause="the preset chosen on the page is not sent along with start",
     fix='look at the body of POST /api/engine/start: {{"preset": …}}',
     needs=NEEDS,
-    follows=(STANDS, START),
+    follows=(STANDS, LIVE, START),
 )
 def test_starts_with_the_chosen_preset(pressed: Session) -> None:
     expect(pressed.preset == PRESET, f"the engine on preset {PRESET}", pressed.preset)
@@ -102,7 +102,7 @@ def test_starts_with_the_chosen_preset(pressed: Session) -> None:
     cause="the engine runs by its own word and trades nothing: no lease, no prices, no loop",
     fix="look at GET /api/engine/status (leaseHeld, trading) and at the API's log",
     needs=NEEDS,
-    follows=(STANDS, START),
+    follows=(STANDS, LIVE, START),
 )
 def test_start_makes_it_trade(pressed: Session) -> None:
     expect(
@@ -152,7 +152,7 @@ def test_follows_what_others_do(pressed: Session) -> None:
     cause="the emergency stop acts at the first touch, or the question says nothing",
     fix="ask in a dialog that says what will happen, before anything is sent",
     needs=NEEDS,
-    follows=(STANDS, START),
+    follows=(STANDS, LIVE, START),
 )
 def test_emergency_stop_asks_first(pressed: Session) -> None:
     expect(pressed.question, "a dialog", "none", pressed.after_cancel.trouble)
@@ -168,7 +168,7 @@ def test_emergency_stop_asks_first(pressed: Session) -> None:
     cause="Cancel stops all the same: people learn not to trust it",
     fix="send nothing until the question is answered with yes",
     needs=NEEDS,
-    follows=(STANDS, START, "ui.controls.emergency_stop_asks_first"),
+    follows=(STANDS, LIVE, START, "ui.controls.emergency_stop_asks_first"),
 )
 def test_cancel_does_nothing(pressed: Session) -> None:
     done = pressed.after_cancel
@@ -182,7 +182,7 @@ def test_cancel_does_nothing(pressed: Session) -> None:
     cause="the emergency stop answers success and leaves orders or positions at the exchange",
     fix="close them by hand at the exchange now; then look at the API's log of the liquidation",
     needs=NEEDS,
-    follows=(STANDS, "ui.controls.button_does_what_it_says[emergency-stop]"),
+    follows=(STANDS, LIVE, "ui.controls.button_does_what_it_says[emergency-stop]"),
 )
 def test_emergency_stop_leaves_nothing_open(pressed: Session) -> None:
     left = pressed.left

@@ -45,20 +45,20 @@ def visit(browser: Browser, page: Page) -> Visit:
     """Open the page, watch it, open an inner address, hold it like a phone."""
     seen = Visit()
     deaf = _deafened(browser)
-    _open(page, browser.diary, seen)
+    _open(page, seen)
     if seen.live:
         _watch(page, browser.diary)
     seen.shown = shown(page)
     seen.pictures["page on a desktop"] = picture(page)
-    _go_deep(page, browser.diary, seen)
+    _go_deep(page, seen)
     _as_phone(page, seen)
     seen.silent = _what_it_calls_silence(deaf)
     seen.diary = browser.diary.copy()
     return seen
 
 
-def _open(page: Page, diary: Diary, seen: Visit) -> None:
-    seen.arrived = arrive(page, diary, "/")
+def _open(page: Page, seen: Visit) -> None:
+    seen.arrived = arrive(page, "/")
     if seen.arrived == "200":
         seen.live = comes_to_show(page, "live", "live", LIVE_SECONDS)
         comes_to_show(page, "api-version", KNOWN, POLL_SECONDS)
@@ -71,9 +71,9 @@ def _watch(page: Page, diary: Diary) -> None:
         page.wait_for_timeout(100)
 
 
-def _go_deep(page: Page, diary: Diary, seen: Visit) -> None:
-    arrive(page, diary, INNER)
-    diary.undisturbed(lambda: attempt(page.reload))
+def _go_deep(page: Page, seen: Visit) -> None:
+    arrive(page, INNER)
+    attempt(page.reload)
     if seen.live:
         comes_to_show(page, "live", "live", LIVE_SECONDS)
         comes_to_show(page, "engine-state", KNOWN, LIVE_SECONDS)
@@ -90,10 +90,9 @@ def _as_phone(page: Page, seen: Visit) -> None:
 
 def _deafened(browser: Browser) -> Page:
     """A second page whose WebSocket lets the first message through and none after it."""
-    diary = Diary()
-    page = browser.page(diary)
+    page = browser.page(Diary())
     page.route_web_socket("**/*", _first_message_only)
-    if arrive(page, diary, "/") == "200":
+    if arrive(page, "/") == "200":
         comes_to_show(page, "live", "live", LIVE_SECONDS)
     return page
 
