@@ -160,7 +160,11 @@ async def containers(wire: Wire, project: str) -> dict[str, Container]:
     wanted = quote(json.dumps({"label": [f"com.docker.compose.project={project}"]}))
     listed = await wire.docker(f"/containers/json?all=1&filters={wanted}")
     found = await asyncio.gather(*(_inspect(wire, row["Id"]) for row in listed))
-    return {one.service: one for one in found if one is not None}
+    # While an update runs, and for as long as it keeps the old colour, a service has two: the one
+    # that runs and is newer counts.
+    known = [one for one in found if one is not None]
+    known.sort(key=lambda one: (one.state == "running", str(one.inspected["Created"])))
+    return {one.service: one for one in known}
 
 
 async def _inspect(wire: Wire, container_id: str) -> Container | None:

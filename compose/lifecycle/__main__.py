@@ -1,0 +1,313 @@
+"""`python -m compose.lifecycle COMMAND`: what compose/*.sh and `make deploy|update|…` call."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import NoReturn
+
+from compose.lifecycle import (
+    alert,
+    backups,
+    deploy,
+    preflight,
+    recovery,
+    releases,
+    restore,
+    rollback,
+    status,
+    update,
+    verify,
+)
+from compose.lifecycle.deployment import API, COLOURED, Deployment
+from compose.lifecycle.journal import Journal, alone, new_id
+from compose.lifecycle.steps import show_plan
+from compose.lifecycle.trouble import BAD_INPUT, MACHINE, REFUSED, BadInput, Refused
+from compose.lifecycle.update import Wishes
+from compose.machine.console import MachineError, say
+from compose.release import HERE, Release, release
+from compose.target import DEPLOYED_PROJECT
+
+INTERRUPTED = 130
+Options = argparse.Namespace
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit code: 0, 1 refused or put back, 4 bad input, 6 machine trouble."""
+    options = _parser().parse_args(arguments)
+    deployment = described(options)
+    try:
+        COMMANDS[options.command](deployment, options)
+    except BadInput as error:
+        say(f"{options.command}: {error}")
+        return BAD_INPUT
+    except Refused as error:
+        say(f"{options.command} of {deployment.project}: {error}")
+        return REFUSED
+    except (MachineError, OSError) as error:
+        say(f"{options.command} of {deployment.project} stopped. {error}")
+        return MACHINE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def described(options: Options) -> Deployment:
+    """The deployment that the options name."""
+    project = options.project
+    files = tuple(Path(one).resolve() for one in options.file) or (HERE / "compose.yaml",)
+    state = Path(options.state).resolve() if options.state else HERE / "releases" / project
+    env_file = Path(options.env_file).resolve() if options.env_file else HERE / ".env"
+    return Deployment(project, files, env_file, state)
+
+
+def wanted() -> Release:
+    """What to deploy: this tree, or the images that BOT_TAG, BOT_VERSION and BOT_REVISION name."""
+    tag = os.environ.get("BOT_TAG")
+    if not tag:
+        return release()
+    version = os.environ.get("BOT_VERSION", "0.0.0")
+    return Release(version, os.environ.get("BOT_REVISION", "unknown"), tag)
+
+
+# The commands
+
+
+def deploy_(deployment: Deployment, options: Options) -> None:
+    """Bring everything up, or up to date with a short interruption."""
+    chosen = wanted()
+    facts: dict[str, object] = {
+        "id": new_id(),
+        "release": asdict(chosen),
+        "had_data": bool(deployment.containers(API)),
+    }
+    _carry_out(deployment, options, "deploy", chosen, facts)
+
+
+def update_(deployment: Deployment, options: Options) -> None:
+    """Switch to another release without downtime."""
+    with alone(deployment.state, "update"):
+        _recover(deployment, options)
+    if not all(deployment.containers(one) for one in COLOURED):
+        raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
+    chosen = wanted()
+    facts = update.facts(deployment, chosen, _wishes(options))
+    _carry_out(deployment, options, "update", chosen, facts)
+
+
+def rollback_(deployment: Deployment, options: Options) -> None:
+    """Undo what was interrupted, or go back to an earlier release."""
+    with alone(deployment.state, "rollback"):
+        if _recover(deployment, options) and not options.release:
+            return summary(deployment, "put in order")
+    present, earlier = releases.current(deployment), _earlier(deployment, options)
+    if present is None:
+        raise Refused("nothing was deployed here yet")
+    archive = None
+    if options.restore_data:
+        if not present.backup:
+            raise Refused(f"there is no backup from before {present.tag}")
+        archive = backups.find(deployment, present.backup)
+    data = rollback.schema_facts(present, earlier, archive)
+    facts = update.facts(deployment, earlier.release, _wishes(options)) | data
+    return _carry_out(deployment, options, "rollback", earlier.release, facts)
+
+
+def backup_(deployment: Deployment, options: Options) -> None:
+    """Back up, and with --verify prove that it can be restored."""
+    with alone(deployment.state, "backup"):
+        path = backups.make(deployment, options.key_file, options.keep)
+    say(f"{path}: {path.stat().st_size} bytes")
+    if options.verify:
+        found = restore.verify(deployment, path, options.key_file)
+        say(f"restored into a scratch stack and equal: rows {found['rows']}")
+
+
+def restore_(deployment: Deployment, options: Options) -> None:
+    """Put a backup's data in place of what is there."""
+    archive = backups.find(deployment, options.archive)
+    with restore.opened(archive, options.key_file) as (_, manifest):
+        say(f"{archive.name}: made {manifest['made']}, rows {manifest['rows']}")
+    facts: dict[str, object] = {"archive": str(archive), "key_file": options.key_file}
+    with alone(deployment.state, "restore"):
+        _recover(deployment, options)
+        if _planned(deployment, options, "restore", facts):
+            recovery.do(deployment, "restore", facts)
+            summary(deployment, f"restored from {archive.name}")
+
+
+def status_(deployment: Deployment, _: Options) -> None:
+    """Say what runs, what should, and what differs."""
+    lines, drift = status.report(deployment)
+    for line in lines:
+        sys.stdout.write(line + "\n")
+    for line in drift:
+        sys.stdout.write(f"  ! {line}\n")
+    if drift:
+        raise Refused(f"{len(drift)} things are not as they should be")
+
+
+def start_(deployment: Deployment, _: Options) -> None:
+    """Start what was stopped."""
+    with alone(deployment.state, "start"):
+        deploy.start(deployment)
+    summary(deployment, "started")
+
+
+def stop_(deployment: Deployment, _: Options) -> None:
+    """Stop everything; data stay."""
+    with alone(deployment.state, "stop"):
+        deploy.stop(deployment)
+    say(f"{deployment.project}: stopped; data and containers stay, `compose/start.sh` starts them")
+
+
+def preflight_(deployment: Deployment, options: Options) -> None:
+    """Say what speaks against a deploy, and change nothing."""
+    _preflight(deployment, options, wanted())
+    say(f"{deployment.project}: nothing speaks against it")
+
+
+# Their parts
+
+
+def _carry_out(
+    deployment: Deployment,
+    options: Options,
+    command: str,
+    chosen: Release,
+    facts: dict[str, object],
+) -> None:
+    with alone(deployment.state, command):
+        _recover(deployment, options)
+        _preflight(deployment, options, chosen)
+        if not _planned(deployment, options, command, facts):
+            return
+        try:
+            recovery.do(deployment, command, facts)
+        except (Refused, MachineError) as trouble:
+            alert.send(deployment, f"{command} to {chosen.version} ({chosen.tag}): {trouble}")
+            raise
+    summary(deployment, f"{chosen.version} ({chosen.revision[:12]}) runs")
+
+
+def _recover(deployment: Deployment, options: Options) -> bool:
+    return not options.dry_run and recovery.recover(deployment)
+
+
+def _preflight(deployment: Deployment, options: Options, chosen: Release) -> None:
+    found = preflight.findings(deployment, chosen, frozenset(options.allow))
+    for one in found:
+        say(f"  ! expected {one.what}; {one.todo}")
+    if found:
+        raise Refused(f"{len(found)} findings of the preflight; nothing was changed")
+
+
+def _planned(
+    deployment: Deployment, options: Options, command: str, facts: dict[str, object]
+) -> bool:
+    journal = Journal(Path(os.devnull), {"command": command, "facts": facts})
+    steps = recovery.COMMANDS[command](deployment, journal).steps()
+    show_plan(f"{command} of {deployment.project}", steps)
+    return not options.dry_run
+
+
+def _wishes(options: Options) -> Wishes:
+    return Wishes(
+        watch=options.watch,
+        canary=options.canary,
+        canary_seconds=options.seconds,
+        keep_minutes=options.keep_previous,
+        key_file=options.key_file,
+    )
+
+
+def _earlier(deployment: Deployment, options: Options) -> releases.Manifest:
+    tags = releases.history(deployment)
+    if not options.release and len(tags) < 2:
+        raise Refused("there is no earlier release to go back to")
+    return releases.load(deployment, options.release or tags[-2])
+
+
+def summary(deployment: Deployment, what: str) -> None:
+    """Say where everything is and what comes next."""
+    url = deploy.seen_by(deployment).urls["proxy"]
+    say(f"{deployment.project}: {what}")
+    say(f"  page {url}/   API {url}/api/health   metrics {url}/prometheus/")
+    if ca := verify.ca_file(deployment):
+        say(f"  clients verify with {ca}")
+    say("  next: `compose/status.sh` shows what runs, `compose/rollback.sh` goes back")
+
+
+COMMANDS: dict[str, Callable[[Deployment, Options], None]] = {
+    "deploy": deploy_,
+    "update": update_,
+    "rollback": rollback_,
+    "backup": backup_,
+    "restore": restore_,
+    "status": status_,
+    "start": start_,
+    "stop": stop_,
+    "preflight": preflight_,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = _Parser(add_help=False)
+    common.add_argument("--project", default=DEPLOYED_PROJECT, help="compose project")
+    common.add_argument("--file", action="append", default=[], help="compose file, repeatable")
+    common.add_argument("--env-file", help="settings, in place of compose/.env")
+    common.add_argument("--state", help="folder of journals, manifests and backups")
+    parser = _Parser(prog="python -m compose.lifecycle", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, command in COMMANDS.items():
+        one = commands.add_parser(name, help=command.__doc__, parents=[common])
+        _changing(one, name)
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:  # argparse ends with 2
+        say(f"{self.prog}: {message}")
+        sys.exit(BAD_INPUT)
+
+
+def _changing(one: argparse.ArgumentParser, name: str) -> None:
+    one.add_argument("--key-file", help="key to encrypt or open backups with")
+    one.add_argument("--dry-run", action="store_true", help="show the steps, do nothing")
+    checks = [check.__name__ for check in preflight.CHECKS]
+    one.add_argument(
+        "--allow", action="append", default=[], choices=checks, help="go on despite a finding"
+    )
+    if name in ("update", "rollback"):
+        one.add_argument("--watch", type=_amount, default=30.0, metavar="SECONDS")
+        one.add_argument("--canary", type=_percent, default=0.0, metavar="PERCENT")
+        one.add_argument("--for", dest="seconds", type=_amount, default=60.0, metavar="SECONDS")
+        one.add_argument("--keep-previous", type=_amount, default=0.0, metavar="MINUTES")
+    if name == "rollback":
+        one.add_argument("release", nargs="?", help="tag of a kept release; else the one before")
+        one.add_argument("--restore-data", action="store_true", help="data of the backup before it")
+    if name == "backup":
+        one.add_argument("--verify", action="store_true", help="restore it into a scratch stack")
+        one.add_argument("--keep", type=int, default=backups.KEPT, help="how many are kept")
+    if name == "restore":
+        one.add_argument("archive", help="name or path of a backup")
+
+
+def _amount(word: str) -> float:
+    value = float(word)
+    if not 0 <= value < 1e6:
+        raise ValueError(word)
+    return value
+
+
+def _percent(word: str) -> float:
+    value = float(word)
+    if not 0 <= value <= 50:
+        raise argparse.ArgumentTypeError(f"expected 0 to 50 percent, got {word}")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

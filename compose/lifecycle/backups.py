@@ -1,0 +1,157 @@
+"""Backups: a consistent copy of data, Redis and settings while the engine writes."""
+
+import sqlite3
+import tempfile
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from compose.lifecycle import archives, releases
+from compose.lifecycle.deployment import API, Deployment, capture, docker, feed
+from compose.lifecycle.journal import new_id, now
+from compose.lifecycle.trouble import BadInput, Refused
+from compose.machine.console import MachineError
+
+LIMIT = 300.0
+KEPT = 14
+DATABASE = "breakout-bot.sqlite3"
+SNAPSHOT = """
+import os, shutil, sqlite3, sys
+new = '/data/.snapshot'
+for end in ('', '-wal', '-shm', '-journal'):
+    if os.path.exists(new + end): os.remove(new + end)
+source, copy = sqlite3.connect('/data/breakout-bot.sqlite3', timeout=10), sqlite3.connect(new)
+source.backup(copy)
+copy.execute('PRAGMA journal_mode=DELETE')
+copy.close(); source.close()
+with open(new, 'rb') as file: shutil.copyfileobj(file, sys.stdout.buffer)
+os.remove(new)
+"""
+PUT_DATA = (
+    "cd /data && cat > .restored && rm -f breakout-bot.sqlite3-wal breakout-bot.sqlite3-shm"
+    " && mv .restored breakout-bot.sqlite3 && sync"
+)
+PUT_REDIS = (  # appendonly is on: Redis then reads its data from there and from nowhere else
+    "cd /data && rm -rf appendonlydir && mkdir appendonlydir && cd appendonlydir"
+    " && cat > appendonly.aof.1.base.rdb"
+    " && echo 'file appendonly.aof.1.base.rdb seq 1 type b' > appendonly.aof.manifest && sync"
+)
+
+
+def folder(deployment: Deployment) -> Path:
+    """Where the backups of a deployment are."""
+    path = deployment.state / "backups"
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def make(deployment: Deployment, key_file: str | None = None, kept: int = KEPT) -> Path:
+    """Back up; the archive's path. Raises `MachineError`, `Refused` for data that is not sound."""
+    path = folder(deployment) / f"backup-{new_id()}.tar.gz{'.enc' if key_file else ''}"
+    with tempfile.TemporaryDirectory(dir=deployment.state) as name:
+        stage = Path(name)
+        snapshot(deployment, stage / "data.sqlite3")
+        capture(_redis_copy(deployment), stage / "redis.rdb", LIMIT)
+        (stage / "settings.env").write_text(_settings(deployment, with_secrets=bool(key_file)))
+        present = releases.current(deployment)
+        about = {
+            "id": path.name,
+            "made": now(),
+            "project": deployment.project,
+            "release": asdict(present) if present else None,
+            **contents(stage / "data.sqlite3"),
+        }
+        archives.pack(stage, path, about, key_file)
+    for old in listed(deployment)[:-kept]:
+        old.unlink()
+    return path
+
+
+def listed(deployment: Deployment) -> list[Path]:
+    """Its backups, the newest last."""
+    return sorted(folder(deployment).glob("backup-*.tar.gz*"))
+
+
+def find(deployment: Deployment, word: str) -> Path:
+    """The backup that a name or path means. Raises `BadInput`."""
+    found = Path(word) if "/" in word else folder(deployment) / word
+    if not found.is_file():
+        raise BadInput(f"expected a backup of {folder(deployment)} or a path, got {word!r}")
+    return found
+
+
+def snapshot(deployment: Deployment, path: Path) -> None:
+    """Copy the database with SQLite's backup API, whether or not the bot runs."""
+    _, image = _api(deployment)
+    command = ["docker", "run", "--rm", "--network", "none", "--user", "10001:10001"]
+    command += ["--memory", "256m", "-v", f"{deployment.volume('data')}:/data"]
+    command += ["--entrypoint", "/venv/bin/python", image, "-c", SNAPSHOT]
+    capture(command, path, LIMIT)
+
+
+def contents(path: Path) -> dict[str, Any]:
+    """Schema version and row counts of a database file. Raises `Refused` when it is not sound."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as data:
+            (sound,) = data.execute("PRAGMA integrity_check").fetchone()
+            (version,) = data.execute("PRAGMA user_version").fetchone()
+            tables = data.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            rows = {
+                name: data.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]  # noqa: S608
+                for (name,) in sorted(tables)
+            }
+    except sqlite3.Error as error:
+        raise Refused(f"the copy of the database cannot be read: {error}") from None
+    if sound != "ok":
+        raise Refused(f"the copy of the database is not sound: {sound}")
+    return {"schema": version, "rows": rows}
+
+
+def _api(deployment: Deployment) -> tuple[str, str]:
+    found = deployment.containers(API)
+    if not found:
+        raise MachineError(
+            f"Expected a container of {API} in {deployment.project}, but there is none;"
+            " `compose/deploy.sh` makes one."
+        )
+    return found[-1].id, found[-1].image_id
+
+
+def _redis_copy(deployment: Deployment) -> list[str]:
+    script = 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli --rdb -'
+    return ["docker", "exec", deployment.container("redis").id, "sh", "-c", script]
+
+
+def _settings(deployment: Deployment, with_secrets: bool) -> str:
+    """The settings; secrets are left blank in an archive that anybody could read."""
+    lines = []
+    for name, value in sorted(deployment.values.items()):
+        secret = any(word in name for word in releases.SECRET_WORDS)
+        lines.append(f"{name}={value if with_secrets or not secret else ''}\n")
+    return "".join(lines)
+
+
+def put_data(deployment: Deployment, path: Path) -> None:
+    """Replace the database; the bot must be stopped. No `-wal` of the former one stays."""
+    _, image = _api(deployment)
+    _put(image, "10001:10001", f"{deployment.volume('data')}:/data", PUT_DATA, path)
+
+
+def put_redis(deployment: Deployment, path: Path) -> None:
+    """Replace what Redis holds; it must be stopped."""
+    image = deployment.containers("redis")[-1].image_id
+    _put(image, "999:999", f"{deployment.volume('redis-data')}:/data", PUT_REDIS, path)
+
+
+def _put(image: str, user: str, volume: str, script: str, path: Path) -> None:
+    command = ["docker", "run", "--rm", "--interactive", "--network", "none", "--user", user]
+    command += ["--memory", "128m", "-v", volume, "--entrypoint", "sh", image, "-ec", script]
+    feed(command, path, LIMIT)
+
+
+def stop(deployment: Deployment, *services: str) -> None:
+    """Stop every container of these services."""
+    ids = [one.id for name in services for one in deployment.containers(name)]
+    if ids:
+        docker("stop", "--time", "30", *ids)

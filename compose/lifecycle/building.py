@@ -1,0 +1,36 @@
+"""Images of a release: built from this tree, or there already."""
+
+from compose.lifecycle.deployment import BUILD_LIMIT, Deployment, docker
+from compose.lifecycle.releases import image
+from compose.lifecycle.trouble import Refused
+from compose.machine import registry
+from compose.machine.commands import run
+from compose.machine.console import MachineError
+from compose.release import OWN_SERVICES, Release, release
+
+
+def missing(what: Release) -> list[str]:
+    """Images of a release that are not on this machine."""
+    names = [image(service, what) for service in OWN_SERVICES]
+    return [name for name in names if not run(["docker", "image", "inspect", name], 10.0).ok]
+
+
+def provide(deployment: Deployment, what: Release) -> None:
+    """Have the images: build this tree's own, pull any other. Raises `Refused`."""
+    lacking = missing(what)
+    if not lacking:
+        return
+    verb = "build" if what.tag == release().tag else "pull"
+    if verb == "pull" and not registry.probe(lacking[0]):
+        raise Refused(f"{lacking[0]} is not on this machine, and no registry has it")
+    try:
+        deployment.compose(verb, *OWN_SERVICES, release=what, limit=BUILD_LIMIT)
+    except MachineError as error:
+        raise Refused(f"{lacking[0]} cannot be had: {error}") from None
+
+
+def schema(what: Release) -> int:
+    """The schema version that a release's code works with."""
+    script = "from breakout_bot.database import SCHEMA_VERSION as v; print(v)"
+    flags = ["--rm", "--network", "none", "--memory", "256m", "--entrypoint", "/venv/bin/python"]
+    return int(docker("run", *flags, image("breakout-bot-api", what), "-c", script).strip())

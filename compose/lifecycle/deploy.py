@@ -1,0 +1,120 @@
+"""Deploy, start and stop a whole deployment; an update of a running one is update.py's."""
+
+from dataclasses import dataclass
+
+from compose.lifecycle import backups, building, proxy, releases, verify
+from compose.lifecycle.deployment import API, FRONTEND, Deployment, docker, until
+from compose.lifecycle.journal import Journal
+from compose.lifecycle.steps import Step
+from compose.lifecycle.trouble import Refused
+from compose.release import Release
+from compose.target import Target
+
+READY_SECONDS = 90.0
+
+
+@dataclass
+class Deploy:
+    """One deploy, described by its journal alone."""
+
+    deployment: Deployment
+    journal: Journal
+
+    @property
+    def release(self) -> Release:
+        """What is deployed."""
+        return Release(**self.journal.facts["release"])
+
+    def steps(self) -> list[Step]:
+        """Every step, in order."""
+        what = f"{self.release.version} ({self.release.revision[:12]})"
+        every = [
+            Step("images", f"build or pull {what}", self.images),
+            Step("start", "create and start every service", self.start, self.unstart),
+            Step("ready", "until every service answers", self.ready),
+            Step("verify", "smoke stage through the proxy", self.check),
+            Step("record", "write the release manifest", self.record, final=True),
+        ]
+        if self.journal.facts["had_data"]:
+            every.insert(0, Step("backup", "data, settings and manifest", self.back_up))
+        return every
+
+    def back_up(self) -> None:
+        """Data as they were before."""
+        self.journal.note(backup=backups.make(self.deployment).name)
+
+    def images(self) -> None:
+        """All images, on this machine."""
+        building.provide(self.deployment, self.release)
+
+    def start(self) -> None:
+        """Every service, created anew where it has changed."""
+        flags = ["--detach", "--no-build", "--pull", "missing"]
+        self.deployment.compose("up", *flags, release=self.release)
+        api, front = (self.deployment.container(one) for one in (API, FRONTEND))
+        folder = str(self.journal.facts["id"])
+        proxy.prepare(self.deployment, self.release, folder, api, front)
+        proxy.switch(self.deployment, folder)
+
+    def unstart(self) -> None:
+        """What ran before, or nothing; volumes always stay."""
+        before = releases.current(self.deployment)
+        if before is None:
+            self.deployment.compose("down", release=self.release)
+            return
+        self.deployment.compose("up", "--detach", "--no-build", release=before.release)
+
+    def ready(self) -> None:
+        """Every container healthy. Raises `Refused` naming the first that is not."""
+        until(lambda: not unwell(self.deployment), READY_SECONDS)
+        for name, state in unwell(self.deployment).items():
+            raise Refused(f"{name} is {state} after {READY_SECONDS:g} s")
+
+    def check(self) -> None:
+        """The smoke stage's verdict."""
+        where = seen_by(self.deployment)
+        verdict = verify.smoke(self.deployment, where, self.release)
+        self.journal.note(verdict=verdict)
+
+    def record(self) -> None:
+        """What runs now is what should run."""
+        facts = self.journal.facts
+        schema = building.schema(self.release)
+        backup, verdict = facts.get("backup"), facts.get("verdict")
+        releases.record(self.deployment, self.release, schema, backup, verdict)
+
+
+def seen_by(deployment: Deployment) -> Target:
+    """The deployment as its users see it."""
+    return verify.target(deployment, proxy.live(deployment))
+
+
+def unwell(deployment: Deployment) -> dict[str, str]:
+    """Services that do not do their work, and their state."""
+    return {
+        one.service: f"{one.state}, {one.health or 'no health check'}"
+        for one in deployment.containers()
+        if not one.one_shot and one.health != "healthy"
+    }
+
+
+def start(deployment: Deployment) -> None:
+    """Start what was deployed and stopped. Raises `Refused`."""
+    found = [one for one in deployment.containers() if not one.one_shot]
+    if not found:
+        raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
+    docker("start", *(one.id for one in found))
+    until(lambda: not unwell(deployment), READY_SECONDS)
+    for name, state in unwell(deployment).items():
+        raise Refused(f"{name} is {state} after {READY_SECONDS:g} s")
+
+
+def stop(deployment: Deployment) -> None:
+    """Stop every service; containers and data stay."""
+    deployment.compose("stop", "--timeout", "30", release=running(deployment))
+
+
+def running(deployment: Deployment) -> Release:
+    """The release that should run, for compose commands that need its variables."""
+    present = releases.current(deployment)
+    return present.release if present else Release("0.0.0", "unknown", "latest")

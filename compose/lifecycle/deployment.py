@@ -1,0 +1,177 @@
+"""One deployment: its compose project, files, settings, state folder and containers."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compose.containers import Container
+from compose.machine.commands import Result, run
+from compose.machine.console import MachineError
+from compose.release import HERE, Release, release_environment
+from compose.target import DEPLOYED_PROJECT, Credentials, env_values
+
+API = "breakout-bot-api"
+FRONTEND = "breakout-bot-frontend"
+COLOURED = (API, FRONTEND)
+"""Services of which an update runs two at a time, an old and a new colour."""
+DOCKER_LIMIT = 60.0
+COMPOSE_LIMIT = 180.0
+BUILD_LIMIT = 1200.0
+POLL_SECONDS = 0.2
+PROJECT_LABEL = "com.docker.compose.project"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Which deployment a command is about; everything else is found from here."""
+
+    project: str = DEPLOYED_PROJECT
+    files: tuple[Path, ...] = (HERE / "compose.yaml",)
+    env_file: Path = HERE / ".env"
+    state: Path = HERE / "releases" / DEPLOYED_PROJECT
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Its settings."""
+        return env_values(self.env_file) if self.env_file.is_file() else {}
+
+    @property
+    def credentials(self) -> Credentials:
+        """Its secrets."""
+        names = ("API_KEY", "REDIS_PASSWORD", "GRAFANA_PASSWORD")
+        return Credentials(*(self.values.get(name) or None for name in names))
+
+    @property
+    def server_name(self) -> str:
+        """Its public name."""
+        return self.values.get("SERVER_NAME") or "localhost"
+
+    # Docker
+
+    def compose(
+        self, *words: str, release: Release | None = None, limit: float = COMPOSE_LIMIT
+    ) -> str:
+        """A compose command on this project, and what it printed. Raises `MachineError`."""
+        files = [word for file in self.files for word in ("-f", str(file))]
+        env_file = self.env_file if self.env_file.is_file() else Path(os.devnull)
+        head = ["docker", "compose", "-p", self.project, "--env-file", str(env_file), *files]
+        chosen = release_environment(release) if release else {}
+        env = {**chosen, "COMPOSE_ANSI": "never"}
+        done = run([*head, *words], limit, env=env)
+        return _succeeded(f"docker compose {words[0]}", done)
+
+    def containers(self, service: str | None = None) -> list[Container]:
+        """Its containers, oldest first; of one service where that is named."""
+        filters = [f"label={PROJECT_LABEL}={self.project}"]
+        filters += ["label=com.docker.compose.oneoff=False"]
+        if service:
+            filters.append(f"label=com.docker.compose.service={service}")
+        words = [word for one in filters for word in ("--filter", one)]
+        ids = docker("ps", "--all", "--quiet", "--no-trunc", *words).split()
+        return sorted(inspected(ids), key=lambda one: str(one.inspected["Created"]))
+
+    def container(self, service: str) -> Container:
+        """The newest running container of a service. Raises `MachineError` without one."""
+        running = [one for one in self.containers(service) if one.state == "running"]
+        if not running:
+            raise MachineError(
+                f"Expected {service} of {self.project} to run, but it does not;"
+                " `compose/start.sh` starts the deployment."
+            )
+        return running[-1]
+
+    def volume(self, name: str) -> str:
+        """Docker's name of one of its volumes."""
+        return f"{self.project}_{name}"
+
+
+def docker(*words: str, limit: float = DOCKER_LIMIT) -> str:
+    """A docker command and what it printed. Raises `MachineError`."""
+    return _succeeded(f"docker {words[0]}", run(["docker", *words], limit))
+
+
+def _succeeded(what: str, done: Result) -> str:
+    if not done.ok:
+        last = done.text.splitlines()[-6:]
+        raise MachineError(f"Expected `{what}` to succeed, but: {' | '.join(last)}")
+    return done.out
+
+
+def inspected(ids: Sequence[str]) -> list[Container]:
+    """Containers by id or name; those that are gone are left out."""
+    if not ids:
+        return []
+    done = run(["docker", "inspect", "--type", "container", *ids], DOCKER_LIMIT)
+    if not done.ok and "no such" not in done.err.lower():
+        _succeeded("docker inspect", done)
+    return [Container(one) for one in json.loads(done.out or "[]")]
+
+
+def name_of(container: Container) -> str:
+    """The container's name: unlike the service's, it names one colour."""
+    return str(container.inspected["Name"]).lstrip("/")
+
+
+def remove(ids: Sequence[str]) -> None:
+    """Remove containers, running or not; those that are gone already are no trouble."""
+    for one in inspected(ids):
+        docker("rm", "--force", one.id)
+
+
+def ask(container: str, path: str) -> tuple[int, str]:
+    """GET `path` of an API container from inside it: (status, body); status 0 without an answer."""
+    script = (
+        "import sys,urllib.request,urllib.error\n"
+        "try: r=urllib.request.urlopen('http://127.0.0.1:8000'+sys.argv[1],timeout=3)\n"
+        "except urllib.error.HTTPError as e: r=e\n"
+        "print(r.status);sys.stdout.write(r.read().decode())"
+    )
+    words = ["docker", "exec", container, "/venv/bin/python", "-c", script, path]
+    done = run(words, 10.0)
+    status, _, body = done.out.partition("\n")
+    return (int(status), body) if done.ok and status.isdigit() else (0, done.text[-300:])
+
+
+def health(container: str) -> dict[str, Any]:
+    """The health report of one API container; empty when it is not well or gives none."""
+    status, body = ask(container, "/api/health")
+    return dict(json.loads(body)) if status == 200 else {}
+
+
+def capture(words: Sequence[str], path: Path, limit: float) -> None:
+    """Run a program with its output into a file. Raises `MachineError`."""
+    with path.open("wb") as file:
+        _piped(words, limit, stdout=file)
+
+
+def feed(words: Sequence[str], path: Path, limit: float) -> None:
+    """Run a program with a file as its input. Raises `MachineError`."""
+    with path.open("rb") as file:
+        _piped(words, limit, stdin=file)
+
+
+def _piped(words: Sequence[str], limit: float, **streams: Any) -> None:
+    try:
+        done = subprocess.run(
+            list(words), stderr=subprocess.PIPE, timeout=limit, check=False, **streams
+        )
+    except subprocess.TimeoutExpired:
+        raise MachineError(f"`{words[0]} {words[1]}` gave no end within {limit:g} s.") from None
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip()[-300:]
+        raise MachineError(f"Expected `{words[0]} {words[1]}` to succeed, but: {last}")
+
+
+def until(condition: Callable[[], Any], seconds: float) -> Any:
+    """Look again until `condition` holds; what it gave last, true or not, after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = condition()
+        if seen or time.monotonic() > deadline:
+            return seen
+        time.sleep(POLL_SECONDS)

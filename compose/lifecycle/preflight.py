@@ -1,0 +1,238 @@
+"""What has to hold before anything is changed: each finding says what to do."""
+
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compose.lifecycle import building, releases
+from compose.lifecycle.deployment import Deployment
+from compose.machine.commands import run
+from compose.machine.console import MachineError
+from compose.release import HERE, Release
+
+LEAST_DISK = 3 * 2**30
+LEAST_MEMORY = 1 * 2**30
+LEAST_DOCKER, LEAST_COMPOSE = (20, 10), (2, 20)
+LEAST_SECRET = 16
+EXAMPLES = (
+    "changeme",
+    "change-me",
+    "change_me",
+    "your",
+    "example",
+    "default",
+    "password",
+    "secret",
+)
+SECRETS = ("API_KEY", "REDIS_PASSWORD")
+CERTIFICATE_DAYS = 7
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that speaks against going on: expected, seen, what to do."""
+
+    what: str
+    todo: str
+
+
+def findings(
+    deployment: Deployment, release: Release, allowed: frozenset[str] = frozenset()
+) -> list[Finding]:
+    """Everything that speaks against changing this deployment to this release."""
+    asked = [check for check in CHECKS if check.__name__ not in allowed]
+    return [found for check in asked for found in check(deployment, release)]
+
+
+def versions(_: Deployment, __: Release) -> Iterator[Finding]:
+    """Docker and Compose are there and new enough."""
+    asked = (
+        ("Docker", ["docker", "version", "--format", "{{.Server.Version}}"], LEAST_DOCKER),
+        ("Compose", ["docker", "compose", "version", "--short"], LEAST_COMPOSE),
+    )
+    for name, words, least in asked:
+        done = run(words, 10.0)
+        if not done.ok:
+            raise MachineError(f"Expected {name} to answer, but: {done.text[-200:]}")
+        seen = tuple(int(one) for one in done.out.strip().lstrip("v").split("-")[0].split(".")[:2])
+        if seen < least:
+            wanted = ".".join(map(str, least))
+            yield Finding(f"{name} {wanted} or newer, seen {done.out.strip()}", f"update {name}")
+
+
+def room(_: Deployment, __: Release) -> Iterator[Finding]:
+    """Disk for another set of images and a backup, memory for two colours."""
+    root = run(["docker", "info", "--format", "{{.DockerRootDir}}"], 10.0).out.strip()
+    place = Path(root) if root and Path(root).exists() else Path("/")
+    free = shutil.disk_usage(place).free
+    if free < LEAST_DISK:
+        yield Finding(f"3 GiB free on {place}, seen {free / 2**30:.1f}", "`docker image prune`")
+    lines = Path("/proc/meminfo").read_text().splitlines() if Path("/proc/meminfo").exists() else []
+    for line in lines:
+        if line.startswith("MemAvailable:") and int(line.split()[1]) * 1024 < LEAST_MEMORY:
+            yield Finding(
+                f"1 GiB of free memory, seen {line.split()[1]} kB", "stop what is not needed"
+            )
+
+
+def settings(deployment: Deployment, _: Release) -> Iterator[Finding]:
+    """Every secret is set, and set to something that is one."""
+    if not deployment.env_file.is_file():
+        yield Finding(f"settings in {deployment.env_file}, seen no file", "`make env` writes one")
+        return
+    values = deployment.values
+    for name in SECRETS:
+        problem = _weak(values.get(name, ""))
+        if problem:
+            yield Finding(f"a secret in {name}, seen one that is {problem}", f"set {name} anew")
+    for name in deployment.values:
+        if name in SECRETS and name in os.environ and not os.environ[name]:
+            yield Finding(
+                f"{name} from {deployment.env_file.name}, seen blank in the environment",
+                f"`unset {name}`: a blank variable hides the file's",
+            )
+
+
+def _weak(value: str) -> str | None:
+    if not value.strip():
+        return "blank"
+    if any(word in value.lower() for word in EXAMPLES):
+        return "an example or a default"
+    if len(value) < LEAST_SECRET or len(set(value)) < 5:
+        return f"shorter than {LEAST_SECRET} characters or too simple"
+    return None
+
+
+def configuration(deployment: Deployment, release: Release) -> Iterator[Finding]:
+    """Compose renders it, and no service hides a secret behind a blank."""
+    try:
+        text = deployment.compose("config", "--format", "json", release=release)
+    except MachineError as error:
+        yield Finding(
+            f"a configuration that compose takes, seen: {error}", "mend the file it names"
+        )
+        return
+    services: dict[str, Any] = json.loads(text)["services"]
+    for service, one in services.items():
+        for name, value in (one.get("environment") or {}).items():
+            if name in SECRETS and not value:
+                yield Finding(f"{name} of {service}, seen a blank", "take the blank override out")
+
+
+def ports(deployment: Deployment, release: Release) -> Iterator[Finding]:
+    """The host's ports are free, or ours already."""
+    try:
+        services = json.loads(deployment.compose("config", "--format", "json", release=release))
+    except MachineError:
+        return  # said by `configuration`
+    ours = {port for one in deployment.containers() for _, port in one.published()}
+    for service, one in services["services"].items():
+        for port in one.get("ports") or ():
+            number = str(port.get("published") or "")
+            if number not in ("", "0", *ours) and _busy(port.get("host_ip", ""), int(number)):
+                yield Finding(
+                    f"port {number} free for {service}, seen it held by {_holder(number)}",
+                    "stop that, or give the deployment another port; nothing was stopped for you",
+                )
+
+
+def _busy(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except PermissionError:
+            return False
+        except OSError:
+            return True
+    return False
+
+
+def _holder(port: str) -> str:
+    listed = run(["docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}}"], 10.0)
+    if listed.ok and listed.out.strip():
+        return f"the container {listed.out.split()[0]}"
+    found = run(["ss", "-Hltnp", f"sport = :{port}"], 10.0)
+    words = found.out.rpartition("users:")[2].strip("() \n")
+    return words.replace('"', "") if found.ok and words else "another program"
+
+
+def names(deployment: Deployment, _: Release) -> Iterator[Finding]:
+    """The public name leads to this host."""
+    name = deployment.server_name
+    if name == "localhost":
+        return
+    try:
+        found = {str(one[4][0]) for one in socket.getaddrinfo(name, 443, proto=socket.IPPROTO_TCP)}
+    except OSError:
+        yield Finding(f"{name} to resolve, seen no address", f"make an A record for {name}")
+        return
+    if not any(_ours(one) for one in found):
+        yield Finding(
+            f"{name} to lead to this host, seen {', '.join(sorted(found))}",
+            "point its A record here; behind NAT give --allow names",
+        )
+
+
+def _ours(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+def clock(_: Deployment, __: Release) -> Iterator[Finding]:
+    """The clock is not before the code that is deployed."""
+    head = run(["git", "-C", HERE, "log", "-1", "--format=%ct"], 5.0).out.strip()
+    if head.isdigit() and time.time() < int(head) - 3600:
+        yield Finding(
+            "a clock that is right, seen one before this tree's last commit", "`timedatectl`"
+        )
+
+
+def certificate(deployment: Deployment, _: Release) -> Iterator[Finding]:
+    """A certificate of one's own lasts; ours is made and renewed by itself."""
+    folder = HERE / (deployment.values.get("TLS_SOURCE") or "tls")
+    mine = folder / "server.crt"
+    if not mine.is_file():
+        return
+    lasts = ["openssl", "x509", "-in", str(mine), "-noout", "-checkend"]
+    done = run([*lasts, str(CERTIFICATE_DAYS * 86400)], 5.0)
+    if not done.ok and not (folder / "ca.crt").is_file():
+        yield Finding(f"{mine} to last {CERTIFICATE_DAYS} days, seen it end before", "renew it")
+
+
+def data(deployment: Deployment, release: Release) -> Iterator[Finding]:
+    """The data's schema is one that the release can work with."""
+    before = releases.current(deployment)
+    if before is None or building.missing(release):
+        return
+    schema = building.schema(release)
+    if schema < before.schema:
+        yield Finding(
+            f"code that knows schema {before.schema} of the data, seen one that knows {schema}",
+            f"`compose/rollback.sh {release.tag}` takes the data back too",
+        )
+
+
+CHECKS = (
+    versions,
+    room,
+    settings,
+    configuration,
+    ports,
+    names,
+    clock,
+    certificate,
+    data,
+)
+"""In this order; each is named as the word that `--allow` takes."""

@@ -1,0 +1,90 @@
+"""What to do with a command that was killed: go on to its end, or undo it."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from compose.lifecycle.deploy import Deploy
+from compose.lifecycle.deployment import Deployment, until
+from compose.lifecycle.journal import Journal
+from compose.lifecycle.restore import Restore
+from compose.lifecycle.rollback import Rollback
+from compose.lifecycle.steps import carry_out, committed, take_back
+from compose.lifecycle.trouble import Refused
+from compose.lifecycle.update import Update
+from compose.machine.console import say
+
+Command = Deploy | Update | Restore
+COMMANDS: dict[str, Callable[[Deployment, Journal], Command]] = {
+    "deploy": Deploy,
+    "update": Update,
+    "rollback": Rollback,
+    "restore": Restore,
+}
+ORPHAN_SECONDS = 120.0
+
+
+def journal_path(deployment: Deployment) -> Path:
+    """Where the unfinished command of a deployment is written down."""
+    return deployment.state / "journal.json"
+
+
+def left(deployment: Deployment) -> str | None:
+    """What an earlier command left unfinished, in words; None when nothing is."""
+    journal = Journal.found(journal_path(deployment))
+    if journal is None:
+        return None
+    at = journal.begun[-1] if journal.begun else "its beginning"
+    way = "finish" if _committed(deployment, journal) else "undo"
+    return (
+        f"a {journal.command} begun {journal.began} ended unfinished at `{at}`;"
+        f" the next update or rollback will {way} it"
+    )
+
+
+def _committed(deployment: Deployment, journal: Journal) -> bool:
+    return committed(journal, COMMANDS[journal.command](deployment, journal).steps())
+
+
+def recover(deployment: Deployment) -> bool:
+    """Finish or undo what was left; whether there was anything."""
+    journal = Journal.found(journal_path(deployment))
+    if journal is None:
+        return False
+    say(f"{deployment.project}: {left(deployment)}")
+    until(lambda: not _orphans(deployment.project), ORPHAN_SECONDS)
+    steps = COMMANDS[journal.command](deployment, journal).steps()
+    if committed(journal, steps):
+        carry_out(journal, steps)
+        journal.close("finished later")
+    else:
+        take_back(journal, steps, journal.reason or "it was interrupted")
+        journal.close("undone later")
+    return True
+
+
+def _orphans(project: str) -> list[int]:
+    """Compose commands on this project whose parent was killed: they still change things."""
+    wanted = f"\0-p\0{project}\0".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes()
+        except OSError:
+            continue
+        if wanted in words and b"compose" in words and int(entry.parent.name) != os.getpid():
+            found.append(int(entry.parent.name))
+    return found
+
+
+def do(deployment: Deployment, command: str, facts: dict[str, object]) -> Journal:
+    """Carry a new command out from its first step to its last. Raises `Refused`, `MachineError`."""
+    journal = Journal.begin(journal_path(deployment), command, facts)
+    steps = COMMANDS[command](deployment, journal).steps()
+    try:
+        carry_out(journal, steps)
+    except Refused as refused:
+        journal.close(f"undone: {refused}")
+        raise
+    journal.close("done")
+    return journal

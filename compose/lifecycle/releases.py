@@ -1,0 +1,108 @@
+"""Release manifests: what was deployed when, from which images, with which settings and data."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from compose.lifecycle.deployment import Deployment, docker
+from compose.lifecycle.journal import now, write_json
+from compose.lifecycle.trouble import BadInput
+from compose.release import OWN_SERVICES, Release
+
+SECRET_WORDS = ("KEY", "PASSWORD", "SECRET", "TOKEN", "WEBHOOK")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One release as it was deployed."""
+
+    tag: str
+    version: str
+    revision: str
+    images: dict[str, str]
+    """Service to image digest."""
+    config: str
+    """Hash of the settings, secrets left out."""
+    schema: int
+    """Schema version of the data with this release."""
+    backup: str | None
+    """The backup that was made before it."""
+    verdict: str | None
+    """Run id of the smoke run that let it in."""
+    deployed: str
+
+    @property
+    def release(self) -> Release:
+        """The release it is of."""
+        return Release(self.version, self.revision, self.tag)
+
+
+def image(service: str, release: Release) -> str:
+    """The name of a service's image in a release."""
+    return f"breakout-bot/{OWN_SERVICES[service]}:{release.tag}"
+
+
+def digests(release: Release) -> dict[str, str]:
+    """The image digests of a release. Raises `MachineError` for an image that is not there."""
+    return {
+        service: docker("image", "inspect", "--format", "{{.Id}}", image(service, release)).strip()
+        for service in OWN_SERVICES
+    }
+
+
+def config_hash(deployment: Deployment) -> str:
+    """A hash over compose files and settings that tells drift, without secrets."""
+    digest = hashlib.sha256()
+    for file in deployment.files:
+        digest.update(file.read_bytes())
+    for name, value in sorted(deployment.values.items()):
+        if not any(word in name for word in SECRET_WORDS) and not name.startswith("GATE_"):
+            digest.update(f"{name}={value}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def record(
+    deployment: Deployment,
+    release: Release,
+    schema: int,
+    backup: str | None = None,
+    verdict: str | None = None,
+) -> Manifest:
+    """Write down that this release is what should run now."""
+    made = Manifest(
+        release.tag,
+        release.version,
+        release.revision,
+        digests(release),
+        config_hash(deployment),
+        schema,
+        backup,
+        verdict,
+        now(),
+    )
+    write_json(deployment.state / "releases" / f"{release.tag}.json", asdict(made))
+    order = [tag for tag in history(deployment) if tag != release.tag]
+    write_json(deployment.state / "order.json", [*order, release.tag])
+    return made
+
+
+def history(deployment: Deployment) -> list[str]:
+    """Tags of the releases that were deployed, the present one last."""
+    path = deployment.state / "order.json"
+    return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
+
+
+def current(deployment: Deployment) -> Manifest | None:
+    """What should run now; None before the first deploy."""
+    tags = history(deployment)
+    return load(deployment, tags[-1]) if tags else None
+
+
+def load(deployment: Deployment, tag: str) -> Manifest:
+    """The manifest of a release. Raises `BadInput` for a tag that was never deployed."""
+    path: Path = deployment.state / "releases" / f"{tag}.json"
+    if tag not in history(deployment) or not path.is_file():
+        known = ", ".join(history(deployment)) or "none"
+        raise BadInput(f"expected a release that was deployed here ({known}), got {tag!r}")
+    return Manifest(**json.loads(path.read_text(encoding="utf-8")))

@@ -1,0 +1,93 @@
+"""Rollback to a kept release: as an update, and the data with it where their schema differs."""
+
+from pathlib import Path
+
+from compose.lifecycle import backups, releases
+from compose.lifecycle.deployment import API, docker, health, until
+from compose.lifecycle.restore import opened
+from compose.lifecycle.steps import Step
+from compose.lifecycle.trouble import BadInput
+from compose.lifecycle.update import READY_SECONDS, STOP_SECONDS, Update
+from compose.machine.commands import run
+
+MIGRATE_LIMIT = 120.0
+
+
+class Rollback(Update):
+    """An update to an earlier release.
+
+    Data of a newer schema are taken back first, with the bot stopped: by the newer release's own
+    migration, or from the backup that was made before it came.
+    """
+
+    def steps(self) -> list[Step]:
+        """Every step, in order."""
+        every = super().steps()
+        if not self.journal.facts["schema_differs"]:
+            return every
+        stop = Step("stop", "the bot: its data change", self.stop, self.start_old)
+        at = next(number for number, one in enumerate(every) if one.name == "start")
+        data = Step("data", self._data_way(), self.take_data_back, self.put_data_back)
+        return [*every[:at], stop, data, *every[at:]]
+
+    def _data_way(self) -> str:
+        archive = self.journal.facts["restore"]
+        if archive:
+            return f"from {Path(archive).name}: what was written since is lost"
+        return f"down to schema {self.journal.facts['schema']}, by the newer release"
+
+    def stop(self) -> None:
+        """Nobody has the data open."""
+        docker("stop", "--time", str(STOP_SECONDS), self.old(API))
+
+    def start_old(self) -> None:
+        """The bot as it was."""
+        docker("start", self.old(API))
+        until(lambda: health(self.old(API)), READY_SECONDS)
+
+    def take_data_back(self) -> None:
+        """The data as the earlier release knows them."""
+        archive = self.journal.facts["restore"]
+        if archive:
+            with opened(Path(archive), self.wishes.key_file) as (folder, _):
+                backups.put_data(self.deployment, folder / "data.sqlite3")
+            return
+        present = releases.current(self.deployment)
+        assert present is not None
+        to = str(self.journal.facts["schema"])
+        volume = f"{self.deployment.volume('data')}:/data"
+        flags = ["--rm", "--network", "none", "--user", "10001:10001", "-v", volume]
+        program = ["/venv/bin/python", "-m", "breakout_bot.migrate", "--to", to]
+        newer = releases.image(API, present.release)
+        docker("run", *flags, newer, *program, limit=MIGRATE_LIMIT)
+
+    def put_data_back(self) -> None:
+        """The data as they were when the rollback began."""
+        before = backups.folder(self.deployment) / str(self.journal.facts["backup"])
+        docker("stop", "--time", str(STOP_SECONDS), self.old(API))
+        with opened(before, self.wishes.key_file) as (folder, _):
+            backups.put_data(self.deployment, folder / "data.sqlite3")
+
+
+def schema_facts(
+    present: releases.Manifest, wanted: releases.Manifest, archive: Path | None
+) -> dict[str, object]:
+    """What a rollback has to do about the data. Raises `BadInput` where only a backup helps."""
+    lower = wanted.schema < present.schema
+    if lower and archive is None and not _can_migrate(present):
+        raise BadInput(
+            f"expected {present.tag} to take its schema {present.schema} back to {wanted.schema},"
+            f" but it cannot: give --restore-data to restore {present.backup}; what was written"
+            f" since {present.deployed} is lost then"
+        )
+    return {
+        "schema_differs": lower,
+        "schema": wanted.schema,
+        "restore": str(archive) if archive else None,
+    }
+
+
+def _can_migrate(release: releases.Manifest) -> bool:
+    program = ["/venv/bin/python", "-m", "breakout_bot.migrate", "--help"]
+    image = releases.image(API, release.release)
+    return run(["docker", "run", "--rm", "--network", "none", image, *program], 30.0).ok

@@ -1,0 +1,74 @@
+"""What runs against what should run, and drift."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from compose.lifecycle import backups, proxy, recovery, releases
+from compose.lifecycle.deployment import COLOURED, Deployment, name_of
+
+YOUNG = timedelta(hours=26)
+
+
+def report(deployment: Deployment) -> tuple[list[str], list[str]]:
+    """(lines for people, what is not as it should be)."""
+    lines = [f"{deployment.project}: {_should_run(deployment)}"]
+    for one in deployment.containers():
+        if not one.one_shot:
+            state = f"{one.state}, {one.health}" if one.health else one.state
+            lines.append(f"  {name_of(one):44} {state:22} {one.image}")
+    newest = backups.listed(deployment)[-1:]
+    lines.append(f"  newest backup: {newest[0].name if newest else 'none'}")
+    if warning := old_backup(deployment):
+        lines.append(f"  {warning}")
+    return lines, list(_drift(deployment))
+
+
+def _should_run(deployment: Deployment) -> str:
+    present = releases.current(deployment)
+    if present is None:
+        return "nothing was deployed yet"
+    return (
+        f"{present.version} ({present.revision[:12]}), tag {present.tag}, since {present.deployed}"
+    )
+
+
+def _drift(deployment: Deployment) -> Iterator[str]:
+    unfinished = recovery.left(deployment)
+    if unfinished:
+        yield unfinished
+    present = releases.current(deployment)
+    if present is None:
+        return
+    yield from _wrong_containers(deployment, present)
+    if releases.config_hash(deployment) != present.config:
+        yield "settings or compose files were changed since the last deploy: run deploy to use them"
+
+
+def _wrong_containers(deployment: Deployment, present: releases.Manifest) -> Iterator[str]:
+    found = deployment.containers()
+    running = [one for one in found if one.state == "running"]
+    for service in sorted({one.service for one in found if not one.one_shot}):
+        mine = [one for one in running if one.service == service]
+        if not mine:
+            yield f"{service} does not run: `compose/start.sh` starts it"
+        if len(mine) > 1:
+            yield f"{len(mine)} containers of {service} run: one is expected"
+        for one in mine:
+            wanted = present.images.get(service)
+            # An update leaves the other services' containers, and with them their images.
+            if service in COLOURED and wanted and one.image_id != wanted:
+                yield f"{service} runs {one.image}, expected tag {present.tag}"
+            if one.health not in ("healthy", None):
+                yield f"{service} is {one.health}"
+    front = [one for one in running if one.service == "proxy"]
+    if front and proxy.serving(deployment) == "image":
+        yield "the proxy serves the configuration of its image, not of a release"
+
+
+def old_backup(deployment: Deployment) -> str | None:
+    """A warning when the newest backup is old."""
+    newest = backups.listed(deployment)[-1:]
+    age = datetime.now(UTC).timestamp() - newest[0].stat().st_mtime if newest else None
+    if age is not None and age < YOUNG.total_seconds():
+        return None
+    return "no backup of the last day: `compose/backup.sh` makes one"

@@ -1,0 +1,68 @@
+"""Small named steps, each with its undo, carried out along a journal."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from compose.lifecycle.journal import Journal
+from compose.lifecycle.trouble import Refused
+from compose.machine.console import MachineError, say
+
+
+def nothing() -> None:
+    """The undo of a step that only looks, or that leaves what does no harm."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do. `do` and `undo` may be called again after a crash in their middle."""
+
+    name: str
+    what: str
+    do: Callable[[], None]
+    undo: Callable[[], None] = nothing
+    final: bool = False
+    """Once it is done there is no way back, only on to the end."""
+
+
+def show_plan(title: str, steps: Sequence[Step]) -> None:
+    """Say what is going to be done."""
+    say(f"{title}:")
+    for number, one in enumerate(steps, 1):
+        say(f"  {number:2}. {one.name:<10} {one.what}")
+
+
+def carry_out(journal: Journal, steps: Sequence[Step]) -> None:
+    """Do the steps that are not done yet. On trouble undo them all, then raise `Refused`.
+
+    Raises `MachineError` when the undoing fails too: the journal then tells the next command.
+    """
+    try:
+        for one in steps:
+            if one.name not in journal.done:
+                journal.start(one.name)
+                say(f"  · {one.name}: {one.what}")
+                one.do()
+                journal.finish(one.name)
+    except (Refused, MachineError, KeyboardInterrupt) as trouble:
+        if committed(journal, steps):
+            raise
+        reason = str(trouble) or "interrupted by hand"
+        take_back(journal, steps, reason)
+        raise Refused(f"put back as it was, because: {reason}") from None
+
+
+def committed(journal: Journal, steps: Sequence[Step]) -> bool:
+    """Whether the step after which there is no way back is done."""
+    return any(one.final and one.name in journal.done for one in steps)
+
+
+def take_back(journal: Journal, steps: Sequence[Step], reason: str) -> None:
+    """Undo every step that was begun, the last one first."""
+    journal.fail(reason)
+    say(f"  ! {reason}")
+    for one in reversed(steps):
+        if one.name in journal.begun:
+            if one.undo is not nothing:
+                say(f"  · undo {one.name}")
+            one.undo()
+            journal.undone(one.name)

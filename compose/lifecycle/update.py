@@ -1,0 +1,300 @@
+"""Update and rollback: the new colour beside the old one, verified, then switched to."""
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from compose.containers import Container
+from compose.lifecycle import backups, building, judge, proxy, releases, verify
+from compose.lifecycle.deployment import (
+    API,
+    COLOURED,
+    FRONTEND,
+    Deployment,
+    ask,
+    docker,
+    health,
+    inspected,
+    remove,
+    until,
+)
+from compose.lifecycle.journal import Journal, new_id, write_json
+from compose.lifecycle.steps import Step
+from compose.lifecycle.trouble import Refused
+from compose.machine.commands import run
+from compose.machine.console import say
+from compose.release import Release
+
+READY_SECONDS = 60.0
+SWITCH_SECONDS = 15.0
+DRAIN_SECONDS = 20.0
+"""Longer than the proxy lets any request take."""
+STOP_SECONDS = 30
+LEASE_SECONDS = 20.0
+LOOK_SECONDS = 0.5
+TRADING = ("RUNNING", "PAUSED")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How careful an update is."""
+
+    watch: float = 30.0
+    """Seconds to watch the new colour after the switch, while the old one can still serve."""
+    canary: float = 0.0
+    """Percent of the API's requests to the new colour before the switch; 0 is no canary."""
+    canary_seconds: float = 60.0
+    keep_minutes: float = 0.0
+    """How long the old containers are kept, stopped."""
+    key_file: str | None = None
+    """Key to encrypt the backup with."""
+    backup: bool = True
+
+
+@dataclass
+class Update:
+    """One update, described by its journal alone, so that any process can go on with it."""
+
+    deployment: Deployment
+    journal: Journal
+    wishes: Wishes = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.wishes = Wishes(**self.journal.facts["wishes"])
+
+    @property
+    def release(self) -> Release:
+        """What is updated to."""
+        return Release(**self.journal.facts["release"])
+
+    @property
+    def folder(self) -> str:
+        """The new release's proxy configuration."""
+        return str(self.journal.facts["id"])
+
+    @property
+    def old_ids(self) -> list[str]:
+        """The containers of the old colour."""
+        return list(self.journal.facts["old"].values())
+
+    def old(self, service: str) -> str:
+        """The old colour's container of a service."""
+        return str(self.journal.facts["old"][service])
+
+    def new(self, service: str) -> Container:
+        """The new colour's container of a service. Raises `Refused` when there is none."""
+        found = [c for c in self.deployment.containers(service) if c.id not in self.old_ids]
+        if not found:
+            raise Refused(f"there is no container of the new {service}")
+        return found[-1]
+
+    def steps(self) -> list[Step]:
+        """Every step, in order."""
+        what = f"{self.release.version} ({self.release.revision[:12]})"
+        canary = f"{self.wishes.canary:g} % for {self.wishes.canary_seconds:g} s, then judged"
+        every = [
+            Step("backup", "data, settings and manifest, while the engine writes", self.back_up),
+            Step("images", f"build or pull {what} while the old release serves", self.images),
+            Step("start", "the new colour beside the old one", self.start, self.unstart),
+            Step("ready", "until the new API is healthy", self.ready),
+            Step(
+                "verify", "smoke stage on the new colour, without traffic", self.check, self.uncheck
+            ),
+            Step("canary", canary, self.canary, self.uncanary),
+            Step("switch", "the proxy to the new colour", self.switch, self.unswitch),
+            Step("confirm", f"through the proxy, for {self.wishes.watch:g} s", self.confirm),
+            Step(
+                "hand over",
+                "drain the old colour, stop it, its engine's lease to the new one",
+                self.hand_over,
+                self.unhand_over,
+                final=True,
+            ),
+            Step("retire", "the old colour; write the release manifest", self.retire),
+        ]
+        left_out = {"backup"} if not self.wishes.backup else set()
+        left_out |= {"canary"} if not self.wishes.canary else set()
+        return [one for one in every if one.name not in left_out]
+
+    # The steps
+
+    def back_up(self) -> None:
+        """Data as they were before."""
+        self.journal.note(backup=backups.make(self.deployment, self.wishes.key_file).name)
+
+    def images(self) -> None:
+        """All images of the release, on this machine."""
+        building.provide(self.deployment, self.release)
+
+    def start(self) -> None:
+        """A second container of each coloured service."""
+        scale = [word for one in COLOURED for word in ("--scale", f"{one}=2")]
+        flags = ["--detach", "--no-deps", "--no-recreate", "--no-build", "--pull", "never"]
+        remove_others(self.deployment, self.old_ids)
+        self.deployment.compose("up", *flags, *scale, *COLOURED, release=self.release)
+
+    def unstart(self) -> None:
+        """Only the old colour's containers stay."""
+        remove_others(self.deployment, self.old_ids)
+
+    def ready(self) -> None:
+        """Healthy, and not by way of a crash."""
+        seen = until(lambda: health(self.alive(API).id).get("status") == "healthy", READY_SECONDS)
+        if not seen:
+            raise Refused(f"the new API is not healthy after {READY_SECONDS:g} s")
+        until(lambda: self.alive(FRONTEND).health == "healthy", 10.0)
+
+    def alive(self, service: str) -> Container:
+        """The new colour's container. Raises `Refused` when it has crashed."""
+        found = self.new(service)
+        if found.state in ("exited", "dead", "restarting") or found.restarts:
+            words = run(["docker", "logs", "--tail", "3", found.id], 10.0).text
+            raise Refused(f"the new {service} crashed, exit code {found.exit_code}: {words[-400:]}")
+        return found
+
+    def check(self) -> None:
+        """The smoke stage's verdict on the new colour, through a proxy of its own."""
+        proxy.prepare(self.deployment, self.release, self.folder, self.new(API), self.new(FRONTEND))
+        with verify.entry(self.deployment, self.release, self.folder) as where:
+            verdict = verify.smoke(self.deployment, where, self.release)
+        self.journal.note(verdict=verdict)
+
+    def uncheck(self) -> None:
+        """No trace of the new proxy."""
+        remove([verify.entry_name(self.deployment)])
+        proxy.forget(self.deployment, self.folder)
+
+    def canary(self) -> None:
+        """A part of the requests, and the judgement on both colours."""
+        split = f"{self.folder}-canary"
+        old = str(self.journal.facts["folder"])
+        proxy.split(self.deployment, old, split, self.new(API), self.wishes.canary)
+        since = f"{time.time():.3f}"
+        proxy.switch(self.deployment, split)
+        ends = time.monotonic() + self.wishes.canary_seconds
+        while time.monotonic() < ends:
+            self.alive(API)
+            time.sleep(LOOK_SECONDS)
+        entries = proxy.access_log(self.deployment, since)
+        new, before = (judge.share(entries, address(one)) for one in (self.new(API), self._old_api))
+        say(f"    new colour {new.requests} requests, old {before.requests}")
+        if reason := judge.worse(new, before):
+            raise Refused(f"canary: {reason}")
+
+    @property
+    def _old_api(self) -> Container:
+        return inspected([self.old(API)])[0]
+
+    def uncanary(self) -> None:
+        """All requests to the old colour again."""
+        self._serve_old()
+        proxy.forget(self.deployment, f"{self.folder}-canary")
+
+    def switch(self) -> None:
+        """Requests from now on go to the new colour."""
+        proxy.switch(self.deployment, self.folder)
+
+    def unswitch(self) -> None:
+        """Requests go to the old colour again; those that the new one has are let finish."""
+        self._serve_old()
+
+    def _serve_old(self) -> None:
+        old = str(self.journal.facts["folder"])
+        if proxy.serving(self.deployment) != old:
+            proxy.switch(self.deployment, old)
+            for one in self.deployment.containers(API):
+                if one.id not in self.old_ids and one.state == "running":
+                    proxy.await_drained(self.deployment, one.id, DRAIN_SECONDS)
+
+    def confirm(self) -> None:
+        """The new colour answers through the proxy, and goes on doing so."""
+        where = verify.target(self.deployment, proxy.live(self.deployment))
+        started = health(self.alive(API).id).get("started_at")
+
+        def look() -> dict[str, Any]:
+            return verify.look(where, "/api/health")
+
+        if not until(lambda: started and look().get("started_at") == started, SWITCH_SECONDS):
+            raise Refused("the proxy does not lead to the new API after the switch")
+        ends = time.monotonic() + self.wishes.watch
+        while time.monotonic() < ends:
+            self.alive(API)
+            if look().get("status") not in ("healthy", "degraded"):
+                raise Refused("the new API is not well any more, a moment after the switch")
+            time.sleep(LOOK_SECONDS)
+
+    def hand_over(self) -> None:
+        """Requests in flight finish, the old engine lets go of its lease, the new one takes it."""
+        if not proxy.await_drained(self.deployment, self.old(API), DRAIN_SECONDS):
+            say(f"    some requests are still in flight after {DRAIN_SECONDS:g} s")
+        docker("stop", "--time", str(STOP_SECONDS), self.old(API))
+        new = self.alive(API).id
+        if not until(lambda: trades_if_told(new), LEASE_SECONDS):
+            raise Refused(f"the new engine did not take the lease within {LEASE_SECONDS:g} s")
+
+    def unhand_over(self) -> None:
+        """The old colour serves and may trade again."""
+        docker("start", *self.old_ids)
+        until(lambda: health(self.old(API)), READY_SECONDS)
+
+    def retire(self) -> None:
+        """Stop what is left of the old colour, keep it or not, and say what runs now."""
+        for one in inspected(self.old_ids):
+            docker("stop", "--time", str(STOP_SECONDS), one.id)
+        facts = self.journal.facts
+        version = building.schema(self.release)
+        releases.record(
+            self.deployment, self.release, version, facts.get("backup"), facts.get("verdict")
+        )
+        for folder in (str(facts["folder"]), f"{self.folder}-canary"):
+            proxy.forget(self.deployment, folder)
+        keep(self.deployment, self.old_ids, self.wishes.keep_minutes)
+
+
+def facts(deployment: Deployment, release: Release, wishes: Wishes) -> dict[str, Any]:
+    """What an update starts from."""
+    return {
+        "id": new_id(),
+        "release": asdict(release),
+        "old": {service: deployment.container(service).id for service in COLOURED},
+        "folder": proxy.serving(deployment),
+        "wishes": asdict(wishes),
+    }
+
+
+def address(container: Container) -> str:
+    """Where the proxy reaches an API container, as its log has it."""
+    networks = container.inspected["NetworkSettings"]["Networks"]
+    front = next(value for name, value in networks.items() if name.endswith("_front"))
+    return f"{front['IPAddress']}:8000"
+
+
+def trades_if_told(api: str) -> bool:
+    """Whether an engine that is to trade holds the lease."""
+    status, body = ask(api, "/api/engine/status")
+    if status != 200:
+        return False
+    engine = json.loads(body)
+    return engine["state"] not in TRADING or bool(engine["leaseHeld"])
+
+
+def remove_others(deployment: Deployment, wanted: list[str]) -> None:
+    """Remove every container of the coloured services that is not wanted."""
+    for service in COLOURED:
+        for one in deployment.containers(service):
+            if one.id not in wanted:
+                if one.state == "running":
+                    docker("stop", "--time", str(STOP_SECONDS), one.id)
+                remove([one.id])
+
+
+def keep(deployment: Deployment, ids: list[str], minutes: float) -> None:
+    """Keep stopped containers for a while, or remove them now."""
+    if minutes <= 0:
+        return remove(ids)
+    until_then = datetime.now(UTC) + timedelta(minutes=minutes)
+    return write_json(
+        deployment.state / "kept.json", {"containers": ids, "until": until_then.isoformat()}
+    )

@@ -1,0 +1,159 @@
+"""Verification from outside: the smoke stage, and short looks through the proxy."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from compose.containers import Container
+from compose.lifecycle import proxy
+from compose.lifecycle.deployment import Deployment, docker, inspected, remove
+from compose.lifecycle.releases import image
+from compose.lifecycle.trouble import Refused
+from compose.machine.commands import run
+from compose.machine.console import MachineError
+from compose.release import HERE, Release
+from compose.target import SERVICES, Credentials, Target
+from compose.wire import Wire, WireError
+
+SMOKE_LIMIT = 120.0
+PROMOTE, HOLD = 0, 1
+TLS_PORT, PLAIN_PORT = 8443, 8080
+SCRATCH = "/tmp"  # noqa: S108 (the container's)
+GATE_LABELS = ("org.breakout-bot.gate.run", "org.breakout-bot.gate.started")
+
+
+def host(deployment: Deployment) -> str:
+    """The name to call the proxy by: our own certificates are for localhost too."""
+    return "localhost" if ca_file(deployment) else deployment.server_name
+
+
+def ca_file(deployment: Deployment) -> Path | None:
+    """The authority that the deployment made for itself, copied out; None with a public one."""
+    done = run(["docker", "exec", proxy.live(deployment).id, "cat", "/tls/ca.crt"], 10.0)
+    if not done.ok:
+        return None
+    path = deployment.state / "ca.crt"
+    path.write_text(done.out, encoding="utf-8")
+    return path
+
+
+def target(deployment: Deployment, container: Container) -> Target:
+    """The deployment as it is seen through one proxy container."""
+    name = host(deployment)
+    return Target(
+        name=deployment.project,
+        kind="live",
+        urls={"proxy": f"https://{name}:{container.host_port(TLS_PORT)}"},
+        ca_file=ca_file(deployment),
+        plain_http=f"http://{name}:{container.host_port(PLAIN_PORT)}",
+    )
+
+
+def look(where: Target, path: str) -> dict[str, Any]:
+    """The JSON that a GET through the proxy answers; empty without a good answer."""
+    return asyncio.run(_look(where, path))
+
+
+async def _look(where: Target, path: str) -> dict[str, Any]:
+    async with Wire(where, Credentials(), lambda _: None) as wire:
+        try:
+            answer = await wire.http(path)
+            return dict(answer.json()) if answer.status == 200 else {}
+        except (WireError, ValueError):
+            return {}
+
+
+@contextmanager
+def entry(deployment: Deployment, release: Release, folder: str) -> Iterator[Target]:
+    """A proxy of the new release on free ports of loopback, before it gets any traffic."""
+    name = entry_name(deployment)
+    remove([name])
+    front = proxy.live(deployment)
+    labels = [f"--label={one}={front.labels[one]}" for one in GATE_LABELS if one in front.labels]
+    flags = ["--detach", "--name", name, "--read-only", f"--tmpfs={SCRATCH}", "--memory", "96m"]
+    ports = ["-p", f"127.0.0.1::{TLS_PORT}", "-p", f"127.0.0.1::{PLAIN_PORT}"]
+    place = ["--network", deployment.volume("front"), "--volumes-from", f"{front.id}:ro"]
+    serve = ["nginx", "-e", "stderr", "-c", f"/live/{folder}/nginx.conf", "-g", "daemon off;"]
+    try:
+        docker("run", *flags, *labels, *ports, *place, image("proxy", release), *serve)
+        yield _entry_target(deployment, name)
+    finally:
+        remove([name])
+
+
+def entry_name(deployment: Deployment) -> str:
+    """The name of the proxy that only the verification asks."""
+    return f"{deployment.project}-entry"
+
+
+def _entry_target(deployment: Deployment, name: str) -> Target:
+    deadline = time.monotonic() + 10.0
+    while True:
+        (found,) = inspected([name])
+        if found.state == "exited":
+            words = run(["docker", "logs", "--tail", "3", name], 10.0).text
+            raise Refused(f"the new proxy configuration does not start: {words[-300:]}")
+        where = target(deployment, found)
+        if look(where, "/healthz"):
+            return where
+        if time.monotonic() > deadline:
+            raise Refused("the new proxy does not answer within 10 s")
+
+
+def smoke(deployment: Deployment, where: Target, release: Release) -> str:
+    """Run the smoke stage on a target; its run id. Raises `Refused` for HOLD."""
+    folder = deployment.state / "reports"
+    file = deployment.state / "target.toml"
+    file.write_text(_as_toml(deployment, where), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-m", "smoke", f"--target={file}"]
+    command += [f"--report-dir={folder}", *_expected(release)]
+    secrets = deployment.credentials
+    environment = {
+        "GATE_API_KEY": secrets.api_key or "",
+        "GATE_REDIS_PASSWORD": secrets.redis_password or "",
+    }
+    done = run(command, SMOKE_LIMIT, cwd=HERE.parent, env=environment)
+    if done.code not in (PROMOTE, HOLD):
+        raise MachineError(f"the smoke stage came to no verdict: {done.text[-400:]}")
+    verdict = json.loads((folder / "latest" / "verdict.json").read_text(encoding="utf-8"))
+    if done.code == HOLD:
+        raise Refused(f"the smoke stage says HOLD: {_first(verdict)}")
+    return str(verdict["run_id"])
+
+
+def _expected(release: Release) -> list[str]:
+    revision = release.revision.removesuffix("-dirty")
+    words = [f"--expect-version={release.version}"]
+    return words if revision == "unknown" else [*words, f"--expect-revision={revision}"]
+
+
+def _first(verdict: dict[str, Any]) -> str:
+    for one in verdict["findings"]:
+        return f"{one['check']}: expected {one['expected']}, seen {one['seen']}"
+    return f"required checks did not run: {verdict['not_run'][:1]}"
+
+
+def _as_toml(deployment: Deployment, where: Target) -> str:
+    grafana = "grafana" in deployment.values.get("COMPOSE_PROFILES", "").split(",")
+    lines = [
+        f'name = "{deployment.project}"',
+        'kind = "live"',
+        f'mode = "{deployment.values.get("MODE") or "paper"}"',
+        f'plain_http = "{where.plain_http}"',
+    ]
+    if where.ca_file:
+        lines.append(f'ca_file = "{where.ca_file.resolve()}"')
+    lines.append("[services]")
+    for service in SERVICES:
+        absent = service == "grafana" and not grafana
+        lines.append(f'{service} = "{_where(where, service, absent)}"')
+    return "\n".join(lines) + "\n"
+
+
+def _where(where: Target, service: str, absent: bool) -> str:
+    return where.urls.get(service) or ("absent" if absent else "internal")
