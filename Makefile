@@ -11,7 +11,7 @@ PARTS = lint types unit bot-tests page-tests stages fault-tests
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
-.PHONY: help gate smoke contract contract-accept test lint types unit bot-tests page-tests stages fault-tests faults bench-smoke \
+.PHONY: deploy update rollback backup restore status start stop drill lifecycle help gate smoke contract contract-accept test lint types unit bot-tests page-tests stages fault-tests faults bench-smoke \
 	format lock env manifest report clean venv machine
 
 # $(call part,NAME,COMMAND): run it, and say in one line how it ended and how long it took.
@@ -36,7 +36,7 @@ define lock
 endef
 
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 gate: venv machine ## full stack, all stages, report; fails unless the verdict is PROMOTE
 	@$(PYTHON) -m pytest
@@ -44,8 +44,17 @@ gate: venv machine ## full stack, all stages, report; fails unless the verdict i
 smoke: venv machine ## the smoke stage on a disposable stack
 	@$(PYTHON) -m pytest -m smoke
 
+lifecycle: venv machine ## the lifecycle stage, on disposable stacks of its own
+	@$(PYTHON) -m pytest -m lifecycle
+
 contract: venv machine ## the contract stage on a disposable stack
 	@$(PYTHON) -m pytest -m contract
+
+deploy update rollback backup restore status start stop: venv machine ## the deployment of this machine (ARGS="…"; compose/*.sh are the same)
+	@$(PYTHON) -m compose.lifecycle $@ $(ARGS)
+
+drill: venv machine ## measure updates under traffic, into reports/bench
+	@$(PYTHON) -m tests.bench.drill
 
 contract-accept: venv machine ## agree on the API as this tree serves it (or FROM=file or URL)
 	@$(PYTHON) -m contracts $(FROM)

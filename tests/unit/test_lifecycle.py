@@ -1,0 +1,176 @@
+"""Journal, steps, lock, archives and the judge: all that needs no Docker."""
+
+import json
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from compose.lifecycle import archives, judge
+from compose.lifecycle.deployment import Deployment
+from compose.lifecycle.journal import Journal, alone
+from compose.lifecycle.preflight import settings
+from compose.lifecycle.steps import Step, carry_out, take_back
+from compose.lifecycle.trouble import BadInput, Refused
+from compose.release import Release
+
+RELEASE = Release("1", "abc", "tag")
+
+
+class Work:
+    """Three steps that note what is done to them; `fails` raises."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.notes: list[str] = []
+        self.fails = fails
+
+    def steps(self) -> list[Step]:
+        names = ("one", "two", "three")
+        return [Step(n, n, partial(self.do, n), partial(self.undo, n)) for n in names]
+
+    def do(self, name: str) -> None:
+        self.notes.append(name)
+        if name == self.fails:
+            raise Refused(f"{name} does not work")
+
+    def undo(self, name: str) -> None:
+        self.notes.append(f"-{name}")
+
+
+def test_a_failed_step_undoes_those_before_it_and_itself(tmp_path: Path) -> None:
+    work, journal = Work("two"), Journal.begin(tmp_path / "j.json", "update", {})
+    with pytest.raises(Refused, match="two does not work"):
+        carry_out(journal, work.steps())
+    assert work.notes == ["one", "two", "-two", "-one"]
+    assert journal.begun == []
+
+
+def test_another_process_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
+    path = tmp_path / "j.json"
+    first = Journal.begin(path, "update", {"id": "x"})
+    for call in (first.start, first.finish):
+        call("one")
+    work, found = Work(), Journal.found(path)
+    assert found is not None
+    carry_out(found, work.steps())
+    assert work.notes == ["two", "three"]
+
+
+def test_another_process_undoes_also_the_step_that_was_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "j.json"
+    Journal.begin(path, "update", {}).start("one")
+    work, found = Work(), Journal.found(path)
+    assert found is not None
+    take_back(found, work.steps(), "it was interrupted")
+    assert work.notes == ["-one"]
+
+
+def test_after_the_final_step_nothing_is_undone(tmp_path: Path) -> None:
+    work, journal = Work("two"), Journal.begin(tmp_path / "j.json", "update", {})
+    one, two, three = work.steps()
+    with pytest.raises(Refused):
+        carry_out(journal, [Step("one", "", one.do, one.undo, final=True), two, three])
+    assert work.notes == ["one", "two"]
+    assert journal.done == ["one"]
+
+
+def test_a_closed_journal_is_history(tmp_path: Path) -> None:
+    path = tmp_path / "j.json"
+    Journal.begin(path, "update", {}).close("done")
+    assert Journal.found(path) is None
+    assert json.loads((tmp_path / "history.jsonl").read_text())["outcome"] == "done"
+
+
+def test_a_lock_names_its_owner_and_dies_with_it(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from compose.lifecycle.journal import alone\n"
+        "with alone(Path(sys.argv[1]), 'update'): print('held', flush=True); time.sleep(60)"
+    )
+    words = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout
+        assert owner.stdout.readline() == "held\n"
+        with pytest.raises(Refused, match=f"update, process {owner.pid}"), alone(tmp_path, "x"):
+            pass
+        owner.kill()
+    with alone(tmp_path, "x"):
+        pass
+
+
+def _archive(folder: Path, key: str | None = None) -> Path:
+    stage = folder / "stage"
+    stage.mkdir()
+    (stage / "data.sqlite3").write_bytes(b"x" * 3_000_000)
+    archives.pack(stage, folder / "a.tar.gz", {"rows": {}}, key)
+    return folder / "a.tar.gz"
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> str:
+    path = tmp_path / "key"
+    path.write_text("ab" * 32)
+    return str(path)
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_an_archive_gives_back_what_was_packed(tmp_path: Path, key: str, locked: bool) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    archives.unpack(_archive(tmp_path, key if locked else None), out, key)
+    assert (out / "data.sqlite3").read_bytes() == b"x" * 3_000_000
+
+
+@pytest.mark.parametrize("locked", [False, True])
+@pytest.mark.parametrize("harm", ["cut", "flip", "foreign", "empty"])
+def test_a_harmed_archive_is_refused(tmp_path: Path, key: str, locked: bool, harm: str) -> None:
+    path = _archive(tmp_path, key if locked else None)
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    harmed = {
+        "cut": whole[:middle],
+        "flip": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+        "foreign": b"PK\x03\x04 something else",
+        "empty": b"",
+    }
+    path.write_bytes(harmed[harm])
+    out = tmp_path / "out"
+    out.mkdir()
+    with pytest.raises(BadInput, match=r"a\.tar\.gz"):
+        archives.unpack(path, out, key)
+
+
+def test_another_key_opens_nothing(tmp_path: Path, key: str) -> None:
+    path = _archive(tmp_path, key)
+    Path(key).write_text("cd" * 32)
+    with pytest.raises(BadInput, match="another key"):
+        archives.unpack(path, tmp_path, key)
+
+
+def _share(requests: int, errors: int, slow: int = 0) -> judge.Share:
+    return judge.Share(requests, errors, (0.01,) * (requests - slow) + (0.5,) * slow)
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "reason"),
+    [
+        (_share(200, 0), _share(1800, 0), None),
+        (_share(200, 1), _share(1800, 5), None),
+        (_share(200, 10), _share(1800, 0), "10 of 200 requests failed"),
+        (_share(200, 0, slow=12), _share(1800, 0, slow=10), "took more than"),
+        (_share(0, 0), _share(1800, 0), "too little traffic"),
+        (_share(200, 0), _share(3, 0), "too little traffic"),
+    ],
+)
+def test_a_canary_is_judged(new: judge.Share, old: judge.Share, reason: str | None) -> None:
+    seen = judge.worse(new, old)
+    assert seen is None if reason is None else reason in str(seen)
+
+
+@pytest.mark.parametrize("value", ["", "changeme-changeme-changeme", "k3y", "a" * 40])
+def test_a_secret_that_is_none_is_found(tmp_path: Path, value: str) -> None:
+    (tmp_path / "env").write_text(f"API_KEY={value}\nREDIS_PASSWORD=0f3c9a1b77de45aa92b1\n")
+    found = list(settings(Deployment(env_file=tmp_path / "env"), RELEASE))
+    assert [one.what for one in found if "API_KEY" in one.what]
+    assert all(not value or value not in one.what + one.todo for one in found)
