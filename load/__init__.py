@@ -1,0 +1,1 @@
+"""Load: the traffic model, the open-loop generator on Locust, SLOs, and the judge."""

@@ -1,0 +1,46 @@
+"""Service levels are read, or refused with file, line and one sentence."""
+
+from pathlib import Path
+
+import pytest
+
+from load import slo
+from load.files import FileError
+
+GOOD = 'schema = 1\nconfidence = 0.99\n\n[[slo]]\noperation = "*"\nmetric = "p99"\nat_most = 5\n'
+
+
+def test_our_own_levels_are_good() -> None:
+    assert len(slo.load()) > 5
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("schema = 1", "schema = 2"), ":1: schema: expected 1, got 2"),
+        (("0.99", "2"), ":2: confidence: expected a number from 0.5 to 0.9999, got 2"),
+        (('"p99"', '"p98"'), ":6: metric: expected one of p50"),
+        (("at_most = 5", "at_most = 5\nat_least = 1"), ":4: expected at_most or at_least"),
+        (("at_most = 5", 'at_most = "5"'), ":7: at_most: expected a number from 0, got '5'"),
+        (("at_most = 5", "most = 5"), ":7: expected one of operation"),
+        (('operation = "*"\n', ""), ":4: operation: expected text, got nothing"),
+        (("[[slo]]", "[[slo"), "expected TOML"),
+    ],
+)
+def test_bad_levels_are_refused_with_the_line(
+    tmp_path: Path, change: tuple[str, str], said: str
+) -> None:
+    path = tmp_path / "slo.toml"
+    path.write_text(GOOD.replace(*change), encoding="utf-8")
+    with pytest.raises(FileError) as caught:
+        slo.load(path)
+    assert said in str(caught.value)
+
+
+def test_a_level_that_names_an_operation_replaces_one_for_all(tmp_path: Path) -> None:
+    path = tmp_path / "slo.toml"
+    own = '\n[[slo]]\noperation = "GET /x"\nmetric = "p99"\nat_most = 9\n'
+    path.write_text(GOOD + own, encoding="utf-8")
+    levels = slo.load(path)
+    assert [one.limit for one in slo.of(levels, "GET /x")] == [9]
+    assert [one.limit for one in slo.of(levels, "GET /y")] == [5]
