@@ -92,7 +92,7 @@ class Hands:
                 self.operator.state, EFFECT_SECONDS, f"state {state}", lambda now: now == state
             )
         done.state = self.operator.state()
-        self.shows_state(state)
+        self.shows_state(done.state)
         texts = self.browser.do(shown)
         done.shown, done.said = texts.get("engine-state", "nothing"), texts.get("outcome", "")
 

@@ -24,7 +24,7 @@ def test_becomes_live(visited: Visit) -> None:
     cause="the WebSocket falls silent after its first message: the page goes stale unseen",
     fix="look at the API's log for the sender of events, and at Redis' pub/sub",
     needs=NEEDS,
-    follows="ui.live.becomes_live",
+    follows=(STANDS, "ui.live.becomes_live"),
 )
 def test_updates_keep_coming(visited: Visit) -> None:
     pauses = gaps(visited.diary.messages)
@@ -42,7 +42,7 @@ def test_updates_keep_coming(visited: Visit) -> None:
     cause="the page does not notice that messages stopped: people trust old figures",
     fix="let the page time the pauses between messages (src/live.ts)",
     needs=NEEDS,
-    follows="ui.live.becomes_live",
+    follows=(STANDS, "ui.live.becomes_live"),
 )
 def test_silence_is_shown(visited: Visit) -> None:
     expect(

@@ -116,6 +116,13 @@ describe("the controls", () => {
     expect(html).not.toContain("k3y");
   });
 
+  it("leave the emergency stop alone on while the API is away", () => {
+    key = "k3y";
+    const html = shown({ answering: false, live: "offline" });
+    expect(button(html, "Pause")).toContain("disabled");
+    expect(button(html, "Emergency stop")).not.toContain("disabled");
+  });
+
   it("offer every preset", () => {
     const html = shown();
     expect(html).toContain('<option selected="">balanced</option>');

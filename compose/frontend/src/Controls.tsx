@@ -73,7 +73,7 @@ function PresetChoice(props: { presets: Bot["presets"]; value: string; choose(na
 /** Why no command can be given now, or nothing. */
 function hindrance(bot: Bot, key: string): string {
   if (!key) return "Type the API key to give commands.";
-  return bot.answering ? "" : "The API does not answer: commands may get lost.";
+  return bot.answering ? "" : "The API does not answer: only an emergency stop can be tried.";
 }
 
 export function Controls({ bot }: { bot: Bot }) {
@@ -98,8 +98,9 @@ export function Controls({ bot }: { bot: Bot }) {
     setOutcome(came);
     setBusy(null);
   };
+  const known = bot.answering ? bot.commands : null;
   const may = (command: Command) =>
-    key !== "" && busy === null && allowed(command, bot.commands, bot.engine?.state);
+    key !== "" && busy === null && allowed(command, known, bot.engine?.state);
 
   return (
     <Card title="Controls" id="controls">
