@@ -1,0 +1,57 @@
+"""A load run survives its files, and its histograms say what its samples say."""
+
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hdrh.histogram import HdrHistogram
+from hdrh.log import HistogramLogReader
+
+from load.samples import MEASURED, WARM_UP, Run, RunError, Samples, merged, read, samples, write
+
+
+def some(count: int, op: int = 0, phase: int = MEASURED, status: int = 200) -> Samples:
+    latencies = np.linspace(1, 100, count)
+    return samples(
+        op=[op] * count,
+        intended=np.arange(count) / 10,
+        latency_ms=latencies,
+        service_ms=latencies / 2,
+        status=[status] * count,
+        phase=[phase] * count,
+    )
+
+
+def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
+    run = Run({"operations": ["health", "page"]}, merged([some(20), some(30, op=1)]))
+    write(tmp_path, run)
+    again = read(tmp_path)
+    assert again.operations == ["health", "page"]
+    assert np.array_equal(again.samples.latency_ms, run.samples.latency_ms)
+    assert len(again.of("page")) == 30
+
+
+def test_warm_up_is_not_what_was_measured() -> None:
+    run = Run({"operations": ["health"]}, merged([some(20, phase=WARM_UP), some(5)]))
+    assert len(run.of("health")) == 5
+    assert len(run.of("health", phase=None)) == 25
+
+
+def test_merged_histograms_keep_quantiles_to_a_thousandth_and_leave_errors_out(
+    tmp_path: Path,
+) -> None:
+    good, bad = some(1000), some(1000, status=500)
+    write(tmp_path, Run({"operations": ["health"]}, merged([good, bad])))
+    whole = HdrHistogram(1, 3_600_000_000, 3)
+    with closing(HistogramLogReader(str(tmp_path / "health.hdr"), whole)) as reader:
+        while (interval := reader.get_next_interval_histogram()) is not None:
+            whole.add(interval)
+    assert whole.get_total_count() == 1000
+    seen = whole.get_value_at_percentile(99) / 1000
+    assert seen == pytest.approx(np.quantile(good.latency_ms, 0.99), rel=2e-3)
+
+
+def test_a_folder_without_a_run_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"expected the run\.json and samples\.npz"):
+        read(tmp_path)
