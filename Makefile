@@ -11,7 +11,7 @@ PARTS = lint types unit bot-tests page-tests stages fault-tests
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
-.PHONY: deploy update rollback backup restore status start stop drill lifecycle help gate smoke contract contract-accept test lint types unit bot-tests page-tests stages fault-tests faults bench-smoke \
+.PHONY: deploy update rollback backup restore status start stop drill lifecycle help gate smoke contract contract-accept test lint types unit bot-tests page-tests stages fault-tests faults bench-smoke repeat \
 	format lock env manifest report clean venv machine
 
 # $(call part,NAME,COMMAND): run it, and say in one line how it ended and how long it took.
@@ -89,6 +89,9 @@ faults: venv machine ## plant every fault: make faults [FAULTS=DIR] [STAGE=smoke
 
 bench-smoke: venv machine ## measure the smoke stage, into reports/bench
 	@$(PYTHON) -m tests.bench.smoke
+
+repeat: venv machine ## a stage many times in a row: make repeat [N=10] [STAGE=control]
+	@$(PYTHON) -m tests.bench.repeat $(or $(STAGE),control) $(or $(N),10)
 
 format: venv ## put the code in its format
 	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format .

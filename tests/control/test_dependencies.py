@@ -37,7 +37,7 @@ def expect_told(operator: Operator, dependency: str) -> None:
     expect(answer.status == code, f"{code} for {status}", answer.brief)
 
 
-@pytest.mark.parametrize("verb", ["pause", "stop"])
+@pytest.mark.parametrize("verb", ["freeze", "stop"])
 @pytest.mark.parametrize("service", ["redis", "exchange"])
 @check(
     API,

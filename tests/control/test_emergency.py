@@ -158,7 +158,7 @@ def test_names_what_it_cannot_close_and_closes_it_later(
 )
 def test_does_not_wait_for_redis(operator: Operator, witness: Witness) -> None:
     hold(operator, witness, *HELD)
-    with away(operator, "redis", "pause"):
+    with away(operator, "redis", "freeze"):
         answer = operator.command("emergency-stop")
         witness.expect_flat("once the emergency stop has answered, without Redis")
     expect_quick(answer, STOP_SECONDS)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from compose.wire import Answer
 from tests.checks import expect
 from tests.operator import POLL_SECONDS, Operator
 
@@ -125,13 +126,15 @@ class Witness:
 
     def rest(self, client: str, symbol: str) -> Entry:
         """Place a limit order far below the market, where it stays open."""
-        return self._place(client, symbol, type="limit", price=round(self.prices()[symbol] / 2, 4))
+        price = round(self.prices()[symbol] / 2, 4)
+        return _taken(self.try_to_buy(client, symbol, type="limit", price=price))
 
     def buy(self, client: str, symbol: str) -> Entry:
         """Buy at market."""
-        return self._place(client, symbol, type="market")
+        return _taken(self.try_to_buy(client, symbol))
 
-    def _place(self, client: str, symbol: str, **what: Any) -> Entry:
+    def try_to_buy(self, client: str, symbol: str, **what: Any) -> Answer:
+        """Send an order for about 100 USD, under the client's newest token unless told another."""
         order = {
             "client_id": client,
             "client_order_id": f"gate-{time.monotonic_ns()}",
@@ -141,9 +144,7 @@ class Witness:
             "fencing_token": self.token(client),
             **what,
         }
-        answer = self._operator.http("/orders", EXCHANGE, "POST", json=order, headers=PAST_DRILLS)
-        expect(answer.status == 201, "the exchange to take an order", answer.brief)
-        return dict(answer.json())
+        return self._operator.http("/orders", EXCHANGE, "POST", json=order, headers=PAST_DRILLS)
 
     def token(self, client: str) -> int:
         """The newest fencing token that the exchange has seen of a client."""
@@ -153,6 +154,12 @@ class Witness:
             if line.get("client_id") == client and "fencing_token" in line
         ]
         return max(seen, default=0)
+
+    def flatten(self) -> None:
+        """Close whatever this bot has open, without asking it."""
+        self._operator.http(
+            "/flatten", EXCHANGE, "POST", params={"client_id": OURS}, headers=PAST_DRILLS
+        )
 
     # Watching
 
@@ -181,3 +188,9 @@ class Witness:
             seen = [order["symbol"] for order in self.openings(after)]
             expect(not seen, f"no order that opens a position {when}", f"orders for {seen}")
             time.sleep(POLL_SECONDS)
+
+
+def _taken(answer: Answer) -> Entry:
+    """The order in the exchange's answer. Fails the check when it was turned away."""
+    expect(answer.status == 201, "the exchange to take an order", answer.brief)
+    return dict(answer.json())

@@ -1,0 +1,59 @@
+"""Runs a stage many times in a row, to see that it does not flicker (`make repeat`)."""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from compose.machine.console import say
+from tests.bench.record import Figure, write
+from tests.checks import STAGES
+from tests.faults.plant import ROOT, Outcome, gate
+
+RUN_LIMIT = 1200.0
+
+
+def one(stage: str, folder: Path) -> tuple[Outcome, float]:
+    """One run of a stage on a stack of its own, and the seconds it took."""
+    began = time.monotonic()
+    outcome = gate("-m", stage, folder=folder, limit=RUN_LIMIT)
+    return outcome, time.monotonic() - began
+
+
+def repeat(stage: str, times: int) -> list[Figure]:
+    """The figures of so many runs, each reported as it ends."""
+    seconds, green, fallen = list[float](), list[float](), Counter[str]()
+    for number in range(1, times + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            outcome, took = one(stage, Path(folder))
+        failed = [check for _, check in outcome.roots]
+        fallen.update(failed)
+        seconds.append(took)
+        green.append(float(outcome.code == 0))
+        say(f"{stage} {number} of {times}: exit {outcome.code}, {took:.0f} s {' '.join(failed)}")
+    for check, count in fallen.most_common():
+        say(f"{check} failed in {count} of {times} runs")
+    return [
+        Figure("green runs in a row", "runs", [sum(green)], times, "higher"),
+        Figure("one run, stack and all", "s", seconds),
+    ]
+
+
+def main() -> int:
+    """Repeat a stage and write reports/bench/repeat-STAGE.json; 1 unless every run was green."""
+    parser = argparse.ArgumentParser(prog="make repeat", description=__doc__)
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("times", type=int)
+    asked = parser.parse_args()
+    if asked.times < 1:
+        parser.error(f"expected N to be 1 or more, got {asked.times}")
+    figures = repeat(asked.stage, asked.times)
+    path = write(f"repeat-{asked.stage}", figures)
+    say(f"written: {path.relative_to(ROOT)}")
+    return 0 if figures[0].meets else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
