@@ -13,6 +13,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
 .PHONY: deploy update rollback backup restore status start stop drill lifecycle help gate smoke contract contract-accept test lint types unit bot-tests page-tests stages fault-tests faults bench-smoke repeat \
 	format lock env manifest report clean venv machine
+.PHONY: findings calm
 
 # $(call part,NAME,COMMAND): run it, and say in one line how it ended and how long it took.
 define part
@@ -106,6 +107,9 @@ env: venv ## compose/.env with new secrets, when there is none
 
 manifest: venv ## list every check in tests/manifest.toml
 	@$(PYTHON) -m tests.manifest
+
+findings: venv ## docs/findings.md: what each finding means, from the checks themselves
+	@$(PYTHON) -m tests.findings
 
 report: venv ## write a run's reports again: make report RUN=reports/runs/ID
 	@$(PYTHON) -m reports $(RUN)

@@ -60,6 +60,8 @@ POLL_SECONDS = 0.1
 LOG_LINES = 1000
 DRILL_LIMIT = 15.0
 GATE_LABELS = (RUN_LABEL, STARTED_LABEL)
+WEBHOOK_URL = "http://webhook:8080/alerts"
+"""Where a disposable stack's alerts go; a companion of the observability stage listens there."""
 KEPT_VARIABLES = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")
 
 
@@ -197,6 +199,7 @@ class Stack:
             "COMPOSE_PROFILES": "grafana" if self.has_grafana else "",
             "COMPOSE_ANSI": "never",
             "TLS_SOURCE": "tls",
+            "ALERT_WEBHOOK_URL": WEBHOOK_URL,
             "GATE_RUN_ID": self.run_id,
             "GATE_STARTED": self.started,
             **release_environment(self.release),

@@ -121,11 +121,17 @@ def _drop_empty_folders(now: float) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def companions(run_id: str) -> str:
+    """The compose project of what only the tests need beside a run's stack."""
+    return f"{PROJECT_PREFIX}{run_id}-companions"
+
+
 def remove(run_id: str) -> None:
     """Take a run's containers, networks and volumes away; works without any file of it."""
-    project = f"{PROJECT_PREFIX}{run_id}"
-    down = ["docker", "compose", "--project-name", project, "down"]
-    run([*down, "--volumes", "--remove-orphans", "--timeout", "2"], LIMIT)
+    # The companions first: they are on the stack's network.
+    for project in (companions(run_id), f"{PROJECT_PREFIX}{run_id}"):
+        down = ["docker", "compose", "--project-name", project, "down"]
+        run([*down, "--volumes", "--remove-orphans", "--timeout", "2"], LIMIT)
     shutil.rmtree(runs_folder() / run_id, ignore_errors=True)
 
 

@@ -26,10 +26,13 @@ STAGES = {
 }
 """Stages in the order they run, and the question each answers."""
 
-CHANGING = frozenset({"control", "ui", "lifecycle"})
+CHANGING = frozenset({"control", "observability", "ui", "lifecycle"})
 """Stages that are nothing but changes: refused on a live target."""
 
-PLUGINS: dict[str, tuple[str, ...]] = {"contract": ("schemathesis.pytest.plugin",)}
+PLUGINS: dict[str, tuple[str, ...]] = {
+    "contract": ("schemathesis.pytest.plugin",),
+    "observability": ("pytest_docker.plugin",),
+}
 """pytest plugins that only one stage needs, registered when it is asked for."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])

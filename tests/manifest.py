@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tests.checks import STAGES
+from tests.checks import STAGES, Check
 
 FILE = Path(__file__).with_name("manifest.toml")
 HEAD = """\
@@ -71,11 +71,24 @@ def _array(words: Iterable[str]) -> str:
 
 def collected() -> Manifest:
     """The manifest as the checks in this work tree make it."""
+    return sorted_in(items())
+
+
+def sorted_in(checks: Iterable[tuple[str, Check]]) -> Manifest:
+    """The manifest of these checks."""
+    found: Manifest = {stage: {} for stage in STAGES}
+    for name, item in checks:
+        found[name.partition(".")[0]][name] = item.needs
+    return found
+
+
+def items() -> list[tuple[str, Check]]:
+    """Every check of this work tree with its id, in the order that pytest collects them."""
     import pytest
 
     from tests.checks import PLUGINS, described, identifier, node
 
-    found: Manifest = {stage: {} for stage in STAGES}
+    found: list[tuple[str, Check]] = []
 
     class Collector:
         def pytest_configure(self, config: pytest.Config) -> None:
@@ -87,8 +100,7 @@ def collected() -> Manifest:
                 assert isinstance(item, pytest.Function)
                 check = described(item.function, parameters(item))
                 if check is not None:
-                    name = identifier(node(item))
-                    found[name.partition(".")[0]][name] = check.needs
+                    found.append((identifier(node(item)), check))
 
     folders = [str(FILE.parent / stage) for stage in STAGES if (FILE.parent / stage).is_dir()]
     code = pytest.main(["--collect-only", "-qq", "--no-summary", *folders], plugins=[Collector()])

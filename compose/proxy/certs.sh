@@ -42,10 +42,17 @@ extendedKeyUsage=serverAuth\nsubjectAltName=$san" -CA ca.crt -CAkey ca.key &&
         mv new.key server.key && mv new.crt server.crt
 }
 
+metrics() { # for Prometheus, through the proxy
+    ends=$(openssl x509 -in server.crt -noout -enddate | cut -d= -f2)
+    printf '%s\n' '# TYPE breakout_bot_certificate_not_after_seconds gauge' \
+        "breakout_bot_certificate_not_after_seconds $(date -d "$ends" +%s)" >new.prom
+    chmod 644 new.prom && mv new.prom metrics.prom
+}
+
 chmod 755 . && mkdir -p acme && chmod 755 acme
 if [ -s server.crt ] && ! ours; then
     say "server.crt was not made here: left alone"
-    [ -n "$(find -L server.key \( -uid $nginx -perm -400 \) -o -perm -004)" ] && exit 0
+    [ -n "$(find -L server.key \( -uid $nginx -perm -400 \) -o -perm -004)" ] && metrics && exit 0
     say "expected server.key readable by user $nginx; run: chown $nginx server.key (beside server.crt)"
     exit 1
 elif [ -s server.crt ] && good >/dev/null 2>&1; then
@@ -55,3 +62,4 @@ else
     make_server
     say "made a certificate for $names; clients trust ca.crt"
 fi
+metrics

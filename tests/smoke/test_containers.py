@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from compose.containers import Container
+from compose.machine.console import MachineError
 from compose.target import SERVICES
 from tests.checks import check, expect, fail
-from tests.evidence import Evidence
+from tests.evidence import CONTAINERS, Evidence
 
 RESTART_WINDOW = timedelta(minutes=10)
 PUBLIC_PORTS = {"443", "80"}
@@ -27,6 +28,9 @@ def needs_service(*more: str) -> tuple[str, ...]:
 
 
 def container(seen: Evidence, service: str) -> Container:
+    silent = seen.error(CONTAINERS)
+    if silent is not None:  # nothing is known of any container then, which is nobody's fault here
+        raise MachineError(f"expected Docker to tell about the containers, but: {silent}")
     found = seen.containers.get(service)
     if found is None:
         fail(f"a container of the service {service}", "none", _listed(seen))

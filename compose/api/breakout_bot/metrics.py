@@ -14,6 +14,7 @@ from prometheus_client import (
 )
 
 from breakout_bot.engine import Engine
+from breakout_bot.resources import Resources
 from breakout_bot.states import State
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -32,7 +33,7 @@ class HasClients(Protocol):
 class Metrics:
     """The process's metrics, read from the engine whenever they are asked for."""
 
-    def __init__(self, engine: Engine, hub: HasClients) -> None:
+    def __init__(self, engine: Engine, hub: HasClients, resources: Resources) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(namespace="breakout_bot", registry=self.registry)
         self.requests = Counter(
@@ -50,6 +51,7 @@ class Metrics:
         )
         self._engine = engine
         self._hub = hub
+        self._add_resources(resources)
         self._add_engine()
         self._add_results()
         self._add_orders()
@@ -91,6 +93,14 @@ class Metrics:
             self._gauge(name, text).set_function(read)
         self._cycles = self._counter("cycles_total", "Cycles of the engine's loop.")
         self._errors = self._counter("exchange_errors_total", "Calls that the exchange failed.")
+
+    def _add_resources(self, resources: Resources) -> None:
+        self._gauge("memory_percent", "Used share of the container's memory.").set_function(
+            lambda: resources.sample.memory_percent
+        )
+        self._gauge("disk_usage_percent", "Used share of the data's disk.").set_function(
+            lambda: resources.sample.disk_usage_percent
+        )
 
     def _is_in(self, state: State) -> Callable[[], float]:
         return lambda: float(self._engine.state is state)

@@ -56,7 +56,7 @@ class Services:
         self.health = Health(
             self.instance, self.redis, self.database, self.engine, self.bus, self.resources
         )
-        self.metrics = Metrics(self.engine, self.hub)
+        self.metrics = Metrics(self.engine, self.hub, self.resources)
         self._tasks: list[asyncio.Task[None]] = []
 
     def _greeting(self) -> dict[str, Any]:

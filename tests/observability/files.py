@@ -1,0 +1,81 @@
+"""The files that monitoring is made of, and what is asked of Prometheus about them."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.checks import expect
+from tests.operator import Operator
+
+COMPOSE = Path(__file__).parent.parent.parent / "compose"
+PROMETHEUS = COMPOSE / "prometheus"
+NEEDS = ("disposable", "stack", "proxy", "breakout-bot-api", "direct:prometheus")
+NAME = re.compile(r"(?<![\w\"])(up|ALERTS|breakout_bot_\w+)\b")
+FROM_SMOKE = ("smoke.*", "observability.prometheus.configuration_is_the_file")
+
+
+def config() -> dict[str, Any]:
+    """prometheus.yml as written."""
+    return dict(yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8")))
+
+
+def rules() -> list[dict[str, Any]]:
+    """Every alert rule as written."""
+    groups = yaml.safe_load((PROMETHEUS / "rules.yml").read_text(encoding="utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def metrics_of(expressions: Iterable[str]) -> set[str]:
+    """Names of the metrics that expressions ask for."""
+    return {name for one in expressions for name in NAME.findall(one)}
+
+
+def prometheus(operator: Operator, path: str, **params: str) -> Any:
+    """`data` of an answer of Prometheus' API."""
+    answer = operator.http(f"/api/v1/{path}", "prometheus", params=params)
+    expect(answer.status == 200, f"{path} to answer 200", answer.brief)
+    return answer.json()["data"]
+
+
+def series(operator: Operator, expression: str) -> list[Any]:
+    """The series that an expression gives now."""
+    return list(prometheus(operator, "query", query=expression)["result"])
+
+
+def contains(loaded: Any, written: Any, where: str = "") -> Iterator[str]:
+    """Places where what is loaded lacks, or changes, what was written; defaults may come on top."""
+    if isinstance(written, dict) and isinstance(loaded, dict):
+        for key, value in written.items():
+            yield from contains(loaded.get(key), value, f"{where}.{key}")
+    elif isinstance(written, list) and isinstance(loaded, list) and len(written) == len(loaded):
+        for number, (one, other) in enumerate(zip(loaded, written, strict=True)):
+            yield from contains(one, other, f"{where}[{number}]")
+    elif _bare(loaded) != _bare(written):
+        yield f"{where.lstrip('.')}: {loaded!r} in place of {written!r}"
+
+
+def _bare(value: Any) -> Any:
+    """Text without spaces: programs write theirs as they like."""
+    return "".join(value.split()) if isinstance(value, str) else value
+
+
+def mounted(operator: Operator, service: str, folder: str) -> dict[str, str]:
+    """Texts of the files that compose mounts below a folder of a service, by path there.
+
+    Works for a service whose image cannot be had, too.
+    """
+    shown = operator.stack.compose.run("--profile", "*", "config", "--format", "json")
+    volumes = json.loads(shown)["services"][service]["volumes"]
+    places = [(one["target"], Path(one["source"])) for one in volumes if one["type"] == "bind"]
+    found = {}
+    for target, source in sorted(places):
+        paths = [source] if source.is_file() else sorted(source.rglob("*"))
+        for path in paths:
+            name = target if path == source else f"{target}/{path.relative_to(source)}"
+            if path.is_file() and name.startswith(folder):
+                found[name] = path.read_text(encoding="utf-8")
+    return found

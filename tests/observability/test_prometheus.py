@@ -1,0 +1,150 @@
+"""Prometheus: runs with the file, sees everything, and its numbers move as the bot does."""
+
+import re
+
+import pytest
+import yaml
+
+from compose.wire import Answer
+from tests.checks import check, expect, fail
+from tests.observability.files import NEEDS, config, contains, prometheus, series
+from tests.operator import API, Operator
+
+JOBS = [job["job_name"] for job in config()["scrape_configs"]]
+REQUESTS = 20
+SAMPLE = re.compile(r"^(\w+)(\{[^}]*\})? (\S+)$", re.MULTILINE)
+COUNTED = ("_total", "_count", "_bucket")
+TEXT_FORMAT = "text/plain; version=0.0.4"
+
+
+@check(
+    "prometheus",
+    cause="it runs with another file than the repository's: a hot fix, or a reload that failed",
+    fix="`docker compose up -d --force-recreate prometheus`; put hot fixes into prometheus.yml",
+    needs=NEEDS,
+)
+def test_configuration_is_the_file(operator: Operator) -> None:
+    loaded = yaml.safe_load(prometheus(operator, "status/config")["yaml"])
+    written = config()
+    written["rule_files"] = [f"/etc/prometheus/{name}" for name in written["rule_files"]]
+    differences = list(contains(loaded, written))
+    expect(not differences, "the configuration of prometheus.yml", "; ".join(differences))
+
+
+@pytest.mark.parametrize("job", JOBS)
+@check(
+    "prometheus",
+    cause="a wrong path, port or name, or the service serves an empty page of metrics",
+    fix="open the scrape URL in Prometheus' list of targets",
+    needs=NEEDS,
+    follows=("smoke.prometheus.scrapes[*]", "observability.prometheus.configuration_is_the_file"),
+)
+def test_has_samples_of(operator: Operator, job: str) -> None:
+    found = series(operator, f'scrape_samples_scraped{{job="{job}"}} > 0')
+    expect(found, f"samples of {job} in every scrape", "none")
+
+
+@check(
+    "prometheus",
+    cause="a reload found a mistake: Prometheus goes on with the old file, in silence",
+    fix="`promtool check config /etc/prometheus/prometheus.yml`, mend, reload",
+    needs=NEEDS,
+    follows="observability.prometheus.has_samples_of[prometheus]",
+)
+def test_last_reload_was_good(operator: Operator) -> None:
+    found = series(operator, "prometheus_config_last_reload_successful")
+    expect(found and found[0]["value"][1] == "1", "a good last reload", found or "no sample")
+
+
+@check(
+    API,
+    cause="another content type makes Prometheus guess the format, and newer ones refuse it",
+    fix=f"serve /api/metrics as {TEXT_FORMAT}",
+    needs=NEEDS,
+)
+def test_metrics_say_their_format(operator: Operator) -> None:
+    answer = operator.http("/api/metrics")
+    seen = answer.headers.get("content-type", "")
+    expect(seen.startswith(TEXT_FORMAT), TEXT_FORMAT, seen or "no content type")
+
+
+def counters(answer: Answer) -> dict[str, float]:
+    """Every counter in a page of metrics."""
+    expect(answer.status == 200, "metrics", answer.brief)
+    rows = SAMPLE.findall(answer.text)
+    return {name + labels: float(v) for name, labels, v in rows if name.endswith(COUNTED)}
+
+
+@check(
+    API,
+    cause="several processes answer in turn, each with counters of its own, or one is set back",
+    fix="run one worker process; a counter only rises until the process ends",
+    needs=NEEDS,
+    follows="smoke.version.*",
+)
+def test_counters_never_fall(operator: Operator) -> None:
+    before = counters(operator.http("/api/metrics"))
+    expect(before, "counters in /api/metrics", "none")
+    for _ in range(5):
+        now = counters(operator.http("/api/metrics"))
+        fallen = [
+            f"{name}: {value} then {now.get(name)}"
+            for name, value in before.items()
+            if now.get(name, -1.0) < value
+        ]
+        expect(not fallen, "counters that never fall", fallen[:3])
+        before = now
+
+
+@check(
+    API,
+    cause="requests pass the part that counts them by: error rates and times are then wrong",
+    fix="look at the order of the middleware: counting has to be outside of all that answers",
+    needs=NEEDS,
+)
+def test_counts_every_request(operator: Operator) -> None:
+    def counted() -> float:
+        rows = counters(operator.http("/api/metrics")).items()
+        mine = [
+            value for name, value in rows if "http_requests_total" in name and "/presets/" in name
+        ]
+        return sum(mine)
+
+    before = counted()
+    operator.together([{"path": "/api/presets/"}] * REQUESTS)
+    seen = counted() - before
+    expect(seen >= REQUESTS, f"{REQUESTS} more requests counted", f"{seen:g} more")
+
+
+@check(
+    API,
+    cause="the loop that the engine trades in is dead, or its counter is not wired to it",
+    fix="look for the last cycle in the API's log",
+    needs=NEEDS,
+)
+def test_cycles_rise(operator: Operator) -> None:
+    name = "breakout_bot_cycles_total"
+    before = counters(operator.http("/api/metrics")).get(name)
+    if before is None:
+        fail(name, "no such metric")
+
+    def risen() -> float:
+        return counters(operator.http("/api/metrics"))[name]
+
+    operator.until(risen, 5, f"{name} above {before:g}", lambda now: now > before)
+
+
+@check(
+    API,
+    cause="the metric of the engine's state is not wired to the state: alerts about it are blind",
+    fix="compare breakout_bot_engine_state with /api/engine/status",
+    needs=NEEDS,
+    follows="observability.alerts.asks_for_metrics_that_exist",
+)
+def test_tells_the_engine_s_state(operator: Operator) -> None:
+    def told() -> str:
+        found = series(operator, "breakout_bot_engine_state == 1")
+        return ", ".join(one["metric"]["state"] for one in found)
+
+    state = operator.state()
+    operator.until(told, 15, f"the state {state} in Prometheus", lambda seen: seen == state)

@@ -1,0 +1,32 @@
+"""What Prometheus knows survives its container."""
+
+import time
+
+from tests.checks import check, expect
+from tests.observability.files import NEEDS, prometheus
+from tests.operator import Operator
+
+READY_SECONDS = 30.0
+QUERY = "breakout_bot_cycles_total"
+
+
+@check(
+    "prometheus",
+    cause="its data is not in a named volume, or --storage.tsdb.path leads elsewhere",
+    fix="mount prometheus-data at the path that --storage.tsdb.path names",
+    needs=NEEDS,
+    follows=("smoke.containers.keeps_its_data_in_a_named_volume[prometheus]", "smoke.prometheus.*"),
+)
+def test_samples_survive_a_new_container(operator: Operator) -> None:
+    at = str(time.time())
+    before = _value(operator, at)
+    operator.compose("up", "--detach", "--no-deps", "--force-recreate", "--no-build", "prometheus")
+    ready = lambda: operator.http("/-/ready", "prometheus").status  # noqa: E731
+    operator.until(ready, READY_SECONDS, "Prometheus ready", lambda status: status == 200)
+    after = _value(operator, at)
+    expect(after == before, f"{QUERY} of before: {before}", after or "no sample")
+
+
+def _value(operator: Operator, at: str) -> list[str]:
+    found = prometheus(operator, "query", query=QUERY, time=at)["result"]
+    return [one["value"][1] for one in found]
