@@ -105,7 +105,7 @@ lock: venv $(LOCK_TOOL) ## lock every requirements.in with hashes (UPGRADE=--upg
 env: venv ## compose/.env with new secrets, when there is none
 	@$(PYTHON) -m compose.machine.secrets
 
-manifest: venv ## list every check in tests/manifest.toml
+manifest: venv findings ## list every check in tests/manifest.toml, explain it in docs/findings.md
 	@$(PYTHON) -m tests.manifest
 
 findings: venv ## docs/findings.md: what each finding means, from the checks themselves

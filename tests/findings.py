@@ -14,8 +14,8 @@ FILE = Path(__file__).parent.parent / "docs" / "findings.md"
 HEAD = """\
 # What a finding means
 
-Every check by its id, with the likely cause and the next step of its finding. Written by `make findings`
-from the checks themselves; a report shows the same lines beside what was seen.
+Every check by its id, with the likely cause and the next step of its finding. Written by
+`make findings` from the checks themselves; a report shows the same lines beside what was seen.
 """
 
 

@@ -133,7 +133,7 @@ def test_the_manifest_lists_every_check_and_findings_md_explains_it() -> None:
         timeout=60,
         check=False,
     )
-    assert done.returncode == 0, "run `make manifest findings`"
+    assert done.returncode == 0, "run `make manifest`"
 
 
 def test_what_is_required_depends_on_the_target() -> None:
