@@ -1,12 +1,21 @@
 """Presets: the numbers a strategy trades by."""
 
 import sqlite3
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from breakout_bot.database import transaction
 
 NAME = r"^[a-z0-9_-]{1,40}$"
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+"""An integer as JSON has it: 95.0 is one."""
 
 
 class PresetBody(BaseModel):
@@ -15,8 +24,8 @@ class PresetBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     description: str = Field(default="", max_length=200)
-    max_positions: int = Field(default=3, ge=1, le=20)
-    lookback: int = Field(default=60, ge=5, le=250)
+    max_positions: Whole = Field(default=3, ge=1, le=20)
+    lookback: Whole = Field(default=60, ge=5, le=250)
     stop_percent: float = Field(default=1.0, gt=0, le=50, allow_inf_nan=False)
     target_r: float = Field(default=2.0, gt=0, le=50, allow_inf_nan=False)
     risk_usd: float = Field(default=50.0, gt=0, le=1e6, allow_inf_nan=False)
