@@ -11,7 +11,7 @@ PARTS = lint types unit bot-tests page-tests stages fault-tests
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
-.PHONY: deploy update rollback backup restore status start stop drill lifecycle help gate smoke contract contract-accept test lint types unit bot-tests page-tests stages fault-tests faults bench-smoke repeat \
+.PHONY: deploy update rollback backup restore status start stop drill lifecycle help gate smoke contract contract-accept contract-deep bench-contract test lint types unit bot-tests page-tests stages fault-tests faults bench-smoke repeat \
 	format lock env manifest report clean venv machine
 .PHONY: findings calm
 
@@ -56,6 +56,10 @@ deploy update rollback backup restore status start stop: venv machine ## the dep
 
 drill: venv machine ## measure updates under traffic, into reports/bench
 	@$(PYTHON) -m tests.bench.drill
+
+contract-deep: venv machine ## explore the contract for MINUTES (30), with a seed of its own
+	@GATE_CONTRACT_MINUTES=$(or $(MINUTES),30) GATE_CONTRACT_SEED=$$(date +%s) \
+		$(PYTHON) -m pytest -m contract
 
 contract-accept: venv machine ## agree on the API as this tree serves it (or FROM=file or URL)
 	@$(PYTHON) -m contracts $(FROM)

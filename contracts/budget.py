@@ -1,13 +1,13 @@
-"""How much the contract stage may do: one table for the gate, exploring at night beyond it."""
+"""How much the contract stage may do: one table for the gate, and minutes to explore at night."""
 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from contracts.agreed import ContractError
+from contracts.agreed import ContractError, labels
 
 SEED = "GATE_CONTRACT_SEED"
-FACTOR = "GATE_CONTRACT_FACTOR"
+MINUTES = "GATE_CONTRACT_MINUTES"
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,8 @@ class Budget:
     seed: int = 20_261_124
     examples: int = 12
     """Generated cases of one operation, beside its documented examples and its boundary values."""
+    seconds_each: float = float("inf")
+    """Time for one operation's cases; those beyond it are not sent. Only at night."""
     histories: int = 6
     """Histories of the engine's state model."""
     steps: int = 8
@@ -28,23 +30,25 @@ class Budget:
 
 
 def budget(environment: Mapping[str, str] = os.environ) -> Budget:
-    """The budget, with the seed and the factor that the environment sets.
+    """The gate's budget, or one for some minutes; the seed may be given too.
 
     Raises `ContractError` for a value that is no number.
     """
-    plain = Budget()
-    factor = _number(environment, FACTOR, 1)
+    plain = replace(Budget(), seed=_number(environment, SEED, Budget.seed))
+    minutes = _number(environment, MINUTES, 0)
+    if not minutes:
+        return plain
     return replace(
         plain,
-        seed=_number(environment, SEED, plain.seed),
-        examples=plain.examples * factor,
-        histories=plain.histories * factor,
-        chains=plain.chains * factor,
+        examples=plain.examples * 10 * minutes,
+        seconds_each=minutes * 60 / len(labels()),
+        histories=plain.histories * minutes,
+        chains=plain.chains * minutes,
     )
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     given = environment.get(name) or str(default)
-    if not (given.isascii() and given.isdigit() and int(given) > 0):
-        raise ContractError(f"expected {name} to be a number above 0, got {given!r}")
+    if not (given.isascii() and given.isdigit()):
+        raise ContractError(f"expected {name} to be a whole number, got {given!r}")
     return int(given)

@@ -75,6 +75,12 @@ class Operation:
         every = [self.resolve(one) for one in (*self.shared, *self.body.get("parameters", []))]
         return {(one["in"], one["name"]): one for one in every}
 
+    def example(self, parameter: Document) -> Any:
+        """The first documented example of a parameter; None without one."""
+        schema = self.resolve(parameter.get("schema", {}))
+        found = [parameter.get("example"), *schema.get("examples", ())]
+        return next((one for one in found if one is not None), None)
+
     @property
     def responses(self) -> dict[str, Document]:
         """Answers by status."""

@@ -8,8 +8,10 @@ from typing import Any
 import requests
 import schemathesis
 from requests.adapters import HTTPAdapter
+from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.transport import Response
 from schemathesis.schemas import BaseSchema
 from urllib3 import HTTPHeaderDict, HTTPResponse
 
@@ -118,3 +120,32 @@ def rule_of(failure: Failure) -> str:
 def broken(error: FailureGroup) -> list[Failure]:
     """The single failures of a case."""
     return [one for one in error.exceptions if isinstance(one, Failure)]
+
+
+ANSWER_RULES = (
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+)
+
+
+def conforms(
+    schema: BaseSchema, label: str, status: int, headers: Iterable[tuple[str, str]], body: bytes
+) -> list[str]:
+    """What an answer breaks of the agreed document, in words; nothing is sent."""
+    operation = schema.find_operation_by_label(label)
+    assert operation is not None, f"{label} is no agreed operation"
+    case = operation.Case(path_parameters={one.name: "any" for one in operation.path_parameters})
+    kept: dict[str, list[str]] = {}
+    for name, value in headers:
+        kept.setdefault(name, []).append(value)
+    request = requests.Request(operation.method.upper(), "http://agreed/").prepare()
+    response = Response(status, kept, body, request, elapsed=0.0, verify=True)
+    load_all_checks()
+    rules: list[Any] = CHECKS.get_by_names(ANSWER_RULES)
+    try:
+        case.validate_response(response, checks=rules)
+    except FailureGroup as group:
+        return [" ".join(f"{one.title}: {one.message}".split())[:300] for one in broken(group)]
+    return []

@@ -105,6 +105,7 @@ def _read(config: pytest.Config) -> Options:
         option("--target") or os.environ.get("GATE_TARGET") or None,
         Path(ca_file) if ca_file else None,
     )
+    _contract_budget()
     stages = may_run(asked(option("markexpr")), target, bool(option("markexpr")))
     if target.live and option("--keep-stack"):
         raise pytest.UsageError(
@@ -268,6 +269,16 @@ def _check_compose_file(path: Path) -> None:
         raise pytest.UsageError(
             f"expected {path} to have `services:`, got {', '.join(keys) or 'no keys'}"
         )
+
+
+def _contract_budget() -> None:
+    from contracts.budget import MINUTES, SEED, budget
+
+    if os.environ.get(SEED) or os.environ.get(MINUTES):
+        try:
+            budget()
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 def previous_contract(source: str | None) -> Mapping[str, Any] | None:

@@ -36,6 +36,7 @@ class Explorer:
         self.ledger = ledger
         self.budget = budget
         self.session = session(self._send)
+        self._begun: dict[str, float] = {}
 
     @property
     def options(self) -> dict[str, Any]:
@@ -72,6 +73,9 @@ class Explorer:
     def explore(self, case: Case[Any]) -> None:
         """Send one case, after leading the engine to where it can be carried out."""
         label = case.operation.label
+        begun = self._begun.setdefault(label, time.monotonic())
+        if time.monotonic() - begun > self.budget.seconds_each:
+            return
         if label in NEEDED_STATE:
             to_state(self.operator, NEEDED_STATE[label])
         try:
@@ -83,16 +87,24 @@ class Explorer:
 
     def judge(self, case: Case[Any], response: Response) -> None:
         """Hold one answer to every rule, and write down what it broke."""
-        label = case.operation.label
-        if case.method == case.operation.method.upper():
-            self.ledger.saw(label, response.status_code, _parameters(case))
+        self.saw(case, response)
         try:
             case.validate_response(
                 response, headers=self.options["headers"], transport_kwargs=self.options
             )
         except FailureGroup as group:
-            for failure in broken(group):
-                self._breach(label, case, rule_of(failure), _words(failure), response)
+            self.broke(case, response, group)
+
+    def saw(self, case: Case[Any], response: Response) -> None:
+        """Note an answer; one to a method that the operation does not have proves nothing of it."""
+        if case.method == case.operation.method.upper():
+            self.ledger.saw(case.operation.label, response.status_code, _parameters(case))
+
+    def broke(self, case: Case[Any], response: Response, group: FailureGroup) -> None:
+        """Write down the rules that an answer broke."""
+        for failure in broken(group):
+            label = case.operation.label
+            self._breach(label, case, rule_of(failure), _words(failure), response)
 
     def _breach(
         self, label: str, case: Case[Any], rule: str, what: str, response: Response | None

@@ -1,0 +1,59 @@
+"""Operations that use each other's answers hold together: what is made is there."""
+
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from schemathesis import Case
+from schemathesis.core.failures import FailureGroup
+from schemathesis.core.transport import Response
+
+from contracts.budget import Budget
+from contracts.fuzz import agreed_schema
+from tests.checks import check
+from tests.contract.explorer import Explorer
+from tests.contract.ledger import Ledger
+from tests.operator import API
+
+
+def play(explorer: Explorer, budget: Budget) -> None:
+    """Chains as Schemathesis finds them: a name from one answer goes into the next request."""
+    found: Any = agreed_schema(budget).as_state_machine()
+
+    class Chains(found):  # type: ignore[misc]
+        def get_call_kwargs(self, _case: Case[Any]) -> dict[str, Any]:
+            return explorer.options
+
+        def validate_response(self, response: Response, case: Case[Any], **options: Any) -> None:
+            explorer.saw(case, response)
+            try:
+                super().validate_response(response, case, **options)
+            except FailureGroup as group:
+                explorer.broke(case, response, group)
+
+    seed(budget.seed)(Chains).run(
+        settings=settings(
+            max_examples=budget.chains,
+            stateful_step_count=budget.chain_steps,
+            deadline=None,
+            database=None,
+            phases=(Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        )
+    )
+
+
+@check(
+    API,
+    cause="an answer names what another operation then does not know, or what is gone is served on",
+    fix="repeat the request below after the one that named it",
+    needs=("disposable", "proxy", API),
+    follows="contract.fuzz.*",
+)
+def test_hold_together(explorer: Explorer) -> None:
+    chained = Explorer(explorer.operator, Ledger(explorer.ledger.seed), explorer.budget)
+    play(chained, explorer.budget)
+    for label, statuses in chained.ledger.statuses.items():
+        for status in statuses:
+            explorer.ledger.saw(label, status, chained.ledger.parameters[label])
+    for label in list(chained.ledger.breaches):
+        chained.ledger.judge(label)

@@ -1,0 +1,23 @@
+"""The budget of the contract stage: the gate's by itself, larger by minutes, never a guess."""
+
+import pytest
+
+from contracts.agreed import ContractError
+from contracts.budget import MINUTES, SEED, Budget, budget
+
+
+def test_without_a_word_it_is_the_gates() -> None:
+    assert budget({}) == Budget()
+
+
+def test_minutes_make_it_larger_and_bound_each_operation() -> None:
+    found = budget({MINUTES: "35", SEED: "7"})
+    assert found.seed == 7
+    assert found.examples > Budget.examples
+    assert found.seconds_each < 120
+
+
+@pytest.mark.parametrize("value", ["-1", "ten", "1.5", "٣"])
+def test_what_is_no_number_is_refused(value: str) -> None:
+    with pytest.raises(ContractError, match=f"expected {SEED} to be a whole number"):
+        budget({SEED: value})
