@@ -98,6 +98,9 @@ bench-smoke: venv machine ## measure the smoke stage, into reports/bench
 repeat: venv machine ## a stage many times in a row: make repeat [N=10] [STAGE=control]
 	@$(PYTHON) -m tests.bench.repeat $(or $(STAGE),control) $(or $(N),10)
 
+bench-contract: venv machine ## measure the contract stage against schemathesis run (an hour)
+	@$(PYTHON) -m tests.bench.contract
+
 format: venv ## put the code in its format
 	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format .
 

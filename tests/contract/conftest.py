@@ -23,7 +23,7 @@ def ledger(gate: Gate) -> Iterator[Ledger]:
     made = Ledger(budget().seed)
     yield made
     emit = gate.stream.emit
-    title = f"Contract: what was tested (seed {made.seed})"
+    title = f"Contract: what was tested ({made.title})"
     emit("table", title=title, columns=COLUMNS, rows=list(made.rows()))
     rules = [
         [name, "blocking" if rule.blocking else "advisory", rule.reason, _count(made, name)]

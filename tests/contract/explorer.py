@@ -76,6 +76,7 @@ class Explorer:
         begun = self._begun.setdefault(label, time.monotonic())
         if time.monotonic() - begun > self.budget.seconds_each:
             return
+        self.ledger.sends(f"{case.method} {case.formatted_path} {case.query!r} {case.body!r}")
         if label in NEEDED_STATE:
             to_state(self.operator, NEEDED_STATE[label])
         try:

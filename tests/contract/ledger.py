@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from contracts.agreed import load
@@ -41,6 +42,19 @@ class Ledger:
     parameters: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     breaches: dict[str, list[Breach]] = field(default_factory=lambda: defaultdict(list))
     agreed: dict[str, Operation] = field(default_factory=lambda: dict(operations(load())))
+
+    cases: int = 0
+    _digest: Any = field(default_factory=sha256)
+
+    def sends(self, case: str) -> None:
+        """A case goes out; the digest over all of them shows that a seed repeats."""
+        self.cases += 1
+        self._digest.update(case.encode("utf-8", "surrogatepass") + b"\n")
+
+    @property
+    def title(self) -> str:
+        """What makes this stage's cases repeat, and a digest that shows whether they did."""
+        return f"seed {self.seed}, {self.cases} cases, digest {self._digest.hexdigest()[:16]}"
 
     def saw(self, label: str, status: int, parameters: set[str] = frozenset()) -> None:  # type: ignore[assignment]
         """One answer of an operation."""

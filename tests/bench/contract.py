@@ -1,0 +1,194 @@
+"""Measures the contract stage against the plain Schemathesis command line (`make bench-contract`).
+
+Both run on the same stacks with the same seed and the same number of cases an operation: healthy
+ones for speed, repetition and false alarms, and one for each planted fault of the stage.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compose import stack as stacks
+from compose.machine.commands import must
+from compose.machine.console import say
+from compose.release import release
+from compose.stack import Stack
+from compose.sweep import new_run_id
+from contracts.agreed import FILE
+from contracts.budget import SEED, budget
+from contracts.fuzz import configuration
+from tests.bench.record import Figure, write
+from tests.faults.fault import CATALOGUE, Fault, folder
+from tests.faults.plant import described
+from tests.faults.planting import Planting
+from tests.faults.runs import ROOT, Outcome, gate
+
+SEEDS = 20
+REPEATS = 2
+LIMIT = 900.0
+LOG_LIMIT = 30.0
+KEY_VARIABLE = "CONTRACT_BENCH_KEY"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of either: requests, seconds, and when its first finding came (None: none)."""
+
+    requests: int
+    seconds: float
+    first: float | None
+
+
+@contextmanager
+def standing(fault: Fault | None = None) -> Iterator[Stack]:
+    """A stack, healthy or with a fault of the catalogue."""
+    with Stack(new_run_id(), release()) as stack:
+        stacks.build(stack.compose, stack.release)
+        planting = Planting(stack, fault) if fault else None
+        if planting:
+            planting.before()
+        problem = stack.up()
+        problems = [problem] if problem else stack.ready(stack.target())
+        if problems:
+            raise SystemExit(f"expected a stack to measure, got {problems[0].seen}")
+        yield stack
+
+
+def staged(stack: Stack, seed: int) -> tuple[Run, Outcome]:
+    """The contract stage on a stack that stands."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "target.toml"
+        text = described(stack.target(), stack.project)
+        path.write_text(text.replace('kind = "live"', 'kind = "disposable"'), encoding="utf-8")
+        secrets = stack.credentials
+        environment = {
+            "GATE_API_KEY": secrets.api_key or "",
+            "GATE_REDIS_PASSWORD": secrets.redis_password or "",
+            SEED: str(seed),
+        }
+        words = ["-m", "contract", f"--target={path}"]
+        done = gate(*words, folder=Path(name), environment=environment, limit=LIMIT)
+    explored = [e for e in done.events if e.get("check", "").startswith("contract.fuzz.")]
+    begun = next(e for e in done.events if e["kind"] == "phase" and e["name"] == "contract")
+    failed = [e["t"] - begun["started"] for e in done.failed]
+    seconds = sum(e["seconds"] for e in explored)
+    return Run(_sent(done, explored), seconds, min(failed, default=None)), done
+
+
+def _sent(done: Outcome, explored: list[dict[str, Any]]) -> int:
+    """Requests to the API while its operations were explored."""
+    first = min(e["t"] - e["seconds"] for e in explored)
+    last = max(e["t"] for e in explored)
+    requests = [e for e in done.events if e["kind"] == "request" and e["service"] == "proxy"]
+    return sum(first <= e["t"] <= last for e in requests)
+
+
+def cases(done: Outcome) -> str:
+    """The seed, the number and the digest of a run's cases, as its report shows them."""
+    titles = [str(e["title"]) for e in done.events if e["kind"] == "table"]
+    return next(one for one in titles if "what was tested" in one)
+
+
+def plain(stack: Stack, seed: int, stop: bool) -> Run:
+    """`schemathesis run` with the same cases; `stop` ends it at its first finding."""
+    with tempfile.TemporaryDirectory() as name:
+        config = Path(name) / "schemathesis.toml"
+        settings = {**configuration(budget({SEED: str(seed)})), **_key()}
+        config.write_text("\n".join(f"{k} = {_toml(v)}" for k, v in settings.items()) + "\n")
+        program = str(Path(sys.executable).with_name("schemathesis"))
+        target = stack.target()
+        where = ["--url", target.urls["proxy"], "--tls-verify", str(target.ca_file)]
+        limits = ["--max-failures", "1"] if stop else ["--continue-on-failure"]
+        before, started = _served(stack), time.monotonic()
+        done = subprocess.run(
+            [program, "--config-file", str(config), "run", str(FILE), *where, *limits],
+            cwd=name,
+            env={KEY_VARIABLE: stack.credentials.api_key or "", "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        seconds = time.monotonic() - started
+    return Run(_served(stack) - before, seconds, seconds if done.returncode == 1 else None)
+
+
+def _key() -> dict[str, Any]:
+    return {"headers": {"X-API-Key": "${" + KEY_VARIABLE + "}"}}
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f'"{key}" = {_toml(one)}' for key, one in value.items()) + "}"
+    return json.dumps(value)
+
+
+def _served(stack: Stack) -> int:
+    """Requests that the proxy has written to its log."""
+    name = f"{stack.project}-proxy-1"
+    done = must("read the proxy's log", ["docker", "logs", name], LOG_LIMIT)
+    return done.text.count('"request_id"')
+
+
+def healthy() -> list[Figure]:
+    """Speed, repetition and false alarms on a healthy stack."""
+    own, theirs, alarms, seen = [], [], [], []
+    with standing() as stack:
+        for number in range(SEEDS):
+            seed = budget({}).seed + number
+            run, done = staged(stack, seed)
+            say(f"seed {number + 1} of {SEEDS}: {run.requests} requests, {run.seconds:.0f} s")
+            own.append(run.requests / run.seconds)
+            alarms.append(len(done.failed))
+            if number < REPEATS:
+                seen.append([cases(done), cases(staged(stack, seed)[1])])
+                other = plain(stack, seed, stop=False)
+                theirs.append(other.requests / other.seconds)
+    same = [float(first == second) for first, second in seen]
+    rates = [mine / other for mine, other in zip(own, theirs, strict=False)]
+    return [
+        Figure("cases a second", "1/s", own),
+        Figure("cases a second, schemathesis run", "1/s", theirs),
+        Figure("rate against schemathesis run", "ratio", rates, 1.0, "higher"),
+        Figure("runs of one seed with the same cases", "share", same, 1.0, "higher"),
+        Figure("findings on a healthy stack, worst of 20 seeds", "findings", [max(alarms)], 0),
+    ]
+
+
+def planted() -> list[Figure]:
+    """Time to the first finding, fault by fault, and how many are found at all."""
+    faults = [one for one in folder(CATALOGUE) if one.id.startswith("contract-")]
+    own, theirs = [], []
+    for fault in faults:
+        with standing(fault) as stack:
+            own.append(staged(stack, budget({}).seed)[0].first)
+            theirs.append(plain(stack, budget({}).seed, stop=True).first)
+        say(f"{fault.id}: {own[-1]} s, schemathesis run {theirs[-1]} s")
+    return [
+        Figure("planted faults found", "share", [_share(own)], 1.0, "higher"),
+        Figure("planted faults found, schemathesis run", "share", [_share(theirs)]),
+        Figure("first finding", "s", [one for one in own if one is not None]),
+        Figure("first finding, schemathesis run", "s", [one for one in theirs if one is not None]),
+    ]
+
+
+def _share(found: list[float | None]) -> float:
+    return sum(one is not None for one in found) / len(found)
+
+
+def main() -> int:
+    """Measure everything and say where the figures are."""
+    stacks.clean_start()
+    path = write("contract", [*healthy(), *planted()])
+    say(f"written: {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
