@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from compose.wire import Answer, WireError
 from contracts.budget import Budget
 from contracts.states import COMMANDS, TABLE, after, breaches, explained, two_traders
-from tests.contract.engine import PRESET, at_rest, jump, to_idle
+from tests.contract.engine import PRESET, SYMBOL, at_rest, to_idle
 from tests.contract.ledger import Ledger, as_curl
 from tests.operator import API, Operator
 
@@ -119,8 +119,9 @@ class Machine(RuleBasedStateMachine):
     def price_jumps(self, percent: float) -> None:
         """A breakout to trade, or a fall."""
         if not self.cut:
-            self.history.append(f"# the price of BTCUSDT moves by {percent:g} %")
-            jump(self.operator, percent)
+            body = {"moves": {SYMBOL: percent}}
+            answer = self.operator.http("/drills", "exchange", "PUT", json=body)
+            self.history.append(as_curl("PUT", answer.url, body))
 
     @precondition(lambda self: not self.play.over)
     @rule()
