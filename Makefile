@@ -92,6 +92,9 @@ fault-tests: venv machine ## planted faults turn their checks red
 faults: venv machine ## plant every fault: make faults [FAULTS=DIR] [STAGE=smoke]
 	@$(PYTHON) -m tests.faults.matrix $(if $(FAULTS),--faults $(FAULTS)) $(if $(STAGE),--stage $(STAGE))
 
+calm: venv machine ## count false alarms on healthy stacks: make calm [N=30] [STAGES=smoke]
+	@$(PYTHON) -m tests.bench.calm --runs $(or $(N),30) $(if $(STAGES),--stages "$(STAGES)")
+
 bench-smoke: venv machine ## measure the smoke stage, into reports/bench
 	@$(PYTHON) -m tests.bench.smoke
 

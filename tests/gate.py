@@ -29,7 +29,9 @@ from reports.progress import Progress
 from reports.redact import Redactor
 from reports.stream import Stream
 from reports.write import finish
+from tests import budgets
 from tests import manifest as manifests
+from tests.budgets import Budgets
 from tests.checks import STAGES, Check, CheckFailed, Failure, described, identifier, node
 from tests.evidence import REGISTRY, Evidence, gather
 from tests.options import Options
@@ -63,6 +65,7 @@ class Gate:
         self._stream: Stream | None = None
         self._stage: str | None = None
         self._stage_phase = ExitStack()
+        self._budgets = Budgets(budgets.read())
         self._setup_seconds = 0.0
         self._items: dict[str, tuple[str, Check, str]] = {}
 
@@ -283,7 +286,7 @@ class Gate:
             self._stage = stage
             phase = self.phase(stage, f"{stage}: {STAGES[stage].partition('?')[0]}")
             self._stage_phase.enter_context(phase)
-        reason = self._held_back(stage)
+        reason = self._held_back(stage) or self._budgets.spent(stage)
         if reason:
             self._emit_check(node(item), "not_run", 0.0, reason=reason)
         return reason is None

@@ -17,7 +17,7 @@ from compose.sweep import new_run_id
 from compose.target import Target
 from tests.bench.latency import delayed
 from tests.bench.record import Figure, write
-from tests.faults.plant import ROOT, Outcome, described, gate
+from tests.faults.runs import ROOT, Outcome, described, gate
 
 LIVE_RUNS = 11
 SLOW_RUNS = 7

@@ -18,6 +18,7 @@ from typing import Any
 
 from compose.machine.console import MachineError, say
 from compose.stack import Stack
+from reports.checks import matches
 from tests import manifest as manifests
 from tests.bench.record import Figure, write
 from tests.checks import STAGES
@@ -26,6 +27,7 @@ from tests.faults.runs import Result, healthy_stack, judged
 
 REPORTS = Path(__file__).parent.parent.parent / "reports" / "faults"
 PROVED = Path(__file__).with_name("proved.toml")
+UNPROVED = Path(__file__).with_name("unproved.toml")
 TEMPLATE = Path(__file__).with_name("matrix.html.j2")
 SHARED_STAGES = frozenset({"smoke"})
 """Stages that only look: many faults can be planted in one stack, one after the other."""
@@ -131,6 +133,16 @@ def proved() -> dict[str, list[str]]:
     if not PROVED.exists():
         return {}
     return dict(tomllib.loads(PROVED.read_text(encoding="utf-8")))
+
+
+def unproved() -> list[str]:
+    """Checks that no fault has turned red and that are not excused by name."""
+    red, excused = proved(), tomllib.loads(UNPROVED.read_text(encoding="utf-8"))
+    return [
+        check
+        for check in mirror(())
+        if check not in red and not any(matches(glob, check) for glob in excused)
+    ]
 
 
 def write_proved(red: Mapping[str, list[str]], known: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from compose import stack as stacks
 from compose.machine.console import MachineError
 from compose.release import release
 from compose.sweep import new_run_id
+from compose.target import SERVICES, Target
 from reports.stream import Event
 from reports.stream import read as read_events
 from tests.faults.fault import Fault
@@ -161,3 +162,20 @@ def _result(fault: Fault, stage: str, outcome: str, **more: Any) -> Result:
     return Result(
         fault.id, fault.title, fault.component, list(fault.covers), stage, outcome, **more
     )
+
+
+def described(target: Target, project: str) -> str:
+    """A target file for a stack."""
+    rows = [f'{s} = "{target.urls.get(s) or _without(target, s)}"' for s in SERVICES]
+    head = {
+        "name": "planted",
+        "kind": "live",
+        "project": project,
+        "ca_file": target.ca_file,
+        "plain_http": target.plain_http,
+    }
+    return "\n".join([*(f'{key} = "{value}"' for key, value in head.items()), "[services]", *rows])
+
+
+def _without(target: Target, service: str) -> str:
+    return "absent" if service in target.left_out else "internal"

@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from compose.machine.commands import run
+from compose.stack import Stack
 from compose.sweep import RUN_LABEL, leftovers, sweep
-from tests.faults.plant import LIMIT, ROOT, Planted, gate
+from tests.faults.runs import LIMIT, ROOT, gate
 
 READY_SECONDS = 40.0
 
@@ -107,7 +108,7 @@ def test_a_gate_that_is_told_to_stop_reports_and_leaves_nothing(tmp_path: Path) 
     assert "Traceback" not in output
 
 
-def test_what_a_killed_gate_left_is_swept_and_only_that(planted: Planted, tmp_path: Path) -> None:
+def test_what_a_killed_gate_left_is_swept_and_only_that(stack: Stack, tmp_path: Path) -> None:
     process = started(tmp_path)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=LIMIT)
@@ -117,7 +118,7 @@ def test_what_a_killed_gate_left_is_swept_and_only_that(planted: Planted, tmp_pa
     assert killed in sweep()
     assert containers(killed) == []
     assert killed not in {one.run_id for one in leftovers()}
-    assert containers(planted.stack.run_id)
+    assert containers(stack.run_id)
 
 
 def settled(name: str) -> None:

@@ -1,0 +1,31 @@
+"""A stage, or a run, that takes too long gets no more work, and says so."""
+
+from tests.budgets import WHOLE, Budgets, read
+from tests.checks import STAGES
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_stage_that_is_out_of_time_is_stopped_and_the_next_is_not() -> None:
+    clock = Clock()
+    budgets = Budgets({WHOLE: 100, "smoke": 10, "control": 10}, clock)
+    assert budgets.spent("smoke") is None
+    clock.now = 11
+    assert "the stage smoke has 10 s" in str(budgets.spent("smoke"))
+    assert budgets.spent("control") is None
+
+
+def test_a_run_that_is_out_of_time_is_stopped() -> None:
+    clock = Clock()
+    budgets = Budgets({WHOLE: 100, "smoke": 1000}, clock)
+    clock.now = 101
+    assert "the whole run has 100 s" in str(budgets.spent("smoke"))
+
+
+def test_every_stage_has_a_budget() -> None:
+    assert set(read()) == {WHOLE, *STAGES}
