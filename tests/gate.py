@@ -205,7 +205,8 @@ class Gate:
     def _plant_now(self, stack: "Stack") -> None:
         if self.planting is None:
             return
-        self.planting.shown()
+        if "stack" not in self.problems:  # where compose gives up, the containers of before stay
+            self.planting.shown()
         if self.problems:  # what acts on a running stack has none to act on
             return
         with self.phase("planting", "planting the fault"):

@@ -26,9 +26,8 @@ from contracts.budget import SEED, budget
 from contracts.fuzz import configuration
 from tests.bench.record import Figure, write
 from tests.faults.fault import CATALOGUE, Fault, folder
-from tests.faults.runs import described
-from tests.faults.runsing import Planting
-from tests.faults.runs import ROOT, Outcome, gate
+from tests.faults.planting import Planting
+from tests.faults.runs import ROOT, Outcome, described, gate
 
 SEEDS = 20
 REPEATS = 2

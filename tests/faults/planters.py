@@ -8,7 +8,6 @@ import asyncio
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -279,8 +278,8 @@ def _delayed(inside: list[str], part: Part) -> Iterator[None]:
         with _rule([*inside, "iptables", "-t", "nat"], "PREROUTING", away):
             yield
     finally:
-        detour.send_signal(signal.SIGTERM)
-        detour.wait(LIMIT)
+        detour.kill()
+        detour.communicate(timeout=LIMIT)
 
 
 def _first_line(process: subprocess.Popen[str]) -> str:
@@ -312,10 +311,16 @@ def _script(stack: Stack, part: Part, key: str) -> None:
     user = ["--user", part.values.get("user") or ("0" if part.values.get("volumes") else "")]
     words = ["exec", *(user if user[1] else ()), name, "sh", "-ec", part[key]]
     if part.values.get("volumes"):
-        volumes = ["--volumes-from", f"{name}:rw", "--network", "none"]
+        volumes = [*_volumes(name), "--network", "none"]
         image = _inspect(name, "{{.Image}}")
         words = ["run", "--rm", *user, *volumes, "--entrypoint", "sh", image, "-ec", part[key]]
     _docker(f"run the {key} in {part['service']}", *words)
+
+
+def _volumes(name: str) -> list[str]:
+    """Options that mount a container's volumes to be written, also those it may only read."""
+    shown = '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}}:{{.Destination}} {{end}}{{end}}'
+    return [word for one in _inspect(name, shown).split() for word in ("--volume", one)]
 
 
 @contextmanager

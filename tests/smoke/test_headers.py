@@ -24,7 +24,7 @@ PREFLIGHT = {"access-control-request-method": "POST", "access-control-request-he
 @probe(API)
 async def OWN_PREFLIGHT(wire: Wire) -> Answer:
     """May the page, from its own origin, send a command?"""
-    return await _preflight(wire, origin(wire.target.urls["proxy"]))
+    return await _preflight(wire, origin(wire.base("proxy")))
 
 
 @probe(API)
