@@ -1,4 +1,9 @@
-"""SQLite in WAL mode, used from one worker thread so that the event loop never waits for a disk."""
+"""SQLite in WAL mode, used from one worker thread so that the event loop never waits for a disk.
+
+The library is Python's own sqlite3: aiosqlite would add the same one thread a connection without a
+time limit on what waits in it, and an SQL toolkit would hide BEGIN IMMEDIATE, user_version and the
+WAL pragmas, which are the whole of what safety needs here.
+"""
 
 import asyncio
 import contextlib
@@ -8,36 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from breakout_bot.schema import SCHEMA_VERSION, migrate, version
+
 T = TypeVar("T")
 LIMIT_SECONDS = 2.0
-MIGRATIONS = (
-    """
-    CREATE TABLE control (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
-        version INTEGER NOT NULL, state TEXT NOT NULL, preset TEXT NOT NULL, mode TEXT NOT NULL,
-        started_at REAL, liquidating INTEGER NOT NULL, reason TEXT NOT NULL
-    );
-    CREATE TABLE positions (
-        id TEXT PRIMARY KEY, symbol TEXT NOT NULL UNIQUE, quantity REAL NOT NULL,
-        entry_price REAL NOT NULL, stop_price REAL NOT NULL, target_price REAL NOT NULL,
-        opened_at REAL NOT NULL
-    );
-    CREATE TABLE trades (
-        id TEXT PRIMARY KEY, symbol TEXT NOT NULL, quantity REAL NOT NULL,
-        entry_price REAL NOT NULL, exit_price REAL NOT NULL, opened_at REAL NOT NULL,
-        closed_at REAL NOT NULL, r REAL NOT NULL, reason TEXT NOT NULL
-    );
-    CREATE INDEX trades_closed_at ON trades (closed_at);
-    CREATE TABLE signals (
-        id INTEGER PRIMARY KEY, at REAL NOT NULL, symbol TEXT NOT NULL, price REAL NOT NULL,
-        level REAL NOT NULL
-    );
-    CREATE TABLE presets (name TEXT PRIMARY KEY, body TEXT NOT NULL);
-    CREATE TABLE notes (name TEXT PRIMARY KEY, body TEXT NOT NULL);
-    CREATE TABLE probes (instance TEXT PRIMARY KEY, at REAL NOT NULL);
-    """,
-)
-SCHEMA_VERSION = len(MIGRATIONS)
+FILE = "breakout-bot.sqlite3"
 
 
 class DatabaseError(Exception):
@@ -56,17 +36,15 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     connection.execute("COMMIT")
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    found = int(connection.execute("PRAGMA user_version").fetchone()[0])
+def _upgrade(connection: sqlite3.Connection) -> None:
+    found = version(connection)
     if found > SCHEMA_VERSION:
         raise DatabaseError(
             f"the database has schema {found} and this version knows {SCHEMA_VERSION}: "
-            "run the newer version, or restore the backup made before the update"
+            f"run the newer version, or let it go back first (python -m breakout_bot.migrate --to "
+            f"{SCHEMA_VERSION}), or restore the backup made before the update"
         )
-    for number in range(found, SCHEMA_VERSION):
-        # executescript commits first, so the script carries its own transaction.
-        script = f"BEGIN IMMEDIATE;{MIGRATIONS[number]};PRAGMA user_version={number + 1};COMMIT;"
-        connection.executescript(script)
+    migrate(connection)
 
 
 class Database:
@@ -95,7 +73,7 @@ class Database:
             connection.execute("PRAGMA busy_timeout=10000")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
-            _migrate(connection)
+            _upgrade(connection)
             connection.execute("PRAGMA busy_timeout=1000")
         except BaseException:
             connection.close()

@@ -1,6 +1,9 @@
-"""The trading desk: opens, watches and closes positions. One thing at a time, under one lock."""
+"""The trading desk: opens, watches and closes positions.
 
-import asyncio
+What it holds at the exchange and what the database says are brought together again after anything
+that may have driven them apart: a start, a lost answer, an emergency.
+"""
+
 import time
 import uuid
 from collections import Counter
@@ -8,17 +11,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from breakout_bot import strategy, trades
+from breakout_bot import ledger, strategy, trades
 from breakout_bot.bus import Bus
 from breakout_bot.clock import midnight
-from breakout_bot.database import Database
+from breakout_bot.database import Database, DatabaseError
 from breakout_bot.exchange import Exchange, ExchangeError
 from breakout_bot.feed import Feed
 from breakout_bot.lease import Lease
+from breakout_bot.ledger import Intent
 from breakout_bot.presets import PresetBody
 from breakout_bot.scanner import Scanner
 
-LIQUIDATION_SECONDS = 8.0
+
+class FencedOff(Exception):
+    """The exchange took no order because a newer fencing token was seen."""
 
 
 @dataclass(slots=True)
@@ -59,31 +65,32 @@ class Desk:
         self._feed = feed
         self._lease = lease
         self._bus = bus
-        self._lock = asyncio.Lock()
         self._scan_seconds = scan_seconds
         self._next_scan = 0.0
+        self._doubtful = True
+        self._summed: tuple[int, float] = (-1, 0.0)
 
     async def refresh(self) -> None:
-        """Read positions and results from the database."""
-        start = midnight(time.time())
-        self.positions, self.result, self.signals = await self.database.run(
-            lambda db: (
-                trades.open_positions(db),
-                trades.result(db, start),
-                trades.count_signals(db),
-            )
-        )
+        """Read positions and results from the database; add up only what has changed."""
+        start, summed, before = midnight(self._feed.now), self._summed, self.result
+
+        def read(db: Any) -> tuple[list[trades.Position], tuple[int, float], trades.Result, int]:
+            key = (trades.newest(db), start)
+            result = before if key == summed else trades.result(db, start)
+            return trades.open_positions(db), key, result, trades.count_signals(db)
+
+        found = await self.database.run(read)
+        self.positions, self._summed, self.result, self.signals = found
 
     async def exits(self) -> None:
         """Close the positions that have reached their stop or target."""
-        async with self._lock:
-            for position in list(self.positions):
-                price = self._feed.prices.get(position.symbol)
-                if price is None:
-                    continue
-                why = strategy.exit_reason(price, position.stop_price, position.target_price)
-                if why:
-                    await self._close(position, why)
+        for position in list(self.positions):
+            price = self._feed.prices.get(position.symbol)
+            if price is None:
+                continue
+            why = strategy.exit_reason(price, position.stop_price, position.target_price)
+            if why:
+                await self._sell(position, why)
 
     def look_now(self) -> None:
         """Scan in the next cycle: a preset just chosen is not left waiting for the last one's."""
@@ -93,63 +100,98 @@ class Desk:
         """Buy breakouts while there are slots; ask again before each order whether it may."""
         if time.monotonic() < self._next_scan or len(self.positions) >= preset.max_positions:
             return
-        self._next_scan = time.monotonic() + self._scan_seconds
+        self._next_scan = time.monotonic() + self._scan_seconds / self._feed.time_scale
         readings = await self.scanner.readings(list(self._feed.prices), preset)
         for reading in readings:
             if not reading.breakout or await self._recently(reading.symbol, preset):
                 continue
             await self._signal(reading)
-            async with self._lock:
-                if len(self.positions) >= preset.max_positions or not await allowed():
-                    return
-                await self._buy(reading, preset)
+            if len(self.positions) >= preset.max_positions or not await allowed():
+                return
+            await self._buy(reading, preset)
 
     async def _recently(self, symbol: str, preset: PresetBody) -> bool:
         if any(position.symbol == symbol for position in self.positions):
             return True
-        since = time.time() - preset.cooldown_seconds
-        closed = await self.database.run(trades.closed_trades)
-        return any(trade.symbol == symbol and trade.closed_at > since for trade in closed)
+        closed = await self.database.run(lambda db: trades.last_closed_at(db, symbol))
+        return closed > self._feed.now - preset.cooldown_seconds
 
     async def _signal(self, reading: strategy.Reading) -> None:
-        at, symbol, price, level = time.time(), reading.symbol, reading.price, reading.level
+        at, symbol, price, level = self._feed.now, reading.symbol, reading.price, reading.level
         await self.database.run(lambda db: trades.add_signal(db, at, symbol, price, level))
         self._bus.say("SIGNAL", {"symbol": symbol, "price": price, "level": level})
 
     async def _buy(self, reading: strategy.Reading, preset: PresetBody) -> None:
         identity = uuid.uuid4().hex
-        size = strategy.quantity(reading.price, preset)
-        order = await self.exchange.buy(reading.symbol, size, identity, self._lease.token)
-        self.orders["entry"] += 1
-        price = float(order["fill_price"])
-        stop, target = strategy.stop_and_target(price, preset)
-        position = trades.Position(identity, reading.symbol, size, price, stop, target, time.time())
-        await self.database.run(lambda db: trades.add_position(db, position))
-        await self.refresh()
-        self._bus.say("ORDER_UPDATE", order)
-        self._bus.say("POSITION_UPDATE", {**asdict(position), "status": "open"})
+        intent = Intent(
+            client_order_id=identity,
+            position_id=identity,
+            symbol=reading.symbol,
+            side="buy",
+            kind="entry",
+            quantity=strategy.quantity(reading.price, preset),
+            sent_at=self._feed.now,
+            valid_until=self._feed.valid_until,
+            reason="breakout",
+            stop_percent=preset.stop_percent,
+            target_r=preset.target_r,
+        )
+        await self._send(intent)
 
-    async def _close(self, position: trades.Position, reason: str) -> None:
-        price = self._feed.prices.get(position.symbol, position.entry_price)
+    async def _sell(self, position: trades.Position, reason: str) -> None:
+        intent = Intent(
+            client_order_id=uuid.uuid4().hex,
+            position_id=position.id,
+            symbol=position.symbol,
+            side="sell",
+            kind="exit",
+            quantity=position.quantity,
+            sent_at=self._feed.now,
+            valid_until=self._feed.valid_until,
+            reason=reason,
+        )
+        await self._send(intent)
+
+    async def _send(self, intent: Intent) -> None:
+        await self.database.run(lambda db: ledger.send(db, intent))
         try:
-            identity = uuid.uuid4().hex
-            order = await self.exchange.sell(
-                position.symbol, position.quantity, identity, self._lease.token
-            )
-            price = float(order["fill_price"])
-            self.orders["exit"] += 1
+            order = await self.exchange.place(intent, self._lease.token)
+            await self._settle(intent, order)
         except ExchangeError as error:
-            if "no position" not in str(error):
+            self._doubtful = not error.refused or error.code == "nothing_to_reduce"
+            if not error.refused:
                 raise
-            reason = f"{reason}: the exchange no longer knew the position"
-        await self._settle(position, price, reason)
+            await self._refused(intent, error)
+        except DatabaseError:
+            self._doubtful = True
+            raise
 
-    async def _settle(self, position: trades.Position, price: float, reason: str) -> None:
-        at = time.time()
-        await self.database.run(lambda db: trades.close_position(db, position, price, at, reason))
+    async def _refused(self, intent: Intent, error: ExchangeError) -> None:
+        why, at = str(error), self._feed.now
+        self.orders["refused"] += 1
+        await self.database.run(lambda db: ledger.refuse(db, intent.client_order_id, why, at))
+        if error.code == "fenced":
+            raise FencedOff(why) from None
+        raise error
+
+    async def _settle(self, intent: Intent, order: ledger.Order) -> None:
+        at = self._feed.now
+        if not await self.database.run(lambda db: ledger.settle(db, intent, order, at)):
+            return
+        self.orders[intent.kind] += 1
+        self._bus.say("ORDER_UPDATE", order)
+        await self._announce()
+
+    async def _announce(self) -> None:
+        """Read what is open now, and tell what was opened, changed or closed."""
+        before = {position.id: position for position in self.positions}
         await self.refresh()
-        closed = {**asdict(position), "status": "closed", "exitPrice": price, "reason": reason}
-        self._bus.say("POSITION_UPDATE", closed)
+        after = {position.id: position for position in self.positions}
+        for identity in before.keys() | after.keys():
+            if before.get(identity) != after.get(identity):
+                status = "open" if identity in after else "closed"
+                position = after.get(identity) or before[identity]
+                self._bus.say("POSITION_UPDATE", {**asdict(position), "status": status})
 
     async def cancel(self, order_id: str) -> dict[str, Any]:
         """Cancel one of this bot's orders."""
@@ -158,31 +200,91 @@ class Desk:
         self._bus.say("ORDER_UPDATE", order)
         return order
 
-    async def liquidate(self, reason: str) -> Liquidation:
-        """Shut out every engine's entries, cancel all orders and close all positions."""
-        done = Liquidation()
+    async def reconcile(self, preset: PresetBody) -> None:
+        """After a doubt, find out what became of every order and what is held."""
+        if not self._doubtful:
+            return
+        self._doubtful = False
         try:
-            async with asyncio.timeout(LIQUIDATION_SECONDS), self._lock:
-                await self._flatten(done, reason)
+            self._doubtful = not await self._reconciled(preset)
+        except (ExchangeError, DatabaseError):
+            self._doubtful = True
+            raise
+
+    async def _reconciled(self, preset: PresetBody) -> bool:
+        certain = True
+        for intent in await self.database.run(ledger.pending):
+            certain = await self._trace(intent) and certain
+        held = {one["symbol"]: one for one in await self.exchange.positions()}
+        if self._doubtful:  # a liquidation came in between: what was read is out of date
+            return False
+        for position in [one for one in self.positions if one.symbol not in held]:
+            await self._dissolve(position)
+        for symbol in held.keys() - {position.symbol for position in self.positions}:
+            await self._adopt(held[symbol], preset)
+        return certain
+
+    async def _trace(self, intent: Intent) -> bool:
+        order = await self.exchange.find(intent.client_order_id)
+        if order is not None:
+            await self._settle(intent, order)
+        elif self._feed.exchange_time <= intent.valid_until + self._feed.time_scale:
+            return False
+        else:
+            why, at = "it never reached the exchange", self._feed.now
+            await self.database.run(lambda db: ledger.refuse(db, intent.client_order_id, why, at))
+        return True
+
+    async def _dissolve(self, position: trades.Position) -> None:
+        price = self._feed.prices.get(position.symbol, position.entry_price)
+        why, at = "the exchange did not hold it", self._feed.now
+        await self.database.run(lambda db: ledger.dissolve(db, position, price, why, at))
+        await self._announce()
+
+    async def _adopt(self, held: dict[str, Any], preset: PresetBody) -> None:
+        """Watch over a position that only the exchange knew, as after a restored backup."""
+        price, quantity = float(held["entry_price"]), float(held["quantity"])
+        if quantity <= 0:
+            raise ExchangeError(f"the exchange holds a short position in {held['symbol']}")
+        stop, target = strategy.stop_and_target(price, preset)
+        position = trades.Position(
+            id=f"adopted-{uuid.uuid4().hex}",
+            symbol=held["symbol"],
+            quantity=quantity,
+            entry_price=price,
+            stop_price=stop,
+            target_price=target,
+            opened_at=self._feed.now,
+            opened_quantity=quantity,
+        )
+        await self.database.run(lambda db: trades.adopt_position(db, position))
+        await self._announce()
+
+    async def liquidate(self, reason: str) -> Liquidation:
+        """Shut out every engine's entries, cancel all orders and close all positions.
+
+        One call does it all at the exchange, so that nothing slips in between and a slow exchange
+        is waited for only once.
+        """
+        self._doubtful = True
+        try:
+            answer = await self.exchange.flatten(self._feed.valid_until)
         except ExchangeError as error:
-            self._unfinished(done, str(error))
-        except TimeoutError:
-            self._unfinished(done, f"no end within {LIQUIDATION_SECONDS:g} s")
-        return done
+            held = [f"close {position.symbol} ({error})" for position in self.positions]
+            return Liquidation(failures=[f"be sure that no order is open ({error})", *held])
+        return await self._flattened(answer, reason)
 
-    def _unfinished(self, done: Liquidation, why: str) -> None:
-        done.failures.append(f"be sure that no order is open ({why})")
-        done.failures += [f"close {position.symbol} ({why})" for position in self.positions]
-
-    async def _flatten(self, done: Liquidation, reason: str) -> None:
-        answer = await self.exchange.flatten()
-        prices = {order["symbol"]: order["fill_price"] for order in answer["orders"]}
-        left = {position["symbol"] for position in answer["positions"]}
-        done.cancelled, done.closed = len(answer["cancelled"]), len(set(prices) - left)
-        self.orders["cancel"] += done.cancelled
-        self.orders["exit"] += len(answer["orders"])
-        done.failures += [f"close {symbol} (a rest is left)" for symbol in sorted(left)]
-        for position in [one for one in self.positions if one.symbol not in left]:
-            # What the exchange no longer holds is not held here either.
-            price = prices.get(position.symbol) or self._feed.prices.get(position.symbol)
-            await self._settle(position, float(price or position.entry_price), reason)
+    async def _flattened(self, answer: dict[str, Any], reason: str) -> Liquidation:
+        at, orders = self._feed.now, answer["orders"]
+        left = [position["symbol"] for position in answer["positions"]]
+        self.orders["cancel"] += len(answer["cancelled"])
+        self.orders["flatten"] += len(orders)
+        await self.database.run(lambda db: ledger.flattened(db, orders, reason, at))
+        await self._announce()
+        for order in [*answer["cancelled"], *orders]:
+            self._bus.say("ORDER_UPDATE", order)
+        return Liquidation(
+            cancelled=len(answer["cancelled"]),
+            closed=len(orders) - len(left),
+            failures=[f"close {symbol} (nobody took the rest)" for symbol in left],
+        )

@@ -12,7 +12,7 @@ from breakout_bot.bus import Bus
 from breakout_bot.clock import iso
 from breakout_bot.control import Control
 from breakout_bot.database import Database, DatabaseError
-from breakout_bot.desk import Desk, Liquidation
+from breakout_bot.desk import Desk, FencedOff, Liquidation
 from breakout_bot.exchange import Exchange, ExchangeError
 from breakout_bot.feed import Feed
 from breakout_bot.lease import Lease, LeaseError
@@ -53,6 +53,8 @@ class Engine:
         self._bus = bus
         self._control = Control(0, State.IDLE, settings.preset, settings.mode, None, False, "")
         self._halted = False
+        self._stopping = 0
+        self.fenced = 0
         self._commands = asyncio.Lock()
         self._troubles: set[str] = set()
 
@@ -108,18 +110,30 @@ class Engine:
         await asyncio.gather(
             self._try("market data", self.feed.poll), self._try("lease", self._keep_lease)
         )
-        if self._control.liquidating:
-            await self._try("liquidation", self._liquidate_again)
+        if self._control.liquidating or self._halted:
+            if not self._stopping:
+                await self._try("liquidation", self._liquidate_again)
         elif self.trading and self.feed.fresh:
+            await self._try("trading", self._trade)
+        self._bus.say("ENGINE_UPDATE", self.status())
+
+    async def _trade(self) -> None:
+        try:
+            await self._try("orders", lambda: self.desk.reconcile(self.preset))
             await self._try("exits", self.desk.exits)
             await self._try("daily loss", self._watch_loss)
             if self.state is State.RUNNING:
                 await self._try("entries", self._enter)
-        self._bus.say("ENGINE_UPDATE", self.status())
+        except FencedOff as error:
+            log.error("fenced off, standing down: %s", error)
+            self.fenced += 1
+            await self.lease.stand_down()
 
     async def _try(self, name: str, step: Callable[[], Awaitable[Any]]) -> None:
         try:
             await step()
+        except FencedOff:
+            raise
         except (ExchangeError, DatabaseError, LeaseError, LeaseTaken, BadValue) as error:
             self._report(name, str(error))
         except Exception:
@@ -137,14 +151,14 @@ class Engine:
     def _adopt(self, seen: Control) -> None:
         if seen.version < self._control.version:
             return
-        if seen.state is State.EMERGENCY or seen.version > self._control.version:
+        if seen.state is State.EMERGENCY:
             self._halted = False
         self._control = seen
 
     async def _sync(self) -> None:
         before = self._control.preset
         self._adopt(await self.database.run(control.read))
-        if self._halted:
+        if self._halted and not self._stopping:
             await self._apply(Command.EMERGENCY_STOP, reason="noted late")
         if self._control.preset != before:
             await self._use_preset()
@@ -172,10 +186,10 @@ class Engine:
     async def _liquidate_again(self) -> None:
         done = await self.desk.liquidate(self._control.reason)
         if done.failures:
-            self._report("liquidation", done.sentence())
-            return
+            raise ExchangeError(done.sentence())
         self._adopt(await self.database.run(control.liquidated))
         log.info("nothing is left open: %s", done.sentence())
+        await self.lease.release()  # its token is older than the fence that is up now
 
     async def _find(self, name: str) -> Preset:
         found = await self.database.run(lambda db: presets.find(db, name))
@@ -229,22 +243,32 @@ class Engine:
         """Stop trading, cancel all orders and close all positions."""
         async with self._commands:
             await self._apply(Command.STOP)
-            return await self._flatten("stop")
+            done = await self._flatten("stop")
+            await self._liquidated(done)
+            return done
 
     async def emergency(self, reason: str) -> Liquidation:
-        """Stop at once, whatever fails, and hold until reset."""
+        """Stop at once, whatever fails, and hold until reset.
+
+        It waits for no other command: the exchange is told while the state is written down.
+        """
         self._halted = True
-        async with self._commands:
-            failure: DatabaseError | None = None
-            try:
-                await self._apply(Command.EMERGENCY_STOP, reason=reason)
-            except DatabaseError as error:
-                failure = error
-                log.critical("the emergency stop could not be written down: %s", error)
-            done = await self._flatten(reason)
-            if failure:
-                raise DatabaseError(f"stopped, {done.sentence()}, but not for ever: {failure}")
-            return done
+        self._stopping += 1
+        try:
+            noted, done = await asyncio.gather(
+                self._apply(Command.EMERGENCY_STOP, reason=reason),
+                self._flatten(reason),
+                return_exceptions=True,
+            )
+        finally:
+            self._stopping -= 1
+        if isinstance(done, BaseException):
+            raise done
+        if isinstance(noted, BaseException):
+            log.critical("the emergency stop could not be written down: %s", noted)
+            raise DatabaseError(f"stopped, {done.sentence()}, but not for ever: {noted}")
+        await self._liquidated(done)
+        return done
 
     async def _apply(
         self,
@@ -261,19 +285,23 @@ class Engine:
         self._bus.say("ENGINE_UPDATE", self.status())
 
     async def _flatten(self, reason: str) -> Liquidation:
-        done = await self.desk.liquidate(reason)
+        # Giving the lease up must not wait for the exchange, nor the exchange for redis.
+        done, _ = await asyncio.gather(self.desk.liquidate(reason), self._release())
+        return done
+
+    async def _release(self) -> None:
+        with contextlib.suppress(LeaseError):
+            await self.lease.release()
+
+    async def _liquidated(self, done: Liquidation) -> None:
         if not done.failures:
             with contextlib.suppress(DatabaseError):
                 self._adopt(await self.database.run(control.liquidated))
-        with contextlib.suppress(LeaseError):
-            await self.lease.release()
-        return done
 
     async def close(self) -> None:
         """Give the lease up."""
         if self.lease.held:
-            with contextlib.suppress(LeaseError):
-                await self.lease.release()
+            await self._release()
 
     def status(self) -> dict[str, Any]:
         """Say what the engine is doing, as GET /api/engine/status does."""

@@ -1,29 +1,52 @@
 """The exchange, over HTTP: every call has a time limit, every failure one kind of exception."""
 
 import time
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
+from breakout_bot.ledger import Intent
 from breakout_bot.settings import BOT_ID
 
-LIMIT_SECONDS = 1.0
+LIMIT_SECONDS = 1.6
+"""An emergency stop must answer within 2 s, also over an exchange that takes one for each call."""
 
 
 class ExchangeError(Exception):
     """The exchange did not do what was asked; status is 0 when it did not answer."""
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    def __init__(self, message: str, status: int = 0, code: str = "") -> None:
         super().__init__(message)
         self.status = status
+        self.code = code
+
+    @property
+    def refused(self) -> bool:
+        """Tell whether it is certain that nothing was done."""
+        return 400 <= self.status < 500
 
 
-def _detail(answer: httpx.Response) -> str:
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Every price at one tick of the feed, and the exchange's clock."""
+
+    sequence: int
+    time: float
+    time_scale: float
+    prices: dict[str, float]
+
+
+def _error(method: str, path: str, answer: httpx.Response) -> ExchangeError:
     try:
         body = answer.json()
     except ValueError:
-        return answer.text[:200]
-    return str(body.get("detail", body) if isinstance(body, dict) else body)[:200]
+        body = {}
+    found = body if isinstance(body, dict) else {}
+    detail = str(found.get("detail", answer.text))[:200]
+    message = f"the exchange refused {method} {path}: {detail}"
+    return ExchangeError(message, answer.status_code, str(found.get("code", "")))
 
 
 class Exchange:
@@ -46,8 +69,7 @@ class Exchange:
         self._measure((time.monotonic() - began) * 1000)
         if answer.is_error:
             self.errors += answer.is_server_error
-            message = f"the exchange refused {method} {path}: {_detail(answer)}"
-            raise ExchangeError(message, answer.status_code)
+            raise _error(method, path, answer)
         try:
             return answer.json()
         except ValueError:
@@ -63,35 +85,59 @@ class Exchange:
         body = await self._call("GET", "/health")
         return dict(body)
 
-    async def prices(self) -> tuple[int, dict[str, float]]:
-        """Give the feed's tick number and every price."""
+    async def prices(self) -> Prices:
+        """Give the feed's tick number, every price and the time there."""
         body = await self._call("GET", "/prices")
-        return int(body["sequence"]), {name: float(price) for name, price in body["prices"].items()}
+        prices = {name: float(price) for name, price in body["prices"].items()}
+        return Prices(
+            int(body["sequence"]), float(body["time"]), float(body.get("time_scale", 1)), prices
+        )
 
     async def candles(self, symbol: str, limit: int) -> list[dict[str, float]]:
         """Give a symbol's newest candles, oldest first."""
         body = await self._call("GET", f"/candles/{symbol}", params={"limit": limit})
         return list(body["candles"])
 
-    async def orders(self, status: str | None = None) -> list[dict[str, Any]]:
+    async def orders(
+        self, status: str | None = None, limit: int = 500, offset: int = 0
+    ) -> list[dict[str, Any]]:
         """List this bot's orders, newest first."""
-        params = {"client_id": BOT_ID, **({"status": status} if status else {})}
+        params: dict[str, str | int] = {"client_id": BOT_ID, "limit": limit, "offset": offset}
+        if status:
+            params["status"] = status
         return list(await self._call("GET", "/orders", params=params))
+
+    async def order(self, order_id: str) -> dict[str, Any] | None:
+        """Find one of this bot's orders under the exchange's id."""
+        try:
+            found = dict(await self._call("GET", f"/orders/{quote(order_id, safe='')}"))
+        except ExchangeError as error:
+            if error.status == 404:
+                return None
+            raise
+        return found if found["client_id"] == BOT_ID else None
+
+    async def find(self, client_order_id: str) -> dict[str, Any] | None:
+        """Find one of this bot's orders under the id that it gave it."""
+        params = {"client_id": BOT_ID, "client_order_id": client_order_id}
+        found = list(await self._call("GET", "/orders", params=params))
+        return found[0] if found else None
 
     async def positions(self) -> list[dict[str, Any]]:
         """List this bot's positions."""
         return list(await self._call("GET", "/positions", params={"client_id": BOT_ID}))
 
-    async def buy(self, symbol: str, quantity: float, order_id: str, token: int) -> dict[str, Any]:
-        """Buy at market under the lease's fencing token."""
+    async def place(self, intent: Intent, token: int) -> dict[str, Any]:
+        """Place an order at market under the lease's fencing token; a sale never sells short."""
         order = {
             "client_id": BOT_ID,
-            "client_order_id": order_id,
-            "symbol": symbol,
-            "side": "buy",
-            "type": "market",
-            "quantity": quantity,
+            "client_order_id": intent.client_order_id,
+            "symbol": intent.symbol,
+            "side": intent.side,
+            "quantity": intent.quantity,
+            "reduce_only": intent.side == "sell",
             "fencing_token": token,
+            "valid_until": intent.valid_until,
         }
         return dict(await self._call("POST", "/orders", json=order))
 
@@ -99,22 +145,10 @@ class Exchange:
         """Cancel an order."""
         return dict(await self._call("DELETE", f"/orders/{order_id}"))
 
-    async def sell(self, symbol: str, quantity: float, order_id: str, token: int) -> dict[str, Any]:
-        """Sell what is held at market under the lease's fencing token, never more."""
-        order = {
-            "client_id": BOT_ID,
-            "client_order_id": order_id,
-            "symbol": symbol,
-            "side": "sell",
-            "quantity": quantity,
-            "reduce_only": True,
-            "fencing_token": token,
-        }
-        return dict(await self._call("POST", "/orders", json=order))
-
-    async def flatten(self) -> dict[str, Any]:
+    async def flatten(self, valid_until: float) -> dict[str, Any]:
         """Shut out every engine's orders, cancel all, close all at market, in one call."""
-        return dict(await self._call("POST", "/flatten", params={"client_id": BOT_ID}))
+        params: dict[str, str | float] = {"client_id": BOT_ID, "valid_until": valid_until}
+        return dict(await self._call("POST", "/flatten", params=params))
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -11,11 +11,12 @@ from redis.exceptions import RedisError
 
 from breakout_bot.bus import Bus
 from breakout_bot.clock import iso
-from breakout_bot.database import SCHEMA_VERSION, Database, DatabaseError
+from breakout_bot.database import Database, DatabaseError
 from breakout_bot.engine import STALLED_SECONDS, Engine
 from breakout_bot.exchange import ExchangeError
-from breakout_bot.feed import STALE_SECONDS
+from breakout_bot.feed import CLOCK_LIMIT_SECONDS, STALE_SECONDS
 from breakout_bot.resources import Resources
+from breakout_bot.schema import SCHEMA_VERSION
 
 LIMIT_SECONDS = 0.8
 KEPT_SECONDS = 0.5
@@ -58,6 +59,9 @@ class Health:
             fatal.append(f"engine: no cycle for {engine.heartbeat_age_seconds:.0f} s")
         if engine.feed.age_seconds > STALE_SECONDS:
             mild.append(f"market data: the feed has not moved for {engine.feed.age_seconds:.0f} s")
+        if abs(engine.feed.clock_offset_seconds) > CLOCK_LIMIT_SECONDS:
+            offset = engine.feed.clock_offset_seconds
+            mild.append(f"clock: the exchange's is {offset:+.0f} s from ours")
         resources = asdict(self._resources.sample)
         mild += resources["issues"]
         return {

@@ -52,6 +52,7 @@ class Lease:
         self._owner = owner
         self._ttl = ttl_seconds
         self._until = 0.0
+        self._not_before = 0.0
         self.token = 0
 
     @property
@@ -71,6 +72,8 @@ class Lease:
     async def keep(self) -> bool:
         """Renew the lease, or take it when it is free; say whether it is held."""
         asked = time.monotonic()
+        if asked < self._not_before:
+            return False
         milliseconds = int(self._ttl * 1000)
         renewed = self.held and await self._eval(_RENEW, self._owner, milliseconds)
         if not renewed:
@@ -81,6 +84,11 @@ class Lease:
             self.token = token
         self._until = asked + self._ttl - MARGIN_SECONDS
         return True
+
+    async def stand_down(self) -> None:
+        """Give the lease up after being fenced off, and leave it to others for a while."""
+        self._not_before = time.monotonic() + self._ttl
+        await self.release()
 
     async def release(self) -> None:
         """Give the lease up now rather than when it lapses."""

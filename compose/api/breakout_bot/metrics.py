@@ -18,7 +18,7 @@ from breakout_bot.resources import Resources
 from breakout_bot.states import State
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-ORDER_KINDS = ("entry", "exit", "cancel")
+ORDER_KINDS = ("entry", "exit", "flatten", "cancel", "refused")
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
@@ -92,6 +92,7 @@ class Metrics:
         for name, (text, read) in gauges.items():
             self._gauge(name, text).set_function(read)
         self._cycles = self._counter("cycles_total", "Cycles of the engine's loop.")
+        self._fenced = self._counter("fenced_total", "Times that the exchange fenced this off.")
         self._errors = self._counter("exchange_errors_total", "Calls that the exchange failed.")
 
     def _add_resources(self, resources: Resources) -> None:
@@ -143,6 +144,7 @@ class Metrics:
     def text(self) -> bytes:
         """Write everything in Prometheus' text format."""
         self._cycles.follow(self._engine.cycles)
+        self._fenced.follow(self._engine.fenced)
         self._errors.follow(self._engine.exchange.errors)
         for kind, follower in self._orders.items():
             follower.follow(self._engine.desk.orders[kind])

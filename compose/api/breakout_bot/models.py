@@ -170,6 +170,9 @@ class OrderView(BaseModel):
     status: Literal["open", "filled", "cancelled"]
     createdAt: str
     fillPrice: float | None
+    filledQuantity: float
+    fee: float
+    reduceOnly: bool
 
 
 class Presets(BaseModel):

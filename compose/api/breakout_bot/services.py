@@ -14,7 +14,7 @@ from redis.backoff import NoBackoff
 
 from breakout_bot.bus import Bus
 from breakout_bot.clock import iso
-from breakout_bot.database import Database
+from breakout_bot.database import FILE, Database
 from breakout_bot.engine import Engine
 from breakout_bot.exchange import Exchange
 from breakout_bot.health import Health
@@ -37,7 +37,7 @@ class Services:
         self.settings = settings
         self.memory = memory or Memory()
         self.instance = uuid.uuid4().hex[:12]
-        self.database = Database(settings.data_dir / "breakout-bot.sqlite3")
+        self.database = Database(settings.data_dir / FILE)
         self.redis = Redis(
             host=settings.redis_host,
             port=settings.redis_port,

@@ -8,7 +8,7 @@ from breakout_bot.database import transaction
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """An open long position with its stop and target."""
+    """An open long position with its stop and target; the fee is that of the whole entry."""
 
     id: str
     symbol: str
@@ -17,6 +17,14 @@ class Position:
     stop_price: float
     target_price: float
     opened_at: float
+    opened_quantity: float
+    entry_fee: float = 0.0
+
+    def result_r(self, quantity: float, price: float, fee: float) -> float:
+        """Give what selling a part brings after fees, in units of the whole initial risk."""
+        risk = self.opened_quantity * (self.entry_price - self.stop_price)
+        paid = fee + self.entry_fee * quantity / self.opened_quantity
+        return (quantity * (price - self.entry_price) - paid) / risk
 
     def r(self, price: float) -> float:
         """Say how many times the initial risk the position is up at a price."""
@@ -25,7 +33,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Trade:
-    """A closed position and its result."""
+    """A position, or a part of one, that was sold, and its result in R after fees."""
 
     id: str
     symbol: str
@@ -44,43 +52,29 @@ def open_positions(connection: sqlite3.Connection) -> list[Position]:
     return [Position(**dict(row)) for row in rows]
 
 
+def _insert(connection: sqlite3.Connection, table: str, row: Position | Trade) -> None:
+    names = row.__slots__
+    connection.execute(
+        f"INSERT INTO {table} ({', '.join(names)})"  # noqa: S608 - our own names
+        f" VALUES ({', '.join('?' * len(names))})",
+        [getattr(row, name) for name in names],
+    )
+
+
 def add_position(connection: sqlite3.Connection, position: Position) -> None:
-    """Remember a position just opened."""
-    with transaction(connection):
-        connection.execute(
-            "INSERT INTO positions VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                position.id,
-                position.symbol,
-                position.quantity,
-                position.entry_price,
-                position.stop_price,
-                position.target_price,
-                position.opened_at,
-            ),
-        )
+    """Remember a position, in the caller's transaction."""
+    _insert(connection, "positions", position)
 
 
-def close_position(
-    connection: sqlite3.Connection, position: Position, price: float, at: float, reason: str
-) -> None:
-    """Turn a position into a trade; a second time changes nothing."""
+def adopt_position(connection: sqlite3.Connection, position: Position) -> None:
+    """Remember a position that no order of ours explains."""
     with transaction(connection):
-        connection.execute("DELETE FROM positions WHERE id = ?", (position.id,))
-        connection.execute(
-            "INSERT OR IGNORE INTO trades VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                position.id,
-                position.symbol,
-                position.quantity,
-                position.entry_price,
-                price,
-                position.opened_at,
-                at,
-                position.r(price),
-                reason,
-            ),
-        )
+        add_position(connection, position)
+
+
+def add_trade(connection: sqlite3.Connection, trade: Trade) -> None:
+    """Remember what was sold, in the caller's transaction."""
+    _insert(connection, "trades", trade)
 
 
 def add_signal(
@@ -103,6 +97,17 @@ def closed_trades(connection: sqlite3.Connection) -> list[Trade]:
     """List the closed trades, oldest first."""
     rows = connection.execute("SELECT * FROM trades ORDER BY closed_at, id")
     return [Trade(**dict(row)) for row in rows]
+
+
+def last_closed_at(connection: sqlite3.Connection, symbol: str) -> float:
+    """Say when a symbol was last sold; 0 for never."""
+    row = connection.execute("SELECT MAX(closed_at) FROM trades WHERE symbol = ?", (symbol,))
+    return float(row.fetchone()[0] or 0)
+
+
+def newest(connection: sqlite3.Connection) -> int:
+    """Number of the newest trade: trades are only added, so the same number is the same list."""
+    return int(connection.execute("SELECT MAX(rowid) FROM trades").fetchone()[0] or 0)
 
 
 @dataclass(frozen=True, slots=True)

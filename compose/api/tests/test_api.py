@@ -8,7 +8,7 @@ from breakout_bot import trades
 from conftest import KEY, PASSWORD
 
 MUTATING = ("post", "put", "delete", "patch")
-POSITION = trades.Position("p1", "BTCUSDT", 2.0, 100.0, 99.0, 102.0, 1000.0)
+POSITION = trades.Position("p1", "BTCUSDT", 2.0, 100.0, 99.0, 102.0, 1000.0, 2.0)
 AGREED = {
     "get": """/api/ /api/health /api/metrics /api/engine/status /api/engine/metrics
         /api/engine/commands /api/trading/positions /api/trading/orders
@@ -73,7 +73,7 @@ def test_health_is_503_within_its_limit_and_says_why_without_secrets(client):
         "websocket": "disconnected",
     }
     assert "redis" in body["issues"][0]
-    assert (body["version"], body["revision"], body["schema_version"]) == ("1.2.3", "abc", 1)
+    assert (body["version"], body["revision"], body["schema_version"]) == ("1.2.3", "abc", 2)
     assert PASSWORD not in answer.text
     assert KEY not in answer.text
 
@@ -117,7 +117,7 @@ def test_a_bad_start_is_refused(client, keyed, body, status):
 
 
 def test_an_emergency_stop_works_without_redis_and_exchange_and_says_what_it_could_not(boot, keyed):
-    with boot(prepare=lambda db: trades.add_position(db, POSITION)) as client:
+    with boot(prepare=lambda db: trades.adopt_position(db, POSITION)) as client:
         while not client.get("/api/engine/status").json()["openPositions"]:
             time.sleep(0.01)
         body = client.post("/api/engine/emergency-stop", headers=keyed).json()
@@ -138,7 +138,7 @@ def test_emergency_survives_a_restart_until_it_is_reset(boot, keyed):
 
 
 def test_an_open_position_survives_a_restart(boot):
-    with boot(prepare=lambda db: trades.add_position(db, POSITION)):
+    with boot(prepare=lambda db: trades.adopt_position(db, POSITION)):
         pass
     with boot() as client:
         (seen,) = client.get("/api/positions").json()

@@ -4,11 +4,12 @@ import asyncio
 import sqlite3
 
 import pytest
-from breakout_bot import control, presets, trades
-from breakout_bot.database import SCHEMA_VERSION, Database, DatabaseError, transaction
+from breakout_bot import control, migrate, presets, schema, trades
+from breakout_bot.database import FILE, Database, DatabaseError, transaction
+from breakout_bot.schema import SCHEMA_VERSION
 from breakout_bot.states import Command, State, WrongState
 
-POSITION = trades.Position("p", "BTCUSDT", 2.0, 100.0, 99.0, 102.0, 1000.0)
+POSITION = trades.Position("p", "BTCUSDT", 2.0, 100.0, 99.0, 102.0, 1000.0, 2.0)
 
 
 @pytest.fixture
@@ -81,14 +82,32 @@ def test_control_survives_a_restart_and_refuses_what_the_table_refuses(path):
     second.close()
 
 
-def test_a_closed_position_becomes_one_trade_even_when_closed_twice(database):
-    database.now(lambda db: trades.add_position(db, POSITION))
-    assert database.now(trades.open_positions) == [POSITION]
-    for _ in range(2):
-        database.now(lambda db: trades.close_position(db, POSITION, 101.0, 2000.0, "drill"))
-    assert database.now(trades.open_positions) == []
-    (trade,) = database.now(trades.closed_trades)
-    assert (trade.r, trade.reason) == (1.0, "drill")
+def test_a_step_down_keeps_the_trades_and_a_step_up_brings_the_rest_back(path):
+    Database(path).close()
+    assert migrate.change(path, 1) == (2, 1)
+    with sqlite3.connect(path) as db:
+        db.execute("INSERT INTO trades VALUES ('t', 'A', 1, 1, 2, 0, 1, 1.0, 'old')")
+        db.execute("INSERT INTO positions VALUES ('p', 'B', 3, 1, 0.9, 2, 5)")
+    db.close()
+    again = Database(path)
+    assert [trade.id for trade in again.now(trades.closed_trades)] == ["t"]
+    (position,) = again.now(trades.open_positions)
+    assert (position.quantity, position.opened_quantity) == (3, 3)
+    again.close()
+
+
+def test_a_database_in_use_is_not_migrated(database, path):
+    with pytest.raises(DatabaseError, match="stop the bot first"):
+        migrate.change(path, 1)
+    assert database.now(schema.version) == SCHEMA_VERSION
+
+
+def test_the_migration_command_says_what_it_did_or_what_it_wants(tmp_path, capsys):
+    assert migrate.main(["--data-dir", str(tmp_path), "--to", "1"]) == 1
+    assert "expected a database at" in capsys.readouterr().err
+    Database(tmp_path / FILE).close()
+    assert migrate.main(["--data-dir", str(tmp_path), "--to", "1"]) == 0
+    assert capsys.readouterr().out == "schema 2 -> 1\n"
 
 
 def test_presets_keep_what_was_changed_over_a_second_seeding(database):

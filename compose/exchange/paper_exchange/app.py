@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from paper_exchange.drills import Drilled, Drills, NewDrills
 from paper_exchange.exchange import Exchange, NewOrder
 from paper_exchange.market import HISTORY
-from paper_exchange.orders import Rejected
+from paper_exchange.orders import Order, Rejected
 from paper_exchange.settings import Settings
 
 ClientId = Annotated[str, Query(min_length=1, max_length=64)]
@@ -76,11 +76,20 @@ def _add_orders(app: FastAPI, exchange: Exchange) -> None:
         ]
         return [asdict(order) for order in found[offset : offset + limit]]
 
+    def known(order_id: str) -> Order:
+        if order_id not in book.orders:
+            raise HTTPException(404, f"no order {order_id!r} here")
+        return book.orders[order_id]
+
+    @app.get("/orders/{order_id}")
+    async def one(order_id: str) -> dict[str, Any]:
+        """Give one order."""
+        return asdict(known(order_id))
+
     @app.delete("/orders/{order_id}")
     async def cancel(order_id: str) -> dict[str, Any]:
         """Cancel an order."""
-        if order_id not in book.orders:
-            raise HTTPException(404, f"no order {order_id!r} here")
+        known(order_id)
         return asdict(book.cancel(order_id, exchange.clock.now()))
 
 
@@ -93,12 +102,12 @@ def _add_positions(app: FastAPI, exchange: Exchange) -> None:
         return [asdict(p) for p in book.positions.values() if client_id in (None, p.client_id)]
 
     @app.post("/flatten")
-    async def flatten(client_id: ClientId) -> dict[str, Any]:
+    async def flatten(client_id: ClientId, valid_until: float | None = None) -> dict[str, Any]:
         """Fence the client's engines off, cancel its orders, close its positions; say what is left.
 
         It needs no fencing token: leaving the market must never wait for a lease.
         """
-        done = exchange.flatten(client_id)
+        done = exchange.flatten(client_id, valid_until)
         lists = {name: done[name] for name in ("cancelled", "orders", "positions")}
         return {**done, **{name: [asdict(one) for one in every] for name, every in lists.items()}}
 

@@ -36,6 +36,7 @@ class NewOrder(BaseModel):
     price: float | None = Field(default=None, gt=0, lt=1e12, allow_inf_nan=False)
     reduce_only: bool = False
     fencing_token: int = Field(ge=0, lt=2**53)
+    valid_until: float | None = Field(default=None, allow_inf_nan=False)
 
 
 def _open_journal(settings: Settings) -> Journal:
@@ -123,7 +124,8 @@ class Exchange:
         known = self.book.known(new.client_id, new.client_order_id)
         if known is not None:
             return known
-        at, what = self.clock.now(), new.model_dump()
+        at, what = self.clock.now(), new.model_dump(exclude={"valid_until"})
+        self._expire(new.valid_until, at, what)
         if self.switches.now.reject:
             self.book.reject(Rejected("rejected", "the order was rejected (drill)"), at, **what)
         if new.symbol not in self.market.symbols:
@@ -135,8 +137,15 @@ class Exchange:
         order = Order(id=uuid.uuid4().hex, status="open", created_at=at, **what)
         return self.book.place(order, self.market.price(new.symbol))
 
-    def flatten(self, client_id: str) -> dict[str, Any]:
+    def _expire(self, valid_until: float | None, at: float, what: dict[str, Any]) -> None:
+        """Refuse what comes too late: its sender has given it up for lost."""
+        if valid_until is not None and at > valid_until:
+            why = Rejected("expired", f"it came {at - valid_until:.1f} s after it had to be here")
+            self.book.reject(why, at, **what)
+
+    def flatten(self, client_id: str, valid_until: float | None) -> dict[str, Any]:
         """Leave a client with no order and no position, as far as the drills let it."""
+        self._expire(valid_until, self.clock.now(), {"client_id": client_id})
         if self.switches.now.reject:
             why = Rejected("rejected", "the order was rejected (drill)")
             self.book.reject(why, self.clock.now(), client_id=client_id)

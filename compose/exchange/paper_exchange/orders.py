@@ -5,9 +5,18 @@ from typing import Literal
 
 Side = Literal["buy", "sell"]
 OrderType = Literal["market", "limit", "stop"]
-Code = Literal["fenced", "unknown_symbol", "no_price", "too_small", "nothing_to_reduce", "rejected"]
+Code = Literal[
+    "fenced",
+    "expired",
+    "unknown_symbol",
+    "no_price",
+    "too_small",
+    "nothing_to_reduce",
+    "rejected",
+]
 STATUS_OF: dict[Code, int] = {
     "fenced": 409,
+    "expired": 410,
     "unknown_symbol": 404,
     "no_price": 422,
     "too_small": 422,

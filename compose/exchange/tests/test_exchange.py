@@ -203,3 +203,12 @@ def test_an_exchange_that_is_told_to_runs_faster_than_the_clock():
 def test_a_bad_tick_says_what_to_set():
     with pytest.raises(environment.SettingsError, match="set TICK_SECONDS"):
         environment.load({"TICK_SECONDS": "fast"})
+
+
+def test_an_order_that_comes_after_its_time_is_refused(client):
+    now = client.get("/time").json()["time"]
+    late = client.post("/orders", json={**ORDER, "valid_until": now - 1})
+    assert (late.status_code, late.json()["code"]) == (410, "expired")
+    flat = client.post("/flatten", params={"client_id": "bot", "valid_until": now - 1})
+    assert flat.status_code == 410
+    assert client.post("/orders", json={**ORDER, "valid_until": now + 60}).status_code == 201

@@ -1,7 +1,6 @@
 """What trading has come to."""
 
 import math
-import time
 from collections import Counter
 
 from fastapi import APIRouter
@@ -29,7 +28,7 @@ async def equity(parts: Parts) -> Equity:
 @router.get("/metrics")
 async def metrics(parts: Parts) -> PerformanceMetrics:
     """Give what all closed trades add up to."""
-    start = midnight(time.time())
+    start = midnight(parts.engine.feed.now)
     sums = await parts.database.run(lambda db: result(db, start))
     count = max(sums.trades, 1)
     return PerformanceMetrics(

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path
+from fastapi import APIRouter, HTTPException, Path, Query
 
 from breakout_bot.clock import iso
 from breakout_bot.errors import MUTATE, READ, documented
@@ -44,6 +44,9 @@ def _order(order: dict[str, Any]) -> OrderView:
         status=order["status"],
         createdAt=iso(order["created_at"]),
         fillPrice=order["fill_price"],
+        filledQuantity=order["filled_quantity"],
+        fee=order["fee"],
+        reduceOnly=order["reduce_only"],
     )
 
 
@@ -69,11 +72,16 @@ async def position(parts: Parts, position_id: Id) -> PositionView:
     raise HTTPException(404, f"there is no open position {position_id!r}")
 
 
-@router.get("/orders", responses=READ)
-@router.get("/trading/orders", responses=READ)
-async def orders(parts: Parts) -> list[OrderView]:
+@router.get("/orders", responses={**READ, **documented(422)})
+@router.get("/trading/orders", responses={**READ, **documented(422)})
+async def orders(
+    parts: Parts,
+    limit: Annotated[int, Query(ge=1, le=1000, examples=[20])] = 200,
+    offset: Annotated[int, Query(ge=0, le=1_000_000, examples=[0])] = 0,
+) -> list[OrderView]:
     """List this bot's orders as the exchange knows them, newest first."""
-    return [_order(order) for order in await parts.exchange.orders()]
+    found = await parts.exchange.orders(limit=limit, offset=offset)
+    return [_order(order) for order in found]
 
 
 @router.delete(
@@ -83,11 +91,11 @@ async def orders(parts: Parts) -> list[OrderView]:
 )
 async def cancel(parts: Parts, order_id: Id) -> ControlAnswer:
     """Cancel one of this bot's open orders."""
-    ours = {order["id"]: order for order in await parts.exchange.orders()}
-    if order_id not in ours:
+    found = await parts.exchange.order(order_id)
+    if found is None:
         raise HTTPException(404, f"this bot has no order {order_id!r}")
-    if ours[order_id]["status"] != "open":
-        raise HTTPException(409, f"order {order_id} is already {ours[order_id]['status']}")
+    if found["status"] != "open":
+        raise HTTPException(409, f"order {order_id} is already {found['status']}")
     order = await parts.engine.desk.cancel(order_id)
     if order["status"] != "cancelled":
         raise ExchangeError(f"order {order_id} is {order['status']}, not cancelled")
