@@ -22,6 +22,8 @@ from breakout_bot.ledger import Intent
 from breakout_bot.presets import PresetBody
 from breakout_bot.scanner import Scanner
 
+RECALLED = 200
+
 
 class FencedOff(Exception):
     """The exchange took no order because a newer fencing token was seen."""
@@ -215,6 +217,7 @@ class Desk:
         certain = True
         for intent in await self.database.run(ledger.pending):
             certain = await self._trace(intent) and certain
+        await self._recall()
         held = {one["symbol"]: one for one in await self.exchange.positions()}
         if self._doubtful:  # a liquidation came in between: what was read is out of date
             return False
@@ -234,6 +237,13 @@ class Desk:
             why, at = "it never reached the exchange", self._feed.now
             await self.database.run(lambda db: ledger.refuse(db, intent.client_order_id, why, at))
         return True
+
+    async def _recall(self) -> None:
+        """Note the closing orders of a liquidation whose answer was lost."""
+        recent, at = await self.exchange.orders(limit=RECALLED), self._feed.now
+        closing = [one for one in recent if one["client_order_id"].startswith("flatten-")]
+        await self.database.run(lambda db: ledger.flattened(db, closing, "flattened", at))
+        await self._announce()
 
     async def _dissolve(self, position: trades.Position) -> None:
         price = self._feed.prices.get(position.symbol, position.entry_price)

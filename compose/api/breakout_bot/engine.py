@@ -110,6 +110,8 @@ class Engine:
         await asyncio.gather(
             self._try("market data", self.feed.poll), self._try("lease", self._keep_lease)
         )
+        if self.lease.held or self.state not in TRADING:
+            await self._try("orders", lambda: self.desk.reconcile(self.preset))
         if self._control.liquidating or self._halted:
             if not self._stopping:
                 await self._try("liquidation", self._liquidate_again)
@@ -119,7 +121,6 @@ class Engine:
 
     async def _trade(self) -> None:
         try:
-            await self._try("orders", lambda: self.desk.reconcile(self.preset))
             await self._try("exits", self.desk.exits)
             await self._try("daily loss", self._watch_loss)
             if self.state is State.RUNNING:

@@ -37,7 +37,7 @@ class Intent:
 
 _COLUMNS = tuple(Intent.__slots__)
 _INSERT = (
-    f"INSERT INTO orders ({', '.join(_COLUMNS)}, status)"  # noqa: S608 - our own names
+    f"INSERT OR IGNORE INTO orders ({', '.join(_COLUMNS)}, status)"  # noqa: S608 - our own names
     f" VALUES ({', '.join(':' + name for name in _COLUMNS)}, 'sent')"
 )
 
@@ -145,7 +145,7 @@ def _reduce(connection: sqlite3.Connection, intent: Intent, order: Order, at: fl
 
 
 def flattened(connection: sqlite3.Connection, orders: list[Order], reason: str, at: float) -> None:
-    """Note the orders with which the exchange closed what was held."""
+    """Note the orders with which the exchange closed what was held; known ones change nothing."""
     with transaction(connection):
         held = connection.execute("SELECT symbol, id FROM positions")
         ids = dict(map(tuple, held.fetchall()))

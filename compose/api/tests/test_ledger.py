@@ -64,7 +64,8 @@ def test_a_refused_order_is_no_longer_pending_and_cannot_be_settled(database):
 
 
 def test_a_flatten_of_what_nobody_knew_is_written_down_without_a_trade(database):
-    database.now(lambda db: ledger.flattened(db, [filled("f", 1.0, 5.0)], "stop", 30.0))
+    for _ in range(2):
+        database.now(lambda db: ledger.flattened(db, [filled("f", 1.0, 5.0)], "stop", 30.0))
     assert database.now(trades.closed_trades) == []
     rows = database.now(lambda db: db.execute("SELECT kind, status FROM orders").fetchall())
     assert [tuple(row) for row in rows] == [("entry", "sent"), ("flatten", "filled")]
