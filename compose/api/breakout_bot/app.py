@@ -4,11 +4,12 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 from starlette.websockets import WebSocket
 
 from breakout_bot import errors
-from breakout_bot.middleware import ApiKey, Observe
+from breakout_bot.middleware import ApiKey, BodyLimit, Observe
 from breakout_bot.routes import EVERY
 from breakout_bot.services import Services
 
@@ -24,13 +25,15 @@ def create_app(services: Services) -> FastAPI:
         finally:
             await services.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Breakout Bot Trading System",
         version=services.settings.version,
         description="Control and observation of one trading engine. What changes something needs"
         " the header X-API-Key. Every error is {detail, status_code}.",
         openapi_url="/api/openapi.json",
         docs_url="/api/docs",
+        static_url="/api/docs/assets",
+        swagger_ui_oauth2_redirect_url="/api/docs/oauth2-redirect",
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
@@ -41,6 +44,7 @@ def create_app(services: Services) -> FastAPI:
         app.include_router(router, prefix="/api")
     _add_websocket(app, services)
     # The last one added is the outermost: CORS headers must be on errors too.
+    app.add_middleware(BodyLimit)
     app.add_middleware(ApiKey, key=services.settings.api_key)
     app.add_middleware(Observe, metrics=services.metrics)
     app.add_middleware(

@@ -49,6 +49,7 @@ class Engine:
         self.began = time.monotonic()
         self.cycles = 0
         self.tick_lag_seconds = 0.0
+        self.cycle_seconds = 0.0
         self._beat = time.monotonic()
         self._bus = bus
         self._control = Control(0, State.IDLE, settings.preset, settings.mode, None, False, "")
@@ -101,6 +102,7 @@ class Engine:
             self._beat = now
             self.cycles += 1
             await self._cycle()
+            self.cycle_seconds = time.monotonic() - now
             # A late cycle is not made up for: prices of the past cannot be traded.
             due = max(due + self.settings.tick_seconds, time.monotonic())
             await asyncio.sleep(due - time.monotonic())

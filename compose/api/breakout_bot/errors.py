@@ -31,7 +31,9 @@ MEANING = {
     404: "Not there",
     405: "Not for this method",
     409: "Not allowed in this state",
+    413: "A body that is too large",
     422: "A value that does not validate",
+    429: "Too many control operations; Retry-After says when to come again",
     503: "A dependency does not answer",
 }
 
@@ -43,7 +45,7 @@ def documented(*codes: int) -> Documented:
 
 READ = documented(503)
 MUTATE = documented(401, 403, 503)
-BODY = documented(400, 422)
+BODY = documented(400, 413, 422)
 
 
 def body(detail: str, status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:

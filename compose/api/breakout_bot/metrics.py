@@ -14,6 +14,7 @@ from prometheus_client import (
 )
 
 from breakout_bot.engine import Engine
+from breakout_bot.limit import RateLimit
 from breakout_bot.resources import Resources
 from breakout_bot.states import State
 
@@ -33,7 +34,9 @@ class HasClients(Protocol):
 class Metrics:
     """The process's metrics, read from the engine whenever they are asked for."""
 
-    def __init__(self, engine: Engine, hub: HasClients, resources: Resources) -> None:
+    def __init__(
+        self, engine: Engine, hub: HasClients, resources: Resources, limit: RateLimit
+    ) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(namespace="breakout_bot", registry=self.registry)
         self.requests = Counter(
@@ -51,6 +54,7 @@ class Metrics:
         )
         self._engine = engine
         self._hub = hub
+        self._limit = limit
         self._add_resources(resources)
         self._add_engine()
         self._add_results()
@@ -87,11 +91,24 @@ class Metrics:
                 "1 while this process holds the trading lease.",
                 lambda: float(engine.lease.held),
             ),
+            "cycle_duration_seconds": (
+                "How long the last cycle took.",
+                lambda: engine.cycle_seconds,
+            ),
+            "exchange_latency_seconds": (
+                "Average of the exchange's answers.",
+                lambda: engine.exchange.average_ms / 1000,
+            ),
+            "clock_offset_seconds": (
+                "How far the exchange's clock is ahead of ours.",
+                lambda: engine.feed.clock_offset_seconds,
+            ),
             "websocket_clients": ("WebSocket clients.", lambda: float(hub.clients)),
         }
         for name, (text, read) in gauges.items():
             self._gauge(name, text).set_function(read)
         self._cycles = self._counter("cycles_total", "Cycles of the engine's loop.")
+        self._limited = self._counter("rate_limited_total", "Control operations answered 429.")
         self._fenced = self._counter("fenced_total", "Times that the exchange fenced this off.")
         self._errors = self._counter("exchange_errors_total", "Calls that the exchange failed.")
 
@@ -110,6 +127,17 @@ class Metrics:
         desk = self._engine.desk
         self._gauge("open_positions", "Open positions.").set_function(
             lambda: float(len(desk.positions))
+        )
+        trades = Gauge(
+            "breakout_bot_trades",
+            "Closed trades of this deployment.",
+            ("result",),
+            registry=self.registry,
+        )
+        trades.labels("win").set_function(lambda: float(desk.result.wins))
+        trades.labels("loss").set_function(lambda: float(desk.result.trades - desk.result.wins))
+        self._gauge("total_r", "Result of all trades in R.").set_function(
+            lambda: desk.result.total_r
         )
         self._gauge("daily_r", "Result of the UTC day in R.").set_function(
             lambda: desk.result.day_r
@@ -144,6 +172,7 @@ class Metrics:
     def text(self) -> bytes:
         """Write everything in Prometheus' text format."""
         self._cycles.follow(self._engine.cycles)
+        self._limited.follow(self._limit.refused)
         self._fenced.follow(self._engine.fenced)
         self._errors.follow(self._engine.exchange.errors)
         for kind, follower in self._orders.items():

@@ -6,6 +6,7 @@ import re
 import time
 import uuid
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from breakout_bot.errors import body
@@ -14,6 +15,8 @@ from breakout_bot.metrics import Metrics
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADER = "X-API-Key"
+BODY_BYTES = 1_000_000
+TOO_LARGE = f"a body has at most {BODY_BYTES} bytes"
 QUIET = frozenset({"/api/health", "/api/metrics"})
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 log = logging.getLogger("breakout_bot.access")
@@ -31,6 +34,8 @@ def _template(scope: Scope) -> str:
     # A label must not grow with what people type: parameters come last in every path here.
     if "endpoint" not in scope:
         return "unmatched"
+    if scope.get("root_path"):  # the documentation's files
+        return str(scope["root_path"])
     path = str(scope["path"])
     for name, value in scope.get("path_params", {}).items():
         path = path.removesuffix(str(value)) + f"{{{name}}}"
@@ -55,6 +60,32 @@ class ApiKey:
             if not hmac.compare_digest(given.encode("latin-1"), self._key):
                 return await body("that is not the API key", 403)(scope, receive, send)
         return await self._app(scope, receive, send)
+
+
+class BodyLimit:
+    """Takes no more of a body than any operation needs, announced or not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count what comes in."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        announced = _header(scope, "Content-Length") or ""
+        if announced.isdigit() and int(announced) > BODY_BYTES:
+            return await body(TOO_LARGE, 413)(scope, receive, send)
+        taken = 0
+
+        async def counted() -> Message:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > BODY_BYTES:
+                raise HTTPException(413, TOO_LARGE)
+            return message
+
+        return await self._app(scope, counted, send)
 
 
 class Observe:

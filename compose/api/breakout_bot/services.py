@@ -20,6 +20,7 @@ from breakout_bot.exchange import Exchange
 from breakout_bot.health import Health
 from breakout_bot.hub import Hub
 from breakout_bot.lease import Lease
+from breakout_bot.limit import RateLimit
 from breakout_bot.logs import Memory
 from breakout_bot.metrics import Metrics
 from breakout_bot.resources import Resources
@@ -56,7 +57,8 @@ class Services:
         self.health = Health(
             self.instance, self.redis, self.database, self.engine, self.bus, self.resources
         )
-        self.metrics = Metrics(self.engine, self.hub, self.resources)
+        self.limit = RateLimit(settings.control_rate)
+        self.metrics = Metrics(self.engine, self.hub, self.resources, self.limit)
         self._tasks: list[asyncio.Task[None]] = []
 
     def _greeting(self) -> dict[str, Any]:

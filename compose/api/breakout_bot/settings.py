@@ -50,6 +50,8 @@ class Settings:
     lease_ttl_seconds: float = 10.0
     tick_seconds: float = 1.0
     scan_seconds: float = 10.0
+    control_rate: float = 10.0
+    """Control operations a second; five seconds' worth may come at once."""
     forwarded_allow_ips: str = PRIVATE_NETWORKS
     version: str = "0.0.0"
     revision: str = "unknown"
@@ -137,6 +139,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         lease_ttl_seconds=_number(env, "LEASE_TTL_SECONDS", 10.0, least=3, most=300),
         tick_seconds=_number(env, "TICK_SECONDS", 1.0, least=0.05, most=60),
         scan_seconds=_number(env, "SCAN_SECONDS", 10.0, least=0.05, most=3600),
+        control_rate=_number(env, "CONTROL_RATE", 10.0, least=0.1, most=1000),
         forwarded_allow_ips=_text(env, "FORWARDED_ALLOW_IPS", PRIVATE_NETWORKS),
         version=_text(env, "BOT_VERSION", "0.0.0"),
         revision=_text(env, "BOT_REVISION", "unknown"),

@@ -1,5 +1,6 @@
 """The API keeps its promises while Redis and the exchange are away."""
 
+import re
 import time
 
 import pytest
@@ -37,7 +38,14 @@ def state(client):
 def test_every_agreed_operation_is_there_and_no_other(client):
     seen = {(method, path) for method, path, _ in operations(client)}
     assert seen == {(method, path) for method, all_ in AGREED.items() for path in all_.split()}
-    assert client.get("/api/docs").status_code == 200
+
+
+def test_the_documentation_needs_nothing_from_elsewhere(client):
+    page = client.get("/api/docs").text
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert links
+    assert all(client.get(link).status_code == 200 for link in links if link.startswith("/api/"))
+    assert all(link.startswith("/api/") for link in links)
 
 
 def test_every_mutating_operation_asks_for_the_key_and_says_so(client):
@@ -216,3 +224,31 @@ def test_metrics_are_named_and_their_labels_do_not_grow_with_what_is_typed(clien
         "websocket_clients",
     ]:
         assert f"breakout_bot_{name}" in names
+
+
+def test_control_is_limited_and_an_emergency_stop_is_not(boot, keyed):
+    with boot(control_rate=1.0) as client:
+        answers = [client.post("/api/engine/reload", headers=keyed) for _ in range(7)]
+        assert [one.status_code for one in answers[:5]] == [200] * 5
+        assert answers[-1].status_code == answers[-1].json()["status_code"] == 429
+        assert int(answers[-1].headers["Retry-After"]) >= 1
+        by_name = {"command": "emergency-stop"}
+        assert client.post("/api/engine/command", headers=keyed, json=by_name).status_code == 200
+        assert client.post("/api/engine/emergency-stop", headers=keyed).status_code == 200
+        assert "breakout_bot_rate_limited_total 2.0" in client.get("/api/metrics").text
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_that_is_too_large_is_refused(client, keyed, announced):
+    huge = b"x" * 1_100_000
+    content = huge if announced else iter([huge])
+    answer = client.put("/api/presets/mine", headers=keyed, content=content)
+    assert (answer.status_code, answer.json()["status_code"]) == (413, 413)
+
+
+def test_a_body_of_another_kind_is_refused(client, keyed):
+    for kind in ("text/plain", "application/xml", "multipart/form-data; boundary=x"):
+        answer = client.post(
+            "/api/engine/start", headers={**keyed, "Content-Type": kind}, content=b"<start/>"
+        )
+        assert (answer.status_code, answer.json()["status_code"]) == (422, 422)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
 from breakout_bot.clock import iso
 from breakout_bot.desk import Liquidation
@@ -22,8 +22,16 @@ from breakout_bot.services import Parts
 from breakout_bot.states import allowed_commands
 
 router = APIRouter(prefix="/engine", tags=["engine"])
-control = APIRouter(dependencies=KEYED, responses=MUTATE)
 WRONG_STATE = documented(409)
+TOO_MANY = documented(429)
+
+
+def _limited(parts: Parts) -> None:
+    parts.limit.take()
+
+
+control = APIRouter(dependencies=[*KEYED, Depends(_limited)], responses={**MUTATE, **TOO_MANY})
+unlimited = APIRouter(dependencies=KEYED, responses=MUTATE)
 
 
 @router.get("/status")
@@ -95,9 +103,9 @@ async def reload(parts: Parts) -> ControlAnswer:
     return _done(parts.engine, await parts.engine.reload())
 
 
-@control.post("/emergency-stop")
+@unlimited.post("/emergency-stop")
 async def emergency_stop(parts: Parts) -> ControlAnswer:
-    """Cancel every order, close every position, and hold until reset."""
+    """Cancel every order, close every position, and hold until reset; never rate limited."""
     return _flat(parts.engine, "emergency stop", await parts.engine.emergency("by command"))
 
 
@@ -117,12 +125,15 @@ SIMPLE: dict[str, Callable[[Parts], Awaitable[ControlAnswer]]] = {
 }
 
 
-@control.post("/command", responses={**BODY, **WRONG_STATE})
+@unlimited.post("/command", responses={**BODY, **WRONG_STATE, **TOO_MANY})
 async def command(parts: Parts, wanted: CommandRequest) -> ControlAnswer:
     """Carry out a command by name."""
+    if wanted.command != "emergency-stop":
+        parts.limit.take()
     if wanted.command == "start":
         return await start(parts, StartRequest(preset=wanted.preset, mode=wanted.mode))
     return await SIMPLE[wanted.command](parts)
 
 
 router.include_router(control)
+router.include_router(unlimited)
