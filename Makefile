@@ -95,6 +95,13 @@ faults: venv machine ## plant every fault: make faults [FAULTS=DIR] [STAGE=smoke
 calm: venv machine ## count false alarms on healthy stacks: make calm [N=30] [STAGES=smoke]
 	@$(PYTHON) -m tests.bench.calm --runs $(or $(N),30) $(if $(STAGES),--stages "$(STAGES)")
 
+.PHONY: bench-health soak
+bench-health: venv machine ## measure health while the engine trades, into reports/bench
+	@$(PYTHON) -m tests.bench.health
+
+soak: venv machine ## a week of paper trading in ten minutes, into reports/bench
+	@$(PYTHON) -m tests.bench.soak
+
 bench-smoke: venv machine ## measure the smoke stage, into reports/bench
 	@$(PYTHON) -m tests.bench.smoke
 

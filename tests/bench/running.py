@@ -1,0 +1,51 @@
+"""What the benches of a trading stack share: bring it up, start the engine, say how it went."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from compose import stack as stacks
+from compose.machine.console import say
+from compose.release import release
+from compose.stack import Stack
+from compose.sweep import new_run_id
+from compose.wire import Wire
+from tests.bench.record import FOLDER, Figure, write
+
+API = "breakout-bot-api"
+EXCHANGE = "exchange"
+BOT = "breakout-bot"
+
+
+@contextmanager
+def running(*overrides: Path) -> Iterator[Stack]:
+    """A healthy stack. Ends the bench when it does not come up."""
+    stacks.clean_start()
+    with Stack(new_run_id(), release(), overrides) as stack:
+        stacks.build(stack.compose, stack.release)
+        problem = stack.up()
+        problems = [problem] if problem else stack.ready(stack.target())
+        if problems:
+            sys.exit(f"expected a healthy stack to measure, got {problems}")
+        yield stack
+
+
+async def control(wire: Wire, path: str, method: str = "POST", body: Any = None) -> Any:
+    """One operation that needs the key. Ends the bench when it is refused."""
+    headers = {"X-API-Key": wire.credentials.api_key or ""}
+    answer = await wire.http(path, API, method, headers, json=body)
+    if answer.status != 200:
+        sys.exit(f"expected {method} {path} to be carried out, got {answer.brief}")
+    return answer.json()
+
+
+def report(name: str, figures: Sequence[Figure]) -> int:
+    """Write the figures and say them; 1 when one misses its target."""
+    path = write(name, list(figures))
+    for figure in figures:
+        met = {True: "meets", False: "MISSES", None: "no target"}[figure.meets]
+        say(f"{figure.name:36} {figure.value:12.3f} {figure.unit:9} {met}")
+    say(f"written: {path.relative_to(FOLDER.parent.parent)}")
+    return int(any(figure.meets is False for figure in figures))
