@@ -11,6 +11,7 @@ import time
 
 from compose.machine.console import say
 from compose.stack import Stack
+from compose.target import Target
 from compose.wire import Wire
 from tests.bench.record import Figure
 from tests.bench.running import API, control, report, running
@@ -36,9 +37,9 @@ async def probes(wire: Wire, count: int) -> list[float]:
     return await asyncio.gather(*(probe(wire, began + n / PER_SECOND) for n in range(count)))
 
 
-async def measure(stack: Stack) -> list[Figure]:
+async def measure(stack: Stack, target: Target) -> list[Figure]:
     """Start the engine, probe, and make sure that it traded meanwhile."""
-    async with Wire(stack.target(), stack.credentials, lambda _: None) as wire:
+    async with Wire(target, stack.credentials, lambda _: None) as wire:
         await control(wire, "/api/engine/start", body={"preset": "aggressive", "mode": "paper"})
         await probes(wire, WARM_UP)
         before = await _cycles(wire)
@@ -63,7 +64,7 @@ async def _cycles(wire: Wire) -> int:
 def main() -> int:
     """Measure; 1 when a figure misses its target."""
     with running() as stack:
-        return report("health", asyncio.run(measure(stack)))
+        return report("health", asyncio.run(measure(stack, stack.target())))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from compose.machine.console import say
 from compose.stack import Stack
+from compose.target import Target
 from compose.wire import Wire
 from tests.bench.record import Figure
 from tests.bench.running import API, BOT, EXCHANGE, control, report, running
@@ -183,9 +184,9 @@ def growths(uses: dict[str, Use]) -> list[Figure]:
     ]
 
 
-async def soak(stack: Stack) -> list[Figure]:
+async def soak(stack: Stack, target: Target) -> list[Figure]:
     """Trade, stop, compare the books."""
-    async with Wire(stack.target(), stack.credentials, lambda _: None, limit=15.0) as wire:
+    async with Wire(target, stack.credentials, lambda _: None, limit=15.0) as wire:
         began = time.monotonic()
         days, uses = await trade(wire, stack)
         minutes = (time.monotonic() - began) / 60
@@ -212,7 +213,7 @@ async def soak(stack: Stack) -> list[Figure]:
 def main() -> int:
     """Run the week; 1 when a figure misses its target."""
     with running(FAST) as stack:
-        return report("soak", asyncio.run(soak(stack)))
+        return report("soak", asyncio.run(soak(stack, stack.target())))
 
 
 if __name__ == "__main__":
