@@ -115,8 +115,8 @@ class Desk:
     async def _recently(self, symbol: str, preset: PresetBody) -> bool:
         if any(position.symbol == symbol for position in self.positions):
             return True
-        closed = await self.database.run(lambda db: trades.last_closed_at(db, symbol))
-        return closed > self._feed.now - preset.cooldown_seconds
+        last = await self.database.run(lambda db: trades.last_of(db, symbol))
+        return last is not None and last.closed_at > self._feed.now - preset.cooldown_seconds
 
     async def _signal(self, reading: strategy.Reading) -> None:
         at, symbol, price, level = self._feed.now, reading.symbol, reading.price, reading.level
@@ -190,10 +190,15 @@ class Desk:
         await self.refresh()
         after = {position.id: position for position in self.positions}
         for identity in before.keys() | after.keys():
-            if before.get(identity) != after.get(identity):
-                status = "open" if identity in after else "closed"
-                position = after.get(identity) or before[identity]
-                self._bus.say("POSITION_UPDATE", {**asdict(position), "status": status})
+            if identity not in after:
+                await self._announce_end(before[identity])
+            elif before.get(identity) != after[identity]:
+                self._bus.say("POSITION_UPDATE", {**asdict(after[identity]), "status": "open"})
+
+    async def _announce_end(self, position: trades.Position) -> None:
+        last = await self.database.run(lambda db: trades.last_of(db, position.symbol))
+        ended = {"exitPrice": last.exit_price, "reason": last.reason} if last else {}
+        self._bus.say("POSITION_UPDATE", {**asdict(position), "status": "closed", **ended})
 
     async def cancel(self, order_id: str) -> dict[str, Any]:
         """Cancel one of this bot's orders."""

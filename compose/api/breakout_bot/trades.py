@@ -99,10 +99,11 @@ def closed_trades(connection: sqlite3.Connection) -> list[Trade]:
     return [Trade(**dict(row)) for row in rows]
 
 
-def last_closed_at(connection: sqlite3.Connection, symbol: str) -> float:
-    """Say when a symbol was last sold; 0 for never."""
-    row = connection.execute("SELECT MAX(closed_at) FROM trades WHERE symbol = ?", (symbol,))
-    return float(row.fetchone()[0] or 0)
+def last_of(connection: sqlite3.Connection, symbol: str) -> Trade | None:
+    """Give the newest trade of a symbol."""
+    query = "SELECT * FROM trades WHERE symbol = ? ORDER BY closed_at DESC, rowid DESC LIMIT 1"
+    row = connection.execute(query, (symbol,)).fetchone()
+    return Trade(**dict(row)) if row else None
 
 
 def newest(connection: sqlite3.Connection) -> int:
