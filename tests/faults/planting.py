@@ -134,7 +134,8 @@ class Planting:
     def _up(self) -> None:
         services = [one for one in self.services if one != "grafana" or self.stack.has_grafana]
         if services:
-            words = ["up", "--detach", "--no-deps", "--no-build", "--pull", "never"]
+            # Not with --no-deps: compose counts what a service depends on into its hash.
+            words = ["up", "--detach", "--no-build", "--pull", "never"]
             self.stack.compose.run(*words, *services)
 
 

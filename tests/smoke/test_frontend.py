@@ -136,6 +136,7 @@ def test_deep_link_opens_the_page(seen: Evidence) -> None:
     "proxy",
     cause="a folder with more than the built page is served",
     fix="serve the build's folder only and answer 404 for dotfiles; change any secret that was out",
+    follows=f"smoke.reach.answers[{FRONTEND}]",
 )
 def test_serves_nothing_private(seen: Evidence, path: str) -> None:
     answer = seen[FORBIDDEN_PROBES[path]]
