@@ -33,12 +33,10 @@ class Scanner:
     async def readings(self, symbols: list[str], preset: PresetBody) -> list[strategy.Reading]:
         """Read every symbol, nearest to a breakout first."""
         async with self._lock:
-            limit = preset.lookback + 1
-            calls = [self._exchange.candles(symbol, limit) for symbol in symbols]
-            candles = await asyncio.gather(*calls)
+            candles = await self._exchange.all_candles(preset.lookback + 1)
         self.count += 1
         self.last_at = time.time()
-        seen = zip(symbols, candles, strict=True)
+        seen = [(symbol, candles[symbol]) for symbol in symbols if symbol in candles]
         readings = [strategy.read(symbol, every, preset.lookback) for symbol, every in seen]
         return sorted((one for one in readings if one), key=lambda one: one.distance_percent)
 

@@ -17,6 +17,7 @@ from paper_exchange.orders import Order, Rejected
 from paper_exchange.settings import Settings
 
 ClientId = Annotated[str, Query(min_length=1, max_length=64)]
+Candles = Annotated[int, Query(ge=1, le=HISTORY)]
 Limit = Annotated[int, Query(ge=1, le=10_000)]
 
 
@@ -40,10 +41,14 @@ def _add_market(app: FastAPI, exchange: Exchange) -> None:
         time = {"time": clock.now(), "time_scale": clock.scale}
         return {**time, "sequence": market.sequence, "prices": market.prices()}
 
+    @app.get("/candles")
+    async def all_candles(limit: Candles = 100) -> JSONResponse:
+        """Give every symbol's newest candles in one answer."""
+        every = {name: market.candles(name, limit) for name in market.symbols}
+        return JSONResponse({"candles": every})  # as it is: FastAPI would look at each number
+
     @app.get("/candles/{symbol}")
-    async def candles(
-        symbol: str, limit: Annotated[int, Query(ge=1, le=HISTORY)] = 100
-    ) -> dict[str, Any]:
+    async def candles(symbol: str, limit: Candles = 100) -> dict[str, Any]:
         """Give a symbol's newest candles, oldest first; the last one is still open."""
         if symbol not in market.symbols:
             raise HTTPException(404, f"no symbol {symbol!r} here; see /prices")

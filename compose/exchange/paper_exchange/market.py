@@ -2,7 +2,7 @@
 
 import random
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 HISTORY = 300
 STEP = 0.0006
@@ -109,4 +109,5 @@ class Market:
 
     def candles(self, symbol: str, limit: int) -> list[dict[str, float]]:
         """Give the newest candles, oldest first; KeyError for an unknown symbol."""
-        return [asdict(candle) for candle in list(self.symbols[symbol].candles)[-limit:]]
+        newest = list(self.symbols[symbol].candles)[-limit:]
+        return [{name: getattr(candle, name) for name in Candle.__slots__} for candle in newest]

@@ -56,6 +56,13 @@ def test_the_feed_moves_by_itself(client):
         client.get("/time")
 
 
+def test_all_candles_come_in_one_answer(client):
+    every = client.get("/candles", params={"limit": 3}).json()["candles"]
+    assert len(every) == 10
+    assert [len(candles) for candles in every.values()] == [3] * 10
+    assert set(every["BTCUSDT"][0]) == {"time", "open", "high", "low", "close", "volume"}
+
+
 def test_a_market_order_is_filled_with_a_fee_and_leaves_a_position(client):
     answer = client.post("/orders", json=ORDER)
     order = answer.json()
