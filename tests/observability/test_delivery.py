@@ -34,7 +34,7 @@ def test_reaches_the_webhook(operator: Operator, webhook: Webhook, rule: str) ->
 def _limit(operator: Operator, rule: str) -> float:
     """A rule that Prometheus itself does not know to fire is not waited for as long."""
     known = [one["labels"]["alertname"] for one in prometheus(operator, "alerts")["alerts"]]
-    return SECONDS if rule in known else SECONDS - 20
+    return SECONDS if rule in known else SECONDS - 10
 
 
 @check(
