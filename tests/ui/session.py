@@ -14,7 +14,7 @@ from tests.ui.looking import arrive, attempt, picture
 
 PRESET, LIKE = "gate-ui", "aggressive"
 """The preset chosen on the page, and the built-in one that it is made from."""
-NO_LIMIT_R = 100
+FREE = {"daily_loss_limit_r": 100, "cooldown_seconds": 0}
 WRONG_KEY = "not-the-key-of-this-stack"
 RISEN = "BTCUSDT"
 """The symbol whose price is made to rise, so that the engine has something to buy."""
@@ -77,8 +77,8 @@ def session(hands: Hands) -> Session:
 
 
 def _offer(operator: Operator) -> None:
-    """Save a preset that trades on, whatever was lost on this stack today."""
-    numbers = {**operator.json(f"/api/presets/{LIKE}"), "daily_loss_limit_r": NO_LIMIT_R}
+    """Save a preset that trades on, whatever was traded and lost on this stack just now."""
+    numbers = {**operator.json(f"/api/presets/{LIKE}"), **FREE}
     del numbers["name"]
     operator.http(f"/api/presets/{PRESET}", method="PUT", json=numbers)
 
