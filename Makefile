@@ -102,6 +102,9 @@ bench-health: venv machine ## measure health while the engine trades, into repor
 soak: venv machine ## a week of paper trading in ten minutes, into reports/bench
 	@$(PYTHON) -m tests.bench.soak
 
+bench-judge: venv machine ## measure the load judge, into reports/bench
+	@$(PYTHON) -m tests.bench.judge
+
 bench-smoke: venv machine ## measure the smoke stage, into reports/bench
 	@$(PYTHON) -m tests.bench.smoke
 

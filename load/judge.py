@@ -1,0 +1,250 @@
+"""The judge: measured latencies against service levels, and a candidate against its baseline.
+
+Quantiles carry exact intervals from order statistics, shares from the binomial distribution: no
+shape is assumed. A candidate and its baseline take turns in short blocks, two and two in random
+order, so a disturbance of the machine falls on both. What then differs between the two blocks of a
+pair could as well have had the other sign if the sides were equal; turning signs at random shows
+how large a difference chance makes. That is exact for requests that disturb each other, too.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from load.slo import QUANTILES, Level
+
+Floats = NDArray[np.floating[Any]]
+Outcome = Literal["met", "missed", "not enough data"]
+Verdict = Literal["better", "same", "worse", "not enough data"]
+
+CONFIDENCE = 0.99
+ALPHA = 0.01
+"""Chance of a false alarm that one comparison may take, over all its tests."""
+RELEVANT = 1.05
+"""A ratio nearer to 1 than this is no difference worth a verdict."""
+RELEVANT_ERRORS = 0.001
+LEAST_REQUESTS = 500
+"""On each side; below that the tail has next to no samples."""
+LEAST_PAIRS = 20
+TURNS = 4_000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value and where the true one lies, at some confidence."""
+
+    value: float
+    low: float
+    high: float
+
+
+def quantile(values: Floats, q: float, confidence: float = CONFIDENCE) -> Interval:
+    """The `q`-quantile with its exact interval from order statistics; inf where none bounds it."""
+    ordered, n = np.sort(values), len(values)
+    if n == 0:
+        return Interval(float("nan"), 0.0, float("inf"))
+    below, above = stats.binom.ppf([(1 - confidence) / 2, (1 + confidence) / 2], n, q)
+    low = float(ordered[int(below) - 1]) if below >= 1 else 0.0
+    high = float(ordered[int(above)]) if above < n else float("inf")
+    value = float(ordered[min(n - 1, int(np.ceil(q * n)) - 1 if q > 0 else 0)])
+    return Interval(value, low, high)
+
+
+def share(count: int, n: int, confidence: float = CONFIDENCE) -> Interval:
+    """A share of `n` with its Clopper-Pearson interval."""
+    if n == 0:
+        return Interval(float("nan"), 0.0, 1.0)
+    found = stats.binomtest(count, n).proportion_ci(confidence, method="exact")
+    return Interval(count / n, float(found.low), float(found.high))
+
+
+# Against service levels
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run says about one service level."""
+
+    outcome: Outcome
+    seen: Interval
+    samples: int
+    level: Level
+
+    @property
+    def words(self) -> str:
+        """What was seen, in words."""
+        if self.samples < self.level.samples:
+            return f"{self.samples} samples of the {self.level.samples} that it needs"
+        seen = f"{self.seen.value:.4g} {self.level.unit}"
+        if self.seen.low == self.seen.high:
+            return f"{seen} in {self.samples} samples"
+        return f"{seen} ({self.seen.low:.4g} to {self.seen.high:.4g}) in {self.samples} samples"
+
+
+def judge_level(level: Level, values: Floats) -> Answer:
+    """Hold samples to a level: latencies in ms, errors as 0 and 1, or the one value of a run.
+
+    Missed only beyond doubt; a bad value within the doubt is not enough data, which is no pass.
+    """
+    n = len(values)
+    seen = _seen(level, values)
+    if n < level.samples or n == 0:
+        return Answer("not enough data", seen, n, level)
+    if level.holds(seen.value):
+        return Answer("met", seen, n, level)
+    best = seen.low if level.upper else seen.high
+    return Answer("not enough data" if level.holds(best) else "missed", seen, n, level)
+
+
+def _seen(level: Level, values: Floats) -> Interval:
+    if level.metric in QUANTILES:
+        return quantile(values, QUANTILES[level.metric], level.confidence)
+    if level.metric == "error_rate":
+        return share(int(np.count_nonzero(values)), len(values), level.confidence)
+    value = float(np.max(values)) if len(values) else float("nan")
+    return Interval(value, value, value)
+
+
+# Against a baseline
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: latencies in ms, whether each failed, and its block."""
+
+    latency: Floats
+    failed: NDArray[np.bool_]
+    block: NDArray[np.integer[Any]]
+    """Blocks are numbered in order of time; the k-th of each side make a pair."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that was compared: p50, p95, p99, tail or errors."""
+
+    name: str
+    candidate: float
+    baseline: float
+    effect: Interval
+    """Candidate over baseline; for errors, candidate minus baseline."""
+    p: float
+    """Chance of as large a difference between equal sides, all tests of the comparison in view."""
+
+    @property
+    def relevant(self) -> bool:
+        """Whether it is large enough to matter."""
+        if self.name == "errors":
+            return abs(self.effect.value) >= RELEVANT_ERRORS
+        return max(self.effect.value, 1 / self.effect.value) >= RELEVANT
+
+    @property
+    def worse(self) -> bool:
+        """Whether the candidate is the slower or the more faulty one."""
+        return self.effect.value > (0 if self.name == "errors" else 1)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison came to, and why."""
+
+    verdict: Verdict
+    differences: tuple[Difference, ...] = ()
+
+
+EFFECTS = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "tail": 0.995}
+"""The quantile at which the size of each difference of latencies is told."""
+
+
+def compare(
+    candidate: Side, baseline: Side, *, alpha: float = ALPHA, seed: int = 0, turns: int = TURNS
+) -> Comparison:
+    """Whether the candidate is better, the same or worse, in its tail as well as in its middle."""
+    pairs = min(len(np.unique(candidate.block)), len(np.unique(baseline.block)))
+    good = min(np.count_nonzero(~side.failed) for side in (candidate, baseline))
+    if good < LEAST_REQUESTS or pairs < LEAST_PAIRS:
+        return Comparison("not enough data")
+    scores = _scores(candidate, baseline)
+    p = _chances(
+        _means(candidate, scores[0], pairs) - _means(baseline, scores[1], pairs), seed, turns
+    )
+    found = tuple(
+        _difference(n, candidate, baseline, p[i]) for i, n in enumerate((*EFFECTS, "errors"))
+    )
+    telling = [one for one in found if one.p < alpha and one.relevant]
+    if any(one.worse for one in telling):
+        return Comparison("worse", found)
+    return Comparison("better" if telling else "same", found)
+
+
+def _scores(candidate: Side, baseline: Side) -> list[Floats]:
+    """What each request says of p50, p95, p99, the tail and errors, one column each.
+
+    Limits come from both sides together, so that they favour neither.
+    """
+    both = np.concatenate([side.latency[~side.failed] for side in (candidate, baseline)])
+    least, p90, p95, p98 = np.maximum(np.quantile(both, [0.005, 0.9, 0.95, 0.98]), 1e-6)
+    return [
+        np.column_stack(
+            [
+                np.log(np.clip(side.latency, least, p95)),
+                *(np.log(np.maximum(side.latency, limit) / limit) for limit in (p90, p95, p98)),
+                side.failed,
+            ]
+        )
+        * np.column_stack([*[~side.failed] * 4, np.ones(len(side.failed))])
+        for side in (candidate, baseline)
+    ]
+
+
+def _means(side: Side, scores: Floats, pairs: int) -> Floats:
+    """The mean of each score in each block, in order of time."""
+    _, index = np.unique(side.block, return_inverse=True)
+    size = np.bincount(index)
+    columns = [np.bincount(index, weights=column) / size for column in scores.T]
+    return np.column_stack(columns)[:pairs]
+
+
+def _chances(pairs: Floats, seed: int, turns: int) -> Floats:
+    """For each score, how often signs turned at random make any score's difference as large.
+
+    The largest of all scores in each turn is compared with (Westfall and Young): that corrects for
+    their number and knows how much they have in common.
+    """
+    scale = np.sqrt((pairs**2).sum(axis=0))
+    scale[scale == 0] = np.inf
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(turns, len(pairs)))
+    largest = np.abs(signs @ pairs / scale).max(axis=1)
+    seen = np.abs(pairs.sum(axis=0) / scale)
+    chances: Floats = (1 + (largest[:, None] >= seen - 1e-12).sum(axis=0)) / (1 + turns)
+    return chances
+
+
+def _difference(name: str, candidate: Side, baseline: Side, p: float) -> Difference:
+    if name == "errors":
+        now, was = (share(int(s.failed.sum()), len(s.failed)) for s in (candidate, baseline))
+        effect = Interval(now.value - was.value, now.low - was.high, now.high - was.low)
+    else:
+        now, was = (quantile(s.latency[~s.failed], EFFECTS[name]) for s in (candidate, baseline))
+        effect = Interval(
+            *(
+                _ratio(*one)
+                for one in ((now.value, was.value), (now.low, was.high), (now.high, was.low))
+            )
+        )
+    return Difference(name, now.value, was.value, effect, float(p))
+
+
+def _ratio(one: float, other: float) -> float:
+    return one / other if other > 0 else float("inf")
+
+
+def holm(chances: dict[str, float], alpha: float = ALPHA) -> set[str]:
+    """The names whose chance stays below `alpha` with all the others in view (Holm)."""
+    ordered = sorted(chances, key=chances.__getitem__)
+    for rank, name in enumerate(ordered):
+        if chances[name] >= alpha / (len(ordered) - rank):
+            return set(ordered[:rank])
+    return set(ordered)
