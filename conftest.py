@@ -43,7 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.args = [str(OURS / stage) for stage in asked if (OURS / stage).is_dir()]
     for plugin in (plugin for stage in asked for plugin in PLUGINS.get(stage, ())):
         config.pluginmanager.import_plugin(plugin)
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    # Not the handler of SIGINT: a shell's background jobs inherit that one ignored.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def runs_the_gate(config: pytest.Config) -> bool:

@@ -38,8 +38,9 @@ def test_leads_to_emergency_by_itself(operator: Operator, witness: Witness) -> N
 def test_is_remembered_over_a_restart(operator: Operator, witness: Witness) -> None:
     before = operator.status()["dailyR"]
     hold(operator, witness, "BTCUSDT")
+    sold_after = witness.mark()
     witness.move({"BTCUSDT": -1.5 * NUMBERS["stop_percent"]})
-    expect_closed(operator, witness, "BTCUSDT")
+    expect_closed(operator, witness, sold_after, "BTCUSDT")
     lost = operator.until(
         lambda: operator.status()["dailyR"], EXIT_SECONDS, "a loss", lambda now: now < before
     )

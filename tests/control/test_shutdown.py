@@ -146,5 +146,6 @@ def test_takes_its_positions_up_again(operator: Operator, witness: Witness, how:
     hold(operator, witness, "BTCUSDT")
     bounce(operator, how)
     expect_state(operator, "RUNNING", f"after a {how}")
+    before = witness.mark()
     witness.move({"BTCUSDT": -8})
-    expect_closed(operator, witness, "BTCUSDT", seconds=TAKE_UP_SECONDS[how])
+    expect_closed(operator, witness, before, "BTCUSDT", seconds=TAKE_UP_SECONDS[how])

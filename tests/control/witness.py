@@ -61,6 +61,10 @@ class Witness:
         """Those of them that open a position or add to one."""
         return [order for order in self.ours(after) if not order["reduce_only"]]
 
+    def closings(self, after: int) -> list[Entry]:
+        """Those of them that close a position or a part of one."""
+        return [order for order in self.ours(after) if order["reduce_only"]]
+
     def orders(self, client: str = OURS) -> list[Entry]:
         """A client's open orders."""
         return list(self._look("/orders", client_id=client, status="open"))

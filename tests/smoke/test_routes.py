@@ -41,7 +41,7 @@ UNKNOWN_POSITION = get("/api/trading/positions/no-such-position", API)
     API,
     cause="the route is missing from this build, or the proxy sends it elsewhere",
     fix="ask the API past the proxy; compare with /api/openapi.json",
-    follows="smoke.health.is_healthy",
+    follows=("smoke.health.is_healthy", "smoke.health.reaches[*]"),
 )
 def test_serves_json(seen: Evidence, path: str) -> None:
     body_of(ok(seen[JSON_ROUTES[path]]))
