@@ -1,7 +1,8 @@
 """The kill matrix: which fault is caught at which stage, by which check, and how soon.
 
 `make faults [FAULTS=DIR] [STAGE=…]` plants every fault of a folder at every stage that has to catch
-it, and writes reports/faults/: matrix.json, index.html and summary.md.
+it, and writes reports/faults/: matrix.json, index.html and summary.md. A run of one stage, or of
+what was not caught before (`AGAIN=1`), leaves the other rows of the matrix as they are.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import mean
@@ -37,6 +39,10 @@ HEAD = """\
 # Every check and faults that turn it red. Written by `make faults`; a check of the manifest that is
 # neither here nor, with a reason, in unproved.toml fails `make unit`.
 """
+
+
+Plan = list[tuple[str, Fault]]
+"""Stages and the faults to plant there, in order."""
 
 
 class SharedStack:
@@ -68,14 +74,14 @@ def shared_stack() -> Iterator[SharedStack]:
         shared.drop()
 
 
-def planned(faults: Iterable[Fault], stage: str | None) -> list[tuple[str, Fault]]:
+def planned(faults: Iterable[Fault], stage: str | None) -> Plan:
     """Stages and faults in the order they are run: all of a stage together."""
     order = list(STAGES)
     pairs = [(one, fault) for fault in faults for one in fault.stages if stage in (None, one)]
     return sorted(pairs, key=lambda pair: order.index(pair[0]))
 
 
-def run_all(plan: list[tuple[str, Fault]]) -> Iterator[Result]:
+def run_all(plan: Plan) -> Iterator[Result]:
     """Plant and judge each; a fault that cannot be taken back gets a stack of its own."""
     with shared_stack() as shared, tempfile.TemporaryDirectory() as folder:
         for number, (stage, fault) in enumerate(plan, 1):
@@ -159,8 +165,17 @@ def write_proved(red: Mapping[str, list[str]], known: Iterable[str]) -> None:
 # Reports
 
 
-def report(results: list[Result]) -> Path:
-    """Write matrix.json, index.html and summary.md; returns the page."""
+def rows(path: Path) -> list[Result]:
+    """The results of the matrix that is there; none where none is."""
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))["results"]
+    names = [field.name for field in fields(Result)]
+    return [Result(**{name: row[name] for name in names}) for row in found]
+
+
+def report(results: list[Result]) -> None:
+    """Write matrix.json, index.html and summary.md."""
     REPORTS.mkdir(parents=True, exist_ok=True)
     found = {
         "schema": 1,
@@ -172,9 +187,7 @@ def report(results: list[Result]) -> Path:
     text = json.dumps(found, indent=2, ensure_ascii=False)
     (REPORTS / "matrix.json").write_text(text + "\n", encoding="utf-8")
     (REPORTS / "summary.md").write_text(markdown(results), encoding="utf-8")
-    page = REPORTS / "index.html"
-    page.write_text(html(found), encoding="utf-8")
-    return page
+    (REPORTS / "index.html").write_text(html(found), encoding="utf-8")
 
 
 def markdown(results: list[Result]) -> str:
@@ -220,31 +233,50 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make faults")
     parser.add_argument("--faults", type=Path, default=CATALOGUE)
     parser.add_argument("--stage", choices=list(STAGES))
+    parser.add_argument("--again", action="store_true", help="only what was not caught, or blamed")
     asked = parser.parse_args()
     try:
         faults = folder(asked.faults.absolute())
     except FaultError as error:
         say(str(error))
         return 4
-    return run(faults, asked.stage, ours=asked.faults.absolute() == CATALOGUE)
+    plan, whole = planned(faults, asked.stage), planned(faults, None)
+    before = {(one.stage, one.fault): one for one in rows(REPORTS / "matrix.json")}
+    if asked.again:
+        plan = [pair for pair in plan if not good(before.get((pair[0], pair[1].id)))]
+    kept = {key for stage, fault in whole if (key := (stage, fault.id)) in before}
+    parts = asked.again or asked.stage
+    ours = asked.faults.absolute() == CATALOGUE
+    return run(plan, {key: before[key] for key in kept} if parts else {}, whole if ours else [])
 
 
-def run(faults: list[Fault], stage: str | None, ours: bool) -> int:
-    """Run the matrix of these faults; figures and proved.toml only for our own catalogue."""
-    results: list[Result] = []
+def good(result: Result | None) -> bool:
+    """Whether a fault was caught and the right component blamed."""
+    return result is not None and result.right_first
+
+
+def run(plan: Plan, before: dict[tuple[str, str], Result], whole: Plan) -> int:
+    """Run a plan and write the matrix with what was known before; 1 when one was not caught.
+
+    `whole` is all of our own catalogue: proved.toml is for that, and figures when nothing lacks.
+    """
+    found = dict(before)
+    new: list[Result] = []
     try:
-        for result in run_all(planned(faults, stage)):
-            results.append(result)
-            page = report(results)
+        for result in run_all(plan):
+            new.append(result)
+            found[result.stage, result.fault] = result
+            report(list(found.values()))
     except MachineError as error:
         say(str(error))
         return 6
-    if ours:
-        write_proved(mirror(results), [fault.id for fault in faults])
-    if ours and stage is None:
+    results = list(found.values())
+    if whole:
+        write_proved(mirror(new), [fault.id for _, fault in whole])
+    if whole and all((stage, fault.id) in found for stage, fault in whole):
         write("faults", figures(results, sum(one.wall for one in results)))
-    say(markdown(results).partition("\n")[0] + f" {page}")
-    return int(any(one.outcome != "caught" for one in results))
+    say(markdown(results).partition("\n")[0] + f" {REPORTS / 'index.html'}")
+    return int(any(one.outcome != "caught" for one in new))
 
 
 if __name__ == "__main__":

@@ -60,10 +60,19 @@ def test_figures_count_errors_as_not_caught() -> None:
 def test_reports_show_every_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matrix, "REPORTS", tmp_path)
     missed = Result("odd<fault>", "x", "redis", [], "smoke", "missed", first="proxy")
-    page = matrix.report([read(FAULT, "smoke", ran(RUNNING)), missed]).read_text("utf-8")
+    results = [read(FAULT, "smoke", ran(RUNNING)), missed]
+    matrix.report(results)
+    page = (tmp_path / "index.html").read_text("utf-8")
     assert "redis-stopped" in page
     assert "odd&lt;fault&gt;" in page
     assert "| redis-stopped | smoke | caught |" in (tmp_path / "summary.md").read_text("utf-8")
+    assert matrix.rows(tmp_path / "matrix.json") == results
+
+
+def test_only_what_was_caught_with_the_right_blame_needs_no_other_try() -> None:
+    assert matrix.good(read(FAULT, "smoke", ran(RUNNING)))
+    assert not matrix.good(read(FAULT, "smoke", ran(RUNNING, first="proxy")))
+    assert not matrix.good(None)
 
 
 def test_faults_are_planned_stage_by_stage() -> None:
