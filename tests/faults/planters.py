@@ -274,8 +274,14 @@ def _delayed(inside: list[str], part: Part) -> Iterator[None]:
     )
     try:
         _expect("ready", _first_line(detour), f"the way round to port {port}")
-        away = ["-p", "tcp", "--dport", str(port), "-j", "REDIRECT", "--to-ports", str(listen)]
-        with _rule([*inside, "iptables", "-t", "nat"], "PREROUTING", away):
+        direct = ["-p", "tcp", "--dport", str(port)]
+        away = [*direct, "-j", "REDIRECT", "--to-ports", str(listen)]
+        # Connections that stand already would go on undelayed: they are cut, and made again.
+        cut = ["!", "-i", "lo", *direct, "-j", "REJECT", "--reject-with", "tcp-reset"]
+        with (
+            _rule([*inside, "iptables", "-t", "nat"], "PREROUTING", away),
+            _rule([*inside, "iptables"], "INPUT", cut),
+        ):
             yield
     finally:
         detour.kill()

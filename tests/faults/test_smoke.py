@@ -28,14 +28,14 @@ ALONE = ("api-key-blank", "exchange-times-out")
 @pytest.mark.parametrize("name", SHARED)
 def test_a_fault_in_a_shared_stack_is_caught(stack: Stack, tmp_path: Path, name: str) -> None:
     result = judged(load(CATALOGUE / f"{name}.toml"), "smoke", tmp_path, stack.run_id)
-    assert result.right_first, result
+    assert result.right_first, str(result)
     assert "taken back" not in result.message
 
 
 @pytest.mark.parametrize("name", ALONE)
 def test_a_fault_in_a_stack_of_its_own_is_caught(tmp_path: Path, name: str) -> None:
     result = judged(load(CATALOGUE / f"{name}.toml"), "smoke", tmp_path)
-    assert result.right_first, result
+    assert result.right_first, str(result)
 
 
 def test_a_fault_that_does_not_take_is_undecided(stack: Stack, tmp_path: Path) -> None:
