@@ -119,7 +119,11 @@ def _api(deployment: Deployment) -> tuple[str, str]:
 
 
 def _redis_copy(deployment: Deployment) -> list[str]:
-    script = 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli --rdb -'
+    # By way of a file: to standard output redis-cli adds a mark that no Redis reads.
+    script = (
+        'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli --rdb /tmp/copy.rdb >&2'
+        " && cat /tmp/copy.rdb && rm /tmp/copy.rdb"
+    )
     return ["docker", "exec", deployment.container("redis").id, "sh", "-c", script]
 
 

@@ -1,0 +1,161 @@
+"""`make drill`: updates under steady traffic, beside the ways that take the service down."""
+
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+from compose.lifecycle import proxy, recovery, update, verify
+from compose.lifecycle.building import provide
+from compose.lifecycle.deployment import API, Deployment, health, until
+from compose.machine.console import say
+from compose.release import OWN_SERVICES, Release, release
+from tests.bench.record import Figure, write
+from tests.lifecycle import candidates
+from tests.lifecycle.disposable import deployed, disposable
+from tests.lifecycle.traffic import SOCKETS, Seen, Traffic
+from tests.lifecycle.witness import LeaseWatch, broken_promises, order_log, start_engine
+
+UPDATES = int(os.environ.get("DRILL_UPDATES", "20"))
+BASELINE_RUNS = int(os.environ.get("DRILL_BASELINES", "3"))
+SETTLE_SECONDS = 3.0
+SEED_SLEEP_SECONDS = 10.0
+"""What the seed's script sleeps before it looks."""
+UP_LIMIT = 300.0
+
+
+def main() -> int:
+    """Measure, write reports/bench/drill.json, fail when a target is missed."""
+    figures = [*_ours(), *_baselines()]
+    say(f"{write('drill', figures)}")
+    for one in figures:
+        say(f"  {one.name}: {one.value:g} {one.unit}")
+    return int(any(one.meets is False for one in figures))
+
+
+def _ours() -> list[Figure]:
+    with ExitStack() as stack:
+        deployment = stack.enter_context(disposable())
+        first = release()
+        deployed(deployment, first)
+        second = candidates.make(first, f"drill-{deployment.project[-6:]}")
+        stack.callback(candidates.forget, second)
+        start_engine(deployment)
+        lease = stack.enter_context(LeaseWatch(deployment))
+        runs = []
+        for number in range(UPDATES):
+            to = (second, first)[number % 2]
+            runs.append(under_traffic(deployment, partial(_update, deployment, to)))
+            say(
+                f"update {number + 1} of {UPDATES}: {runs[-1].requests} requests,"
+                f" failed {runs[-1].failures[:3]}"
+            )
+        log = order_log(deployment)
+    return [*_service_figures(runs), *_engine_figures(lease, log)]
+
+
+def _service_figures(runs: list[Seen]) -> list[Figure]:
+    gaps = [one.longest_gap for one in runs]
+    failed = sum(len(one.failures) for one in runs)
+    refused = sum(len(one.socket_failures) for one in runs)
+    beyond = max(max(0, len(one.codes) - SOCKETS) for one in runs)
+    return [
+        Figure("updates", "updates", [float(len(runs))], 20.0, "higher"),
+        Figure("requests", "requests", [float(sum(one.requests for one in runs))]),
+        Figure("slow requests", "requests", [float(sum(one.slow for one in runs))]),
+        Figure("failed requests", "requests", [float(failed)], 0.0),
+        Figure("longest gap between answers, median update", "s", gaps),
+        Figure("longest gap between answers, worst update", "s", [max(gaps)]),
+        Figure("p99 of answers, median update", "ms", [_p99(one) for one in runs]),
+        Figure("WebSocket reconnects beyond one a client", "reconnects", [float(beyond)], 0.0),
+        Figure("WebSocket reconnects refused", "reconnects", [float(refused)], 0.0),
+    ]
+
+
+def _engine_figures(lease: LeaseWatch, log: list[dict[str, Any]]) -> list[Figure]:
+    accepted = sum(one["event"] == "order_accepted" for one in log)
+    wrong = len(broken_promises(log))
+    changes = float(len(lease.owners) - 1)
+    return [
+        Figure("engine without a lease, median update", "s", lease.gaps or [0.0]),
+        Figure("engine without a lease, worst update", "s", [max(lease.gaps, default=0.0)]),
+        Figure("lease changes", "changes", [changes], float(UPDATES), "higher"),
+        Figure("orders accepted by the exchange", "orders", [float(accepted)]),
+        Figure("orders twice or by a replaced engine", "orders", [float(wrong)], 0.0),
+    ]
+
+
+def _p99(seen: Seen) -> float:
+    return statistics.quantiles(seen.seconds, n=100)[98] * 1000
+
+
+def under_traffic(deployment: Deployment, work: Callable[[], None]) -> Seen:
+    """What steady traffic sees while `work` is done, and a moment before and after it."""
+    port = proxy.live(deployment).host_port(verify.TLS_PORT)
+    key = deployment.credentials.api_key or ""
+    with Traffic(port or 0, str(verify.ca_file(deployment)), key) as seen:
+        time.sleep(SETTLE_SECONDS)
+        work()
+        time.sleep(SETTLE_SECONDS)
+    return seen
+
+
+def _update(deployment: Deployment, to: Release) -> None:
+    facts = update.facts(deployment, to, update.Wishes(watch=2.0))
+    recovery.do(deployment, "update", facts)
+
+
+def _baselines() -> list[Figure]:
+    ways = {"the seed's way (down, build, up, sleep)": _seeds_way, "plain `up -d --build`": _plain}
+    with ExitStack() as stack:
+        deployment = stack.enter_context(disposable())
+        provide(deployment, release())
+        other = Release("0.1.0", candidates.revision(), f"drill-plain-{deployment.project[-6:]}")
+        stack.callback(candidates.forget, other)
+        _compose(deployment, release(), "up", "--detach", "--no-build")
+        _compose(deployment, other, "build", *OWN_SERVICES)
+        _await(deployment)
+        figures = []
+        for name, way in ways.items():
+            runs = []
+            for number in range(BASELINE_RUNS):
+                to = (other, release())[number % 2]
+                runs.append(under_traffic(deployment, partial(way, deployment, to)))
+            figures += [
+                Figure(
+                    f"{name}: failed requests an update",
+                    "requests",
+                    [float(len(one.failures)) for one in runs],
+                ),
+                Figure(f"{name}: longest gap", "s", [one.longest_gap for one in runs]),
+            ]
+    return figures
+
+
+def _seeds_way(deployment: Deployment, to: Release) -> None:
+    _compose(deployment, to, "down")
+    _compose(deployment, to, "build", *OWN_SERVICES)
+    _compose(deployment, to, "up", "--detach")
+    time.sleep(SEED_SLEEP_SECONDS)
+    _await(deployment)
+
+
+def _plain(deployment: Deployment, to: Release) -> None:
+    _compose(deployment, to, "up", "--detach", "--build")
+    _await(deployment)
+
+
+def _await(deployment: Deployment) -> None:
+    until(lambda: health(deployment.container(API).id), UP_LIMIT)
+
+
+def _compose(deployment: Deployment, to: Release, *words: str) -> None:
+    deployment.compose(*words, release=to, limit=UP_LIMIT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""A disposable deployment: a compose project, settings, ports and state folder of its own."""
+
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from compose.lifecycle import recovery
+from compose.lifecycle.deploy import running
+from compose.lifecycle.deployment import Deployment
+from compose.lifecycle.journal import new_id
+from compose.machine.console import MachineError
+from compose.release import HERE, Release
+from compose.sweep import PROJECT_PREFIX, RunLock, new_run_id
+
+
+@contextmanager
+def disposable() -> Iterator[Deployment]:
+    """A deployment that goes away as a whole, also after kill -9: it is labelled as a run's."""
+    lock = RunLock(new_run_id())
+    folder = lock.folder
+    made = Deployment(
+        project=f"{PROJECT_PREFIX}{folder.name}",
+        files=(HERE / "compose.yaml", HERE / "gate.yaml", _ports(folder)),
+        env_file=_settings(folder),
+        state=folder / "state",
+    )
+    try:
+        yield made
+    finally:
+        with suppress(MachineError):
+            made.compose("down", "--volumes", "--timeout", "5", release=running(made))
+        lock.release()
+
+
+def deployed(deployment: Deployment, release: Release) -> None:
+    """Deploy a release, as `compose/deploy.sh` does."""
+    facts: dict[str, object] = {
+        "id": new_id(),
+        "release": {"version": release.version, "revision": release.revision, "tag": release.tag},
+        "had_data": False,
+    }
+    recovery.do(deployment, "deploy", facts)
+
+
+def words(deployment: Deployment) -> list[str]:
+    """The options of the command line that mean this deployment."""
+    files = [word for file in deployment.files for word in ("--file", str(file))]
+    place = ["--env-file", str(deployment.env_file), "--state", str(deployment.state)]
+    return ["--project", deployment.project, *files, *place]
+
+
+def _settings(folder: Path) -> Path:
+    path = folder / "settings.env"
+    names = ("API_KEY", "REDIS_PASSWORD", "GRAFANA_PASSWORD")
+    values = {name: secrets.token_hex(24) for name in names}
+    values |= {"COMPOSE_PROFILES": "", "TLS_SOURCE": "tls", "GATE_RUN_ID": folder.name}
+    values["GATE_STARTED"] = str(int(time.time()))
+    path.touch(mode=0o600)
+    path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+    return path
+
+
+def _ports(folder: Path) -> Path:
+    """Ports of the proxy that stay the same when its container is made anew."""
+    path = folder / "ports.yaml"
+    tls, plain = free_ports(2)
+    listed = f'["127.0.0.1:{tls}:8443", "127.0.0.1:{plain}:8080"]'
+    path.write_text(f"services: {{proxy: {{ports: !override {listed}}}}}\n")
+    return path
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now."""
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports

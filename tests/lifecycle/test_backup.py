@@ -1,0 +1,84 @@
+"""Backups: consistent while the engine writes, proved by restoring them, never half used."""
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from compose.lifecycle import backups, recovery, restore
+from compose.lifecycle.deployment import API, Deployment
+from compose.lifecycle.trouble import BadInput, Refused
+from tests.checks import check, expect, fail
+from tests.lifecycle.witness import rename_preset, rows
+
+NEEDS = ("stack", "proxy", API)
+
+
+@check(
+    API,
+    cause="the copy of the database or of Redis cannot be used",
+    fix="`compose/backup.sh --verify`; read what the scratch stack said",
+    needs=NEEDS,
+)
+def test_a_backup_can_be_restored(deployment: Deployment) -> None:
+    marker = secrets.token_hex(8)
+    rename_preset(deployment, marker)
+    archive = backups.make(deployment)
+    try:
+        restore.verify(deployment, archive, None)
+    except Refused as refused:
+        fail("a backup that can be restored", refused)
+    with restore.opened(archive, None) as (folder, _):
+        found = (folder / "data.sqlite3").read_bytes()
+    expect(marker.encode() in found, "what was written just before it", "nothing of it")
+
+
+@check(
+    API,
+    cause="the former -wal was laid over the restored database, or the wrong file was restored",
+    fix="read put_data in compose/lifecycle/backups.py",
+    needs=NEEDS,
+)
+def test_restore_brings_back_what_was_backed_up(deployment: Deployment) -> None:
+    rename_preset(deployment, "before")
+    archive, wanted = backups.make(deployment), rows(deployment)
+    rename_preset(deployment, "after")
+    recovery.do(deployment, "restore", {"archive": str(archive), "key_file": None})
+    expect(rows(deployment) == wanted, "the rows of the backup", rows(deployment))
+
+
+@pytest.mark.parametrize("harm", ["cut", "changed", "foreign"])
+@check(
+    API,
+    cause="a restore begins before the archive was checked as a whole",
+    fix="read unpack in compose/lifecycle/archives.py",
+    needs=NEEDS,
+)
+def test_a_harmed_archive_touches_nothing(
+    deployment: Deployment, tmp_path: Path, harm: str
+) -> None:
+    before, api = rows(deployment), deployment.container(API)
+    archive = harmed(backups.make(deployment), tmp_path / "backup.tar.gz", harm)
+    try:
+        with restore.opened(archive, None):
+            said = "the archive was taken"
+    except BadInput as refused:
+        said = str(refused)
+    expect("nothing was touched" in said, "a refusal", said)
+    expect(rows(deployment) == before, "data as before", rows(deployment))
+    same = deployment.container(API)
+    expect(same.started_at == api.started_at, "the bot untouched", "it was restarted")
+
+
+def harmed(whole: Path, path: Path, harm: str) -> Path:
+    """A copy of an archive that is no good."""
+    content = whole.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(
+        {
+            "cut": content[:middle],
+            "changed": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
+            "foreign": b"PK\x03\x04 an archive of something else",
+        }[harm]
+    )
+    return path
