@@ -15,6 +15,7 @@ from compose.lifecycle.preflight import settings
 from compose.lifecycle.steps import Step, carry_out, take_back
 from compose.lifecycle.trouble import BadInput, Refused
 from compose.release import Release
+from tests.lifecycle.test_runbooks import PAGES, SITUATIONS
 
 RELEASE = Release("1", "abc", "tag")
 
@@ -174,3 +175,8 @@ def test_a_secret_that_is_none_is_found(tmp_path: Path, value: str) -> None:
     found = list(settings(Deployment(env_file=tmp_path / "env"), RELEASE))
     assert [one.what for one in found if "API_KEY" in one.what]
     assert all(not value or value not in one.what + one.todo for one in found)
+
+
+def test_every_runbook_is_run_by_a_check() -> None:
+    found = {path.stem for path in PAGES.glob("*.md")} - {"README"}
+    assert found == set(SITUATIONS)

@@ -1,0 +1,113 @@
+"""Every command block of docs/runbooks, run in order in the situation that its page is for."""
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from compose.lifecycle import proxy, verify
+from compose.lifecycle.deploy import unwell
+from compose.lifecycle.deployment import Deployment, docker, until
+from compose.release import HERE, Release
+from compose.target import Target
+from tests.checks import check, expect
+from tests.lifecycle.disposable import words
+from tests.lifecycle.witness import start_engine
+
+PAGES = HERE.parent / "docs" / "runbooks"
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LIMIT = 240.0
+
+
+def idle(_: Deployment) -> None:
+    """The page begins with a deployment that is well."""
+
+
+def trading(deployment: Deployment) -> None:
+    """The engine trades."""
+    with_engine = verify.look(_where(deployment), "/api/engine/status")
+    if with_engine.get("state") != "RUNNING":
+        start_engine(deployment)
+
+
+def without_exchange(deployment: Deployment) -> None:
+    """The exchange is away, and the bot has noticed."""
+    docker("stop", "--time", "2", deployment.container("exchange").id)
+    until(lambda: verify.look(_where(deployment), "/api/health").get("status") == "degraded", 20)
+
+
+def without_redis(deployment: Deployment) -> None:
+    """Redis and all it held are gone, and the bot has noticed."""
+    docker("rm", "--force", deployment.container("redis").id)
+    docker("volume", "rm", deployment.volume("redis-data"))
+    until(lambda: not verify.look(_where(deployment), "/api/health"), 20)
+
+
+SITUATIONS: dict[str, Callable[[Deployment], None]] = {
+    "deploy": idle,
+    "update": trading,
+    "rollback": trading,
+    "restore": trading,
+    "emergency-stop": trading,
+    "exchange-outage": without_exchange,
+    "disk-full": idle,
+    "certificate-renewal": idle,
+    "lost-redis": without_redis,
+    "rotated-keys": idle,
+}
+
+
+@pytest.mark.parametrize("page", list(SITUATIONS))
+@check(
+    "stack",
+    cause="a command of the page no longer does what the page says",
+    fix="run the block that is named by hand, and mend docs/runbooks/{page}.md or what it calls",
+    needs=("stack", "proxy", "breakout-bot-api"),
+)
+def test_works(
+    deployment: Deployment, first: Release, second: Release, tmp_path: Path, page: str
+) -> None:
+    SITUATIONS[page](deployment)
+    environment = surroundings(deployment, tmp_path, second if page == "update" else first)
+    blocks = BLOCK.findall((PAGES / f"{page}.md").read_text(encoding="utf-8"))
+    expect(len(blocks) >= 2, "a block before and one after", f"{len(blocks)} blocks")
+    for number, block in enumerate(blocks, 1):
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block],
+            cwd=HERE.parent,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        said = (done.stdout + done.stderr)[-1500:]
+        expect(done.returncode == 0, f"block {number} to end with 0", done.returncode, said)
+    until(lambda: not unwell(deployment), 30)
+    expect(not unwell(deployment), "every service well at the end", unwell(deployment))
+
+
+def surroundings(deployment: Deployment, folder: Path, wanted: Release) -> dict[str, str]:
+    """What docs/runbooks/README.md tells people to set."""
+    where = _where(deployment)
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "PROJECT": deployment.project,
+        "SETTINGS": str(deployment.env_file),
+        "STATE": str(deployment.state),
+        "BOT": where.urls["proxy"],
+        "CA": str(where.ca_file),
+        "API_KEY": deployment.credentials.api_key or "",
+        "LIFECYCLE_OPTIONS": " ".join(words(deployment)),
+        "BOT_TAG": wanted.tag,
+        "BOT_VERSION": wanted.version,
+        "BOT_REVISION": wanted.revision,
+    }
+
+
+def _where(deployment: Deployment) -> Target:
+    return verify.target(deployment, proxy.live(deployment))
