@@ -11,6 +11,7 @@ from compose.release import Release
 from compose.target import Target
 
 READY_SECONDS = 90.0
+SCRAPE_SECONDS = 20.0
 
 
 @dataclass
@@ -69,6 +70,8 @@ class Deploy:
         until(lambda: not unwell(self.deployment), READY_SECONDS)
         for name, state in unwell(self.deployment).items():
             raise Refused(f"{name} is {state} after {READY_SECONDS:g} s")
+        where = seen_by(self.deployment)
+        until(lambda: scraped(where), SCRAPE_SECONDS)
 
     def check(self) -> None:
         """The smoke stage's verdict."""
@@ -96,6 +99,13 @@ def unwell(deployment: Deployment) -> dict[str, str]:
         for one in deployment.containers()
         if not one.one_shot and one.health != "healthy"
     }
+
+
+def scraped(where: Target) -> bool:
+    """Whether Prometheus has looked at everything once; whether all is well is smoke's to say."""
+    found = verify.look(where, "/prometheus/api/v1/targets?state=active")
+    targets = found.get("data", {}).get("activeTargets", [])
+    return bool(targets) and all(one["health"] != "unknown" for one in targets)
 
 
 def start(deployment: Deployment) -> None:

@@ -12,6 +12,7 @@ from tests.checks import check, expect, fail
 from tests.lifecycle.witness import rename_preset, rows
 
 NEEDS = ("stack", "proxy", API)
+DEPLOYED = "lifecycle.deploy.runs_what_should_run"
 
 
 @check(
@@ -19,6 +20,7 @@ NEEDS = ("stack", "proxy", API)
     cause="the copy of the database or of Redis cannot be used",
     fix="`compose/backup.sh --verify`; read what the scratch stack said",
     needs=NEEDS,
+    follows=DEPLOYED,
 )
 def test_a_backup_can_be_restored(deployment: Deployment) -> None:
     marker = secrets.token_hex(8)
@@ -38,6 +40,7 @@ def test_a_backup_can_be_restored(deployment: Deployment) -> None:
     cause="the former -wal was laid over the restored database, or the wrong file was restored",
     fix="read put_data in compose/lifecycle/backups.py",
     needs=NEEDS,
+    follows=DEPLOYED,
 )
 def test_restore_brings_back_what_was_backed_up(deployment: Deployment) -> None:
     rename_preset(deployment, "before")
@@ -53,6 +56,7 @@ def test_restore_brings_back_what_was_backed_up(deployment: Deployment) -> None:
     cause="a restore begins before the archive was checked as a whole",
     fix="read unpack in compose/lifecycle/archives.py",
     needs=NEEDS,
+    follows=DEPLOYED,
 )
 def test_a_harmed_archive_touches_nothing(
     deployment: Deployment, tmp_path: Path, harm: str

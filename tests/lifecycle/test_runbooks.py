@@ -2,13 +2,13 @@
 
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from compose.lifecycle import proxy, verify
-from compose.lifecycle.deploy import unwell
+from compose.lifecycle.deploy import running, unwell
 from compose.lifecycle.deployment import Deployment, docker, until
 from compose.release import HERE, Release
 from compose.target import Target
@@ -65,6 +65,7 @@ SITUATIONS: dict[str, Callable[[Deployment], None]] = {
     cause="a command of the page no longer does what the page says",
     fix="run the block that is named by hand, and mend docs/runbooks/{page}.md or what it calls",
     needs=("stack", "proxy", "breakout-bot-api"),
+    follows="lifecycle.deploy.runs_what_should_run",
 )
 def test_works(
     deployment: Deployment, first: Release, second: Release, tmp_path: Path, page: str
@@ -87,6 +88,15 @@ def test_works(
         expect(done.returncode == 0, f"block {number} to end with 0", done.returncode, said)
     until(lambda: not unwell(deployment), 30)
     expect(not unwell(deployment), "every service well at the end", unwell(deployment))
+
+
+@pytest.fixture(autouse=True)
+def in_order(deployment: Deployment) -> Iterator[None]:
+    """Whatever a page that does not work leaves, the next one finds a deployment that is well."""
+    yield
+    if unwell(deployment) or not deployment.containers("redis"):
+        deployment.compose("up", "--detach", "--no-recreate", release=running(deployment))
+        until(lambda: not unwell(deployment), 60)
 
 
 def surroundings(deployment: Deployment, folder: Path, wanted: Release) -> dict[str, str]:

@@ -21,6 +21,7 @@ from tests.lifecycle.traffic import SOCKETS, Seen, Traffic
 from tests.lifecycle.witness import LeaseWatch, broken_promises, order_log, rows, start_engine
 
 NEEDS = ("stack", "proxy", API)
+DEPLOYED = "lifecycle.deploy.runs_what_should_run"
 RESTARTED = 1012
 KILL_LIMIT = 120.0
 WISHES = update.Wishes(watch=1.0)
@@ -52,6 +53,7 @@ def running(deployment: Deployment) -> str:
     cause="the old colour was stopped before its requests had ended, or the new one not ready",
     fix="read the order of the steps in compose/lifecycle/update.py; look at the drain",
     needs=NEEDS,
+    follows=DEPLOYED,
 )
 def test_nobody_notices_an_update(deployment: Deployment, first: Release, second: Release) -> None:
     start_engine(deployment)
@@ -92,6 +94,7 @@ BAD = {
     cause="the update went on although a step before the switch had failed",
     fix="`compose/status.sh`; read the step's `undo` in compose/lifecycle/update.py",
     needs=NEEDS,
+    follows=DEPLOYED,
 )
 def test_a_bad_candidate_is_taken_back(deployment: Deployment, first: Release, kind: str) -> None:
     changes, reason = BAD[kind]
@@ -124,6 +127,7 @@ def expect_two(deployment: Deployment) -> None:
     cause="a killed update leaves what the next command does not understand",
     fix="read journal.json in the state folder; each step's do and undo can be repeated",
     needs=NEEDS,
+    follows=DEPLOYED,
 )
 def test_a_killed_update_is_put_in_order(
     deployment: Deployment, second: Release, step: str
@@ -173,6 +177,7 @@ def _at(path: Path, step: str) -> bool:
     cause="rollback does not know the release before, or its images are gone",
     fix="`compose/status.sh`; the manifests are in compose/releases/",
     needs=NEEDS,
+    follows=DEPLOYED,
 )
 def test_rollback_goes_back(deployment: Deployment, first: Release, second: Release) -> None:
     to(deployment, first)
