@@ -20,7 +20,7 @@ from typing import Any
 from testcontainers.compose import DockerCompose
 
 from compose.containers import Container, containers, last_lines
-from compose.machine.commands import run
+from compose.machine.commands import bare_environment, run
 from compose.machine.console import MachineError
 from compose.release import OWN_SERVICES, Release, release_environment
 from compose.sweep import PROJECT_PREFIX, RUN_LABEL, STARTED_LABEL, RunLock, runs_folder, sweep
@@ -62,7 +62,6 @@ DRILL_LIMIT = 15.0
 GATE_LABELS = (RUN_LABEL, STARTED_LABEL)
 WEBHOOK_URL = "http://webhook:8080/alerts"
 """Where a disposable stack's alerts go; a companion of the observability stage listens there."""
-KEPT_VARIABLES = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")
 
 
 @dataclass(frozen=True)
@@ -110,12 +109,11 @@ class GateCompose(DockerCompose):
     def _run_command(
         self, cmd: str | list[str], context: str | None = None, limit: float = COMPOSE_LIMIT
     ) -> subprocess.CompletedProcess[bytes]:
-        kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
         try:
             return subprocess.run(
                 cmd,
                 cwd=context or str(self.context),
-                env={**kept, **self.environment},
+                env={**bare_environment(), **self.environment},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=True,

@@ -11,11 +11,12 @@ from compose.lifecycle import archives, releases
 from compose.lifecycle.deployment import API, Deployment, capture, docker, feed
 from compose.lifecycle.journal import new_id, now
 from compose.lifecycle.trouble import BadInput, Refused
-from compose.machine.console import MachineError
+from compose.machine.console import MachineError, say
 
 LIMIT = 300.0
 KEPT = 14
 DATABASE = "breakout-bot.sqlite3"
+REDIS = "redis.rdb"
 SNAPSHOT = """
 import os, shutil, sqlite3, sys
 new = '/data/.snapshot'
@@ -52,7 +53,7 @@ def make(deployment: Deployment, key_file: str | None = None, kept: int = KEPT) 
     with tempfile.TemporaryDirectory(dir=deployment.state) as name:
         stage = Path(name)
         snapshot(deployment, stage / "data.sqlite3")
-        capture(_redis_copy(deployment), stage / "redis.rdb", LIMIT)
+        copy_redis(deployment, stage)
         (stage / "settings.env").write_text(_settings(deployment, with_secrets=bool(key_file)))
         present = releases.current(deployment)
         about = {
@@ -118,13 +119,18 @@ def _api(deployment: Deployment) -> tuple[str, str]:
     return found[-1].id, found[-1].image_id
 
 
-def _redis_copy(deployment: Deployment) -> list[str]:
+def copy_redis(deployment: Deployment, folder: Path) -> None:
+    """Copy what Redis holds into a folder; without a running Redis say that there is no copy."""
+    running = [one for one in deployment.containers("redis") if one.state == "running"]
+    if not running:
+        say("    Redis does not run: the backup is without its lease, cache and events")
+        return
     # By way of a file: to standard output redis-cli adds a mark that no Redis reads.
     script = (
         'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli --rdb /tmp/copy.rdb >&2'
         " && cat /tmp/copy.rdb && rm /tmp/copy.rdb"
     )
-    return ["docker", "exec", deployment.container("redis").id, "sh", "-c", script]
+    capture(["docker", "exec", running[-1].id, "sh", "-c", script], folder / REDIS, LIMIT)
 
 
 def _settings(deployment: Deployment, with_secrets: bool) -> str:
@@ -142,8 +148,11 @@ def put_data(deployment: Deployment, path: Path) -> None:
     _put(image, "10001:10001", f"{deployment.volume('data')}:/data", PUT_DATA, path)
 
 
-def put_redis(deployment: Deployment, path: Path) -> None:
-    """Replace what Redis holds; it must be stopped."""
+def put_redis(deployment: Deployment, folder: Path) -> None:
+    """Replace what Redis holds, where a backup has a copy of it; it must be stopped."""
+    path = folder / REDIS
+    if not path.is_file():
+        return
     image = deployment.containers("redis")[-1].image_id
     _put(image, "999:999", f"{deployment.volume('redis-data')}:/data", PUT_REDIS, path)
 

@@ -67,8 +67,8 @@ class Deploy:
 
     def ready(self) -> None:
         """Every container healthy. Raises `Refused` naming the first that is not."""
-        until(lambda: not unwell(self.deployment), READY_SECONDS)
-        for name, state in unwell(self.deployment).items():
+        until(lambda: not self.deployment.unwell(), READY_SECONDS)
+        for name, state in self.deployment.unwell().items():
             raise Refused(f"{name} is {state} after {READY_SECONDS:g} s")
         where = seen_by(self.deployment)
         until(lambda: scraped(where), SCRAPE_SECONDS)
@@ -92,15 +92,6 @@ def seen_by(deployment: Deployment) -> Target:
     return verify.target(deployment, proxy.live(deployment))
 
 
-def unwell(deployment: Deployment) -> dict[str, str]:
-    """Services that do not do their work, and their state."""
-    return {
-        one.service: f"{one.state}, {one.health or 'no health check'}"
-        for one in deployment.containers()
-        if not one.one_shot and one.health != "healthy"
-    }
-
-
 def scraped(where: Target) -> bool:
     """Whether Prometheus has looked at everything once; whether all is well is smoke's to say."""
     found = verify.look(where, "/prometheus/api/v1/targets?state=active")
@@ -114,8 +105,8 @@ def start(deployment: Deployment) -> None:
     if not found:
         raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
     docker("start", *(one.id for one in found))
-    until(lambda: not unwell(deployment), READY_SECONDS)
-    for name, state in unwell(deployment).items():
+    until(lambda: not deployment.unwell(), READY_SECONDS)
+    for name, state in deployment.unwell().items():
         raise Refused(f"{name} is {state} after {READY_SECONDS:g} s")
 
 

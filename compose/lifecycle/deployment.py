@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compose.containers import Container
-from compose.machine.commands import Result, run
+from compose.machine.commands import Result, bare_environment, run
 from compose.machine.console import MachineError
 from compose.release import HERE, Release, release_environment
 from compose.target import DEPLOYED_PROJECT, Credentials, env_values
@@ -62,7 +62,8 @@ class Deployment:
         head = ["docker", "compose", "-p", self.project, "--env-file", str(env_file), *files]
         chosen = release_environment(release) if release else {}
         env = {**chosen, "COMPOSE_ANSI": "never"}
-        done = run([*head, *words], limit, env=env)
+        # To compose an exported variable would count more than the same one in the settings.
+        done = run([*head, *words], limit, env=env, base=bare_environment())
         return _succeeded(f"docker compose {words[0]}", done)
 
     def containers(self, service: str | None = None) -> list[Container]:
@@ -84,6 +85,14 @@ class Deployment:
                 " `compose/start.sh` starts the deployment."
             )
         return running[-1]
+
+    def unwell(self) -> dict[str, str]:
+        """Services that do not do their work, and their state."""
+        return {
+            one.service: f"{one.state}, {one.health or 'no health check'}"
+            for one in self.containers()
+            if not one.one_shot and one.health != "healthy"
+        }
 
     def volume(self, name: str) -> str:
         """Docker's name of one of its volumes."""

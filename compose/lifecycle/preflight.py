@@ -1,7 +1,6 @@
 """What has to hold before anything is changed: each finding says what to do."""
 
 import json
-import os
 import shutil
 import socket
 import time
@@ -91,12 +90,6 @@ def settings(deployment: Deployment, _: Release) -> Iterator[Finding]:
         problem = _weak(values.get(name, ""))
         if problem:
             yield Finding(f"a secret in {name}, seen one that is {problem}", f"set {name} anew")
-    for name in deployment.values:
-        if name in SECRETS and name in os.environ and not os.environ[name]:
-            yield Finding(
-                f"{name} from {deployment.env_file.name}, seen blank in the environment",
-                f"`unset {name}`: a blank variable hides the file's",
-            )
 
 
 def _weak(value: str) -> str | None:

@@ -56,7 +56,7 @@ class Restore:
     def _put(self, archive: str) -> None:
         with opened(Path(archive), self.journal.facts["key_file"]) as (folder, _):
             backups.put_data(self.deployment, folder / "data.sqlite3")
-            backups.put_redis(self.deployment, folder / "redis.rdb")
+            backups.put_redis(self.deployment, folder)
 
     def start(self) -> None:
         """The bot answers again."""
@@ -64,6 +64,7 @@ class Restore:
         docker("start", redis, api)
         if not until(lambda: health(api), READY_SECONDS):
             raise Refused(f"the bot is not healthy {READY_SECONDS:g} s after the restore")
+        until(lambda: not self.deployment.unwell(), READY_SECONDS)
 
 
 @contextmanager
@@ -90,7 +91,7 @@ def verify(deployment: Deployment, archive: Path, key_file: str | None) -> dict[
         try:
             scratch.compose("create", "--no-build", "redis", "exchange", API, release=release)
             backups.put_data(scratch, folder / "data.sqlite3")
-            backups.put_redis(scratch, folder / "redis.rdb")
+            backups.put_redis(scratch, folder)
             _compare(scratch, folder, manifest)
             _comes_up(scratch, release)
         finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 from compose.machine.console import MachineError
 
 LAST_LINES = 12
+KEPT_VARIABLES = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,12 @@ def run(
     *,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    base: Mapping[str, str] | None = None,
 ) -> Result:
-    """Run a program for at most `limit` seconds; 127 when it is missing, 124 when it is late."""
+    """Run a program for at most `limit` seconds; 127 when it is missing, 124 when it is late.
+
+    It gets this process's environment, or that of `base`, with `env` on top.
+    """
     try:
         done = subprocess.run(
             [str(arg) for arg in args],
@@ -47,7 +52,7 @@ def run(
             errors="replace",
             timeout=limit,
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env={**(os.environ if base is None else base), **(env or {})},
             check=False,
         )
     except FileNotFoundError as missing:
@@ -73,6 +78,11 @@ def must(
             f"Its last lines:\n{last_lines(result.text)}"
         )
     return result
+
+
+def bare_environment() -> dict[str, str]:
+    """What Docker needs of this process's environment: no variable that hides a setting."""
+    return {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
 
 
 def last_lines(text: str, count: int = LAST_LINES) -> str:

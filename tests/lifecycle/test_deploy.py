@@ -1,5 +1,6 @@
 """A deploy ends with what should run, and does not begin where something speaks against it."""
 
+import json
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -57,6 +58,22 @@ SPOILT: dict[str, tuple[Callable[[Deployment, Path], Deployment], str]] = {
     "a blank over the env file": (blank_override, f"API_KEY of {API}"),
     "a key compose does not know": (unknown_key, "no_such_key"),
 }
+
+
+@check(
+    "stack",
+    cause="a variable that the operator's shell exports hides the one in the settings",
+    fix="give compose commands `bare_environment()` (Deployment.compose)",
+    needs=NEEDS,
+    follows="lifecycle.deploy.runs_what_should_run",
+)
+def test_settings_win_over_the_shell(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_KEY", "exported")
+    resolved = deployment.compose("config", "--format", "json")
+    key = json.loads(resolved)["services"][API]["environment"]["API_KEY"]
+    expect(key != "exported", "the key of the settings", "the one that the shell exports")
 
 
 @pytest.mark.parametrize("what", list(SPOILT))

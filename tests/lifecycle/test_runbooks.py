@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from compose.lifecycle import proxy, verify
-from compose.lifecycle.deploy import running, unwell
+from compose.lifecycle.deploy import running
 from compose.lifecycle.deployment import Deployment, docker, until
 from compose.release import HERE, Release
 from compose.target import Target
@@ -86,17 +86,17 @@ def test_works(
         )
         said = (done.stdout + done.stderr)[-1500:]
         expect(done.returncode == 0, f"block {number} to end with 0", done.returncode, said)
-    until(lambda: not unwell(deployment), 30)
-    expect(not unwell(deployment), "every service well at the end", unwell(deployment))
+    until(lambda: not deployment.unwell(), 30)
+    expect(not deployment.unwell(), "every service well at the end", deployment.unwell())
 
 
 @pytest.fixture(autouse=True)
 def in_order(deployment: Deployment) -> Iterator[None]:
     """Whatever a page that does not work leaves, the next one finds a deployment that is well."""
     yield
-    if unwell(deployment) or not deployment.containers("redis"):
+    if deployment.unwell() or not deployment.containers("redis"):
         deployment.compose("up", "--detach", "--no-recreate", release=running(deployment))
-        until(lambda: not unwell(deployment), 60)
+        until(lambda: not deployment.unwell(), 60)
 
 
 def surroundings(deployment: Deployment, folder: Path, wanted: Release) -> dict[str, str]:
