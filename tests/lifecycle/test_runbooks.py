@@ -25,13 +25,6 @@ def idle(_: Deployment) -> None:
     """The page begins with a deployment that is well."""
 
 
-def trading(deployment: Deployment) -> None:
-    """The engine trades."""
-    with_engine = verify.look(_where(deployment), "/api/engine/status")
-    if with_engine.get("state") != "RUNNING":
-        start_engine(deployment)
-
-
 def without_exchange(deployment: Deployment) -> None:
     """The exchange is away, and the bot has noticed."""
     docker("stop", "--time", "2", deployment.container("exchange").id)
@@ -47,10 +40,10 @@ def without_redis(deployment: Deployment) -> None:
 
 SITUATIONS: dict[str, Callable[[Deployment], None]] = {
     "deploy": idle,
-    "update": trading,
-    "rollback": trading,
-    "restore": trading,
-    "emergency-stop": trading,
+    "update": start_engine,
+    "rollback": start_engine,
+    "restore": start_engine,
+    "emergency-stop": start_engine,
     "exchange-outage": without_exchange,
     "disk-full": idle,
     "certificate-renewal": idle,
