@@ -1,6 +1,9 @@
 """The engine lives: seen by what it does to prices that move, not by what it says."""
 
-from tests.checks import check
+import asyncio
+
+from compose.wire import Answer, Wire
+from tests.checks import check, expect
 from tests.control.engine import expect_state, health, run
 from tests.control.witness import EXCHANGE, Witness
 from tests.operator import API, Operator
@@ -12,6 +15,9 @@ FRESH_SECONDS = 3.0
 NOTICE_SECONDS = 5.0
 """Until health says what has happened: its look is kept for a moment, and has a time limit."""
 JUMP = 1.03
+PROBES, PROBE_SECONDS = 80, 0.1
+"""Over several cycles, each probe sent in its time whatever became of those before it."""
+SLOW_SECONDS, SLOW_SHARE = 0.3, 0.1
 
 
 def connected(operator: Operator, what: str) -> bool:
@@ -44,6 +50,28 @@ def test_cycles_go_on(operator: Operator) -> None:
 def test_running_means_trading(operator: Operator, witness: Witness) -> None:
     run(operator, witness)
     witness.entered("BTCUSDT")
+
+
+@check(
+    API,
+    cause="a cycle does blocking work on the event loop, so that all requests wait for it",
+    fix="see the cycle's duration in /api/metrics; move what blocks to a thread (Engine._cycle)",
+    needs=NEEDS,
+)
+def test_answers_while_it_trades(operator: Operator, witness: Witness) -> None:
+    async def probes(wire: Wire) -> list[Answer]:
+        async def probe(number: int) -> Answer:
+            await asyncio.sleep(number * PROBE_SECONDS)
+            return await wire.http("/api/engine/status")
+
+        return await asyncio.gather(*(probe(number) for number in range(PROBES)))
+
+    run(operator, witness)
+    slow = [one.seconds for one in operator.run(probes) if one.seconds > SLOW_SECONDS]
+    few = f"at most {SLOW_SHARE:.0%} of {PROBES} answers after more than {SLOW_SECONDS:g} s"
+    expect(
+        len(slow) <= SLOW_SHARE * PROBES, few, f"{len(slow)}, up to {max(slow, default=0):.2f} s"
+    )
 
 
 @check(
