@@ -10,7 +10,7 @@ import os
 import secrets
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -274,9 +274,11 @@ class Stack:
 
         return asyncio.run(look())
 
-    def settle(self, target: Target, limit: float = SETTLE_LIMIT) -> None:
-        """Wait until Docker and Prometheus have looked at every service once."""
-        asyncio.run(_settle(target, self.credentials, limit))
+    def settle(
+        self, target: Target, broken: Set[str] = frozenset(), limit: float = SETTLE_LIMIT
+    ) -> None:
+        """Wait until Docker and Prometheus have looked once at every service that is not broken."""
+        asyncio.run(_settle(target, self.credentials, broken, limit))
 
     def health_drills(self) -> dict[str, int]:
         """Exit code of each service's health check in a container where nothing runs."""
@@ -399,17 +401,17 @@ async def _late(wire: Wire, service: str, seen: str) -> Problem:
     return Problem(service, f"not ready in time: {seen}", words)
 
 
-async def _settle(target: Target, credentials: Credentials, limit: float) -> None:
+async def _settle(target: Target, credentials: Credentials, broken: Set[str], limit: float) -> None:
     deadline = time.monotonic() + limit
     async with Wire(target, credentials, lambda _: None) as wire:
-        while time.monotonic() < deadline and not await _settled(wire):  # noqa: ASYNC110 (polls)
+        while time.monotonic() < deadline and not await _settled(wire, broken):  # noqa: ASYNC110 (polls)
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def _settled(wire: Wire) -> bool:
+async def _settled(wire: Wire, broken: Set[str]) -> bool:
     with suppress(WireError, ValueError, KeyError):
         found = await containers(wire, wire.target.project or "")
-        if any(one.health == "starting" for one in found.values()):
+        if any(one.health == "starting" for name, one in found.items() if name not in broken):
             return False
         scraped = (await wire.http("/api/v1/targets?state=active", "prometheus")).json()
         return all(one["health"] != "unknown" for one in scraped["data"]["activeTargets"])

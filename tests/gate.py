@@ -175,9 +175,10 @@ class Gate:
         self._plant_before(self.stack)
         with self.phase("bring-up", "bringing the stack up"):
             self._up(self.stack)
-        if not self.problems and "smoke" in self.options.stages:
+        if "smoke" in self.options.stages and not self.problems.keys() & {"stack", "prometheus"}:
             with self.phase("settle", "waiting for the first scrape and health checks"):
-                self.stack.settle(self.target)
+                self.stack.settle(self.target, set(self.problems))
+        if "smoke" in self.options.stages and not self.problems:
             with self.phase("drills", "running every health check where no service runs"):
                 self.drills = self.stack.health_drills()
         self._plant_now(self.stack)

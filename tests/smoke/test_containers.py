@@ -65,7 +65,12 @@ def test_is_running(seen: Evidence, service: str) -> None:
     cause="the service cannot do its work, or its probe's tool is missing from the image (127)",
     fix="run the health check by hand: `docker compose exec {service} …`",
     needs=needs_service(),
-    follows=("smoke.containers.is_running[*]", "smoke.health.*", "smoke.containers.health_*"),
+    follows=(
+        "smoke.stack.becomes_ready[*]",
+        "smoke.containers.is_running[*]",
+        "smoke.health.*",
+        "smoke.containers.health_*",
+    ),
 )
 def test_is_healthy(seen: Evidence, service: str) -> None:
     found = container(seen, service)
