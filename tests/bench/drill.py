@@ -1,4 +1,7 @@
-"""`make drill`: updates under steady traffic, beside the ways that take the service down."""
+"""`make drill`: updates under steady traffic, and harm done to them, beside the usual ways.
+
+DRILL_UPDATES and DRILL_BASELINES say how many; DRILL_HARM=0 leaves the harm out.
+"""
 
 import os
 import statistics
@@ -14,6 +17,7 @@ from compose.lifecycle.building import provide
 from compose.lifecycle.deployment import API, Deployment, health, until
 from compose.machine.console import say
 from compose.release import OWN_SERVICES, Release, release
+from tests.bench import harm
 from tests.bench.record import Figure, write
 from tests.lifecycle import candidates
 from tests.lifecycle.disposable import deployed, disposable
@@ -22,6 +26,7 @@ from tests.lifecycle.witness import LeaseWatch, broken_promises, order_log, star
 
 UPDATES = int(os.environ.get("DRILL_UPDATES", "20"))
 BASELINE_RUNS = int(os.environ.get("DRILL_BASELINES", "3"))
+HARM = os.environ.get("DRILL_HARM", "1") != "0"
 SETTLE_SECONDS = 3.0
 SEED_SLEEP_SECONDS = 10.0
 """What the seed's script sleeps before it looks."""
@@ -55,7 +60,8 @@ def _ours() -> list[Figure]:
                 f" failed {runs[-1].failures[:3]}"
             )
         log = order_log(deployment)
-    return [*_service_figures(runs), *_engine_figures(lease, log)]
+        found = [*_service_figures(runs), *_engine_figures(lease, log)]
+        return found + (harm.figures(deployment, first, second) if HARM else [])
 
 
 def _service_figures(runs: list[Seen]) -> list[Figure]:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from compose.lifecycle import recovery
+from compose.lifecycle import proxy, recovery, update, verify
 from compose.lifecycle.deploy import running
-from compose.lifecycle.deployment import Deployment
+from compose.lifecycle.deployment import API, COLOURED, Deployment, health
 from compose.lifecycle.journal import new_id
 from compose.machine.console import MachineError
 from compose.release import HERE, Release
@@ -43,6 +43,25 @@ def deployed(deployment: Deployment, release: Release) -> None:
         "had_data": False,
     }
     recovery.do(deployment, "deploy", facts)
+
+
+def updated(deployment: Deployment, wanted: Release, wishes: update.Wishes) -> None:
+    """Update to a release, as `compose/update.sh` does. Raises `Refused`."""
+    recovery.do(deployment, "update", update.facts(deployment, wanted, wishes))
+
+
+def revision(deployment: Deployment) -> str:
+    """The revision that answers through the proxy."""
+    where = verify.target(deployment, proxy.live(deployment))
+    return str(verify.look(where, "/api/health").get("revision"))
+
+
+def leftovers(deployment: Deployment) -> str | None:
+    """What is wrong with the containers: of each coloured service there is one, and it is well."""
+    left = [one for service in COLOURED for one in deployment.containers(service)]
+    if len(left) != len(COLOURED):
+        return f"containers {[one.image for one in left]}"
+    return None if health(deployment.container(API).id) else "an API that is not well"
 
 
 def words(deployment: Deployment) -> list[str]:

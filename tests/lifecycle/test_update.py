@@ -1,51 +1,20 @@
 """Updates under steady traffic: nobody notices, and a bad one is taken back."""
 
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
-
 import pytest
 
-from compose.lifecycle import proxy, recovery, releases, update, verify
-from compose.lifecycle.deployment import API, COLOURED, Deployment, health, until
-from compose.lifecycle.journal import Journal
-from compose.lifecycle.trouble import Refused
-from compose.release import HERE, Release
+from compose.lifecycle import recovery, releases, update
+from compose.lifecycle.deployment import API, Deployment
+from compose.release import Release
 from tests.checks import check, expect
-from tests.lifecycle import candidates
-from tests.lifecycle.disposable import words
-from tests.lifecycle.traffic import SOCKETS, Seen, Traffic
+from tests.lifecycle.disposable import leftovers, revision, updated
+from tests.lifecycle.harm import BAD, QUICK, kill_at, taken_back
+from tests.lifecycle.traffic import SOCKETS, steady
 from tests.lifecycle.witness import LeaseWatch, broken_promises, order_log, rows, start_engine
 
 NEEDS = ("stack", "proxy", API)
 DEPLOYED = "lifecycle.deploy.runs_what_should_run"
 RESTARTED = 1012
-KILL_LIMIT = 120.0
 WISHES = update.Wishes(watch=1.0)
-
-
-def to(deployment: Deployment, wanted: Release, wishes: update.Wishes = WISHES) -> None:
-    """Update to a release."""
-    recovery.do(deployment, "update", update.facts(deployment, wanted, wishes))
-
-
-@contextmanager
-def traffic(deployment: Deployment) -> Iterator[Seen]:
-    """Steady traffic while the block runs."""
-    port = proxy.live(deployment).host_port(verify.TLS_PORT) or 0
-    key = deployment.credentials.api_key or ""
-    with Traffic(port, str(verify.ca_file(deployment)), key) as seen:
-        until(lambda: seen.answered and seen.slow, 30)
-        yield seen
-
-
-def running(deployment: Deployment) -> str:
-    """The revision that answers through the proxy."""
-    where = verify.target(deployment, proxy.live(deployment))
-    return str(verify.look(where, "/api/health").get("revision"))
 
 
 @check(
@@ -57,10 +26,10 @@ def running(deployment: Deployment) -> str:
 )
 def test_nobody_notices_an_update(deployment: Deployment, first: Release, second: Release) -> None:
     start_engine(deployment)
-    with LeaseWatch(deployment) as lease, traffic(deployment) as seen:
-        to(deployment, second)
-        expect(running(deployment) == second.revision, second.revision, running(deployment))
-        to(deployment, first)
+    with LeaseWatch(deployment) as lease, steady(deployment) as seen:
+        updated(deployment, second, WISHES)
+        expect(revision(deployment) == second.revision, second.revision, revision(deployment))
+        updated(deployment, first, WISHES)
     expect(not seen.failures, "no failed request", f"{len(seen.failures)}: {seen.failures[:5]}")
     expect(seen.requests > 500, "steady traffic", f"{seen.requests} requests")
     expect(not seen.socket_failures, "no refused WebSocket", seen.socket_failures[:3])
@@ -71,24 +40,7 @@ def test_nobody_notices_an_update(deployment: Deployment, first: Release, second
     expect(not wrong, "no order twice or by a replaced engine", wrong[:3], component=API)
 
 
-BAD = {
-    "never healthy": (
-        {
-            API: [
-                "RUN sed -i 's/def main() -> int:/def main() -> int:\\n    raise SystemExit(3)/'"
-                " /app/breakout_bot/__main__.py"
-            ]
-        },
-        "crashed, exit code 3",
-    ),
-    "a proxy configuration with an error": (
-        {"proxy": ["RUN echo 'not_a_directive on;' >> /etc/nginx/nginx.conf"]},
-        "not_a_directive",
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", list(BAD))
+@pytest.mark.parametrize("kind", QUICK)
 @check(
     API,
     cause="the update went on although a step before the switch had failed",
@@ -97,28 +49,11 @@ BAD = {
     follows=DEPLOYED,
 )
 def test_a_bad_candidate_is_taken_back(deployment: Deployment, first: Release, kind: str) -> None:
-    changes, reason = BAD[kind]
-    bad = candidates.make(first, f"bad-{deployment.project[-6:]}", changes)
-    before, runs = rows(deployment), running(deployment)
-    with traffic(deployment) as seen:
-        try:
-            to(deployment, bad)
-            said = "the update ended well"
-        except Refused as refused:
-            said = str(refused)
-    candidates.forget(bad)
-    expect(reason in said, f"a refusal that says {reason!r}", said)
-    expect(running(deployment) == runs, f"revision {runs}", running(deployment))
+    with steady(deployment) as seen:
+        wrong = taken_back(deployment, first, BAD[kind])
+    expect(not wrong, "it taken back, with nothing changed", wrong)
     expect(not seen.failures, "no failed request", seen.failures[:5])
-    expect(rows(deployment) == before, "data as before", rows(deployment))
-    expect_two(deployment)
-
-
-def expect_two(deployment: Deployment) -> None:
-    """Exactly one container of each coloured service, healthy."""
-    left = [one for service in COLOURED for one in deployment.containers(service)]
-    expect(len(left) == len(COLOURED), "one container a service", [one.image for one in left])
-    expect(health(deployment.container(API).id), "a healthy API", "none")
+    expect(not leftovers(deployment), "one container a service", leftovers(deployment))
 
 
 @pytest.mark.parametrize("step", ["switch", "hand over"])
@@ -132,44 +67,14 @@ def expect_two(deployment: Deployment) -> None:
 def test_a_killed_update_is_put_in_order(
     deployment: Deployment, second: Release, step: str
 ) -> None:
-    with traffic(deployment) as seen:
+    with steady(deployment) as seen:
         kill_at(deployment, second, step)
         left = recovery.left(deployment)
         expect(left and step in left, f"status to name the step {step}", left)
         recovery.recover(deployment)
     expect(not seen.failures, "no failed request", seen.failures[:5])
     expect(recovery.left(deployment) is None, "nothing unfinished", recovery.left(deployment))
-    expect_two(deployment)
-
-
-def kill_at(deployment: Deployment, wanted: Release, step: str) -> None:
-    """Run `compose/update.sh` and kill -9 it when it is in the middle of a step."""
-    command = [sys.executable, "-m", "compose.lifecycle", "update", "--watch", "1"]
-    environment = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-        "BOT_TAG": wanted.tag,
-        "BOT_VERSION": wanted.version,
-        "BOT_REVISION": wanted.revision,
-    }
-    path = recovery.journal_path(deployment)
-    with subprocess.Popen(
-        [*command, *words(deployment)],
-        cwd=HERE.parent,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        until(lambda: process.poll() is not None or _at(path, step), KILL_LIMIT)
-        ended = process.poll()
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGKILL)
-        said = process.communicate()[1]
-    expect(ended is None, f"an update that comes to the step {step}", said[-600:])
-
-
-def _at(path: Path, step: str) -> bool:
-    journal = Journal.found(path)
-    return journal is not None and step in journal.begun
+    expect(not leftovers(deployment), "one container a service", leftovers(deployment))
 
 
 @check(
@@ -180,13 +85,13 @@ def _at(path: Path, step: str) -> bool:
     follows=DEPLOYED,
 )
 def test_rollback_goes_back(deployment: Deployment, first: Release, second: Release) -> None:
-    to(deployment, first)
-    to(deployment, second)
+    updated(deployment, first, WISHES)
+    updated(deployment, second, WISHES)
     before = rows(deployment)
     facts = update.facts(deployment, first, WISHES)
     facts |= {"schema_differs": False, "schema": 0, "restore": None}
     recovery.do(deployment, "rollback", facts)
-    expect(running(deployment) == first.revision, first.revision, running(deployment))
+    expect(revision(deployment) == first.revision, first.revision, revision(deployment))
     present = releases.current(deployment)
     expect(present and present.tag == first.tag, first.tag, present)
     expect(rows(deployment) == before, "data as before", rows(deployment))

@@ -8,12 +8,16 @@ import json
 import ssl
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 import websockets
 from websockets.asyncio.client import connect
+
+from compose.lifecycle import proxy, verify
+from compose.lifecycle.deployment import Deployment, until
 
 RATE = 100
 SOCKETS = 20
@@ -42,6 +46,16 @@ class Seen:
         """The longest time between two good answers, in seconds."""
         times = sorted(self.answered)
         return max((b - a for a, b in pairwise(times)), default=0.0)
+
+
+@contextmanager
+def steady(deployment: Deployment) -> Iterator[Seen]:
+    """Steady traffic on a deployment while the block runs."""
+    port = proxy.live(deployment).host_port(verify.TLS_PORT) or 0
+    key = deployment.credentials.api_key or ""
+    with Traffic(port, str(verify.ca_file(deployment)), key) as seen:
+        until(lambda: seen.answered and seen.slow, LIMIT)
+        yield seen
 
 
 class Traffic:

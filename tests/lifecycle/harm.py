@@ -1,0 +1,222 @@
+"""What goes wrong with an update: bad candidates, kill -9, a Docker that refuses at any step."""
+
+import json
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from compose.lifecycle import recovery, update
+from compose.lifecycle.deployment import API, Deployment, until
+from compose.lifecycle.journal import Journal
+from compose.lifecycle.trouble import Refused
+from compose.release import HERE, Release
+from tests.checks import expect
+from tests.lifecycle import candidates
+from tests.lifecycle.disposable import leftovers, revision, updated, words
+from tests.lifecycle.witness import rows
+
+STEP_LIMIT = 120.0
+DOCKER_SOCKET = "/var/run/docker.sock"
+WATCH = 1.0
+MAIN = "/app/breakout_bot/__main__.py"
+MIDDLEWARE = "/app/breakout_bot/middleware.py"
+SCHEMA = "/app/breakout_bot/schema.py"
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A candidate that must not come to serve."""
+
+    reason: str
+    """What the refusal says."""
+    changes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Dockerfile lines by service."""
+    said: str | None = None
+    """The revision that it claims."""
+    wishes: update.Wishes = field(default_factory=lambda: update.Wishes(watch=WATCH))
+    harmless: bool = True
+    """Whether nobody may notice it; a canary's share of the requests does."""
+
+
+def _python(path: str, before: str, after: str) -> list[str]:
+    code = (
+        f"import pathlib; p = pathlib.Path('{path}'); s = p.read_text();"
+        f" assert {before!r} in s; p.write_text(s.replace({before!r}, {after!r}, 1))"
+    )
+    return ["RUN " + json.dumps(["/venv/bin/python", "-c", code])]
+
+
+NEXT_SCHEMA = 'STEPS = (*STEPS, Step(up="{up}", down="{down}"))\nSCHEMA_VERSION = '
+
+
+def next_schema(up: str, down: str) -> dict[str, list[str]]:
+    """Dockerfile lines of an API whose data have one schema version more."""
+    after = NEXT_SCHEMA.format(up=up, down=down)
+    return {API: _python(SCHEMA, "SCHEMA_VERSION = ", after)}
+
+
+LATE_CRASH = "import os, threading\nthreading.Timer(20, os._exit, [3]).start()\n"
+NOW_AND_THEN = """\
+        if scope["type"] == "http":
+            self.seen = getattr(self, "seen", 0) + 1
+            if self.seen > 400 and self.seen % 20 == 0:
+                return await body("now and then", 500)(scope, receive, send)
+"""
+PASS_ON = '        """Pass on what may pass."""\n'
+
+BAD = {
+    "never healthy": Bad(
+        "crashed, exit code 3",
+        {API: _python(MAIN, "def main() -> int:", "def main() -> int:\n    raise SystemExit(3)")},
+    ),
+    "a proxy configuration with an error": Bad(
+        "not_a_directive",
+        {"proxy": ["RUN echo 'not_a_directive on;' >> /etc/nginx/nginx.conf"]},
+    ),
+    "the wrong revision": Bad("smoke stage says HOLD: smoke.version", said="0" * 40),
+    "crashes after 20 s": Bad(
+        "crashed, exit code 3",
+        {API: _python(MAIN, "import ", LATE_CRASH + "import ")},
+        wishes=update.Wishes(watch=25.0),
+    ),
+    "a migration that fails half-way": Bad(
+        "no such table: nowhere",
+        next_schema("CREATE TABLE extra (x); INSERT INTO nowhere VALUES (1)", "DROP TABLE extra"),
+    ),
+    "5 % errors under canary": Bad(
+        "canary",
+        {API: _python(MIDDLEWARE, PASS_ON, PASS_ON + NOW_AND_THEN)},
+        wishes=update.Wishes(watch=WATCH, canary=50.0, canary_seconds=30.0),
+        harmless=False,
+    ),
+}
+QUICK = ("never healthy", "a proxy configuration with an error")
+"""Those that the lifecycle stage tries; `make drill` tries all."""
+
+
+def taken_back(deployment: Deployment, base: Release, bad: Bad) -> str | None:
+    """Update to a bad candidate; what is wrong with how it ended, None when it was taken back."""
+    candidate = candidates.make(base, f"bad-{deployment.project[-6:]}", bad.changes, bad.said)
+    before, runs = rows(deployment), revision(deployment)
+    try:
+        updated(deployment, candidate, bad.wishes)
+        return "the update ended well"
+    except Refused as refused:
+        said = str(refused)
+    finally:
+        candidates.forget(candidate)
+    if bad.reason not in said:
+        return f"it says {said!r}, expected {bad.reason!r}"
+    if revision(deployment) != runs:
+        return f"revision {revision(deployment)} answers, expected {runs}"
+    if rows(deployment) != before:
+        return f"rows {rows(deployment)}, before {before}"
+    return leftovers(deployment)
+
+
+# Broken off in the middle
+
+
+def kill_at(deployment: Deployment, wanted: Release, step: str, *more: str) -> None:
+    """Run `compose/update.sh` and kill -9 it when it is in the middle of a step."""
+    with _updating(deployment, wanted, more) as process:
+        _come_to(deployment, process, step)
+        process.send_signal(signal.SIGKILL)
+
+
+def refuse_at(deployment: Deployment, wanted: Release, step: str, folder: Path, *more: str) -> None:
+    """Run `compose/update.sh` with a Docker that refuses everything from a step on, to its end."""
+    with (
+        docker_that_refuses(folder / "docker.sock") as (address, refuse),
+        _updating(deployment, wanted, more, DOCKER_HOST=address) as process,
+    ):
+        _come_to(deployment, process, step)
+        refuse()
+        process.wait(STEP_LIMIT)
+
+
+@contextmanager
+def _updating(
+    deployment: Deployment, wanted: Release, more: Sequence[str], **variables: str
+) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "compose.lifecycle", "update", "--watch", f"{WATCH:g}"]
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        "BOT_TAG": wanted.tag,
+        "BOT_VERSION": wanted.version,
+        "BOT_REVISION": wanted.revision,
+        **variables,
+    }
+    with subprocess.Popen(
+        [*command, *more, *words(deployment)],
+        cwd=HERE.parent,
+        env=environment,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+
+
+def _come_to(deployment: Deployment, process: subprocess.Popen[str], step: str) -> None:
+    path = recovery.journal_path(deployment)
+    until(lambda: process.poll() is not None or _at(path, step), STEP_LIMIT)
+    expect(process.poll() is None, f"an update that comes to the step {step}", process.poll())
+
+
+def _at(path: Path, step: str) -> bool:
+    journal = Journal.found(path)
+    return journal is not None and step in journal.begun
+
+
+@contextmanager
+def docker_that_refuses(path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """A way to Docker's socket, and what shuts it: its address for DOCKER_HOST, and a function."""
+    shut = threading.Event()
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(path))
+        door.listen(64)
+        threading.Thread(target=_doorman, args=(door, shut), daemon=True).start()
+        try:
+            yield f"unix://{path}", shut.set
+        finally:
+            shut.set()
+
+
+def _doorman(door: socket.socket, shut: threading.Event) -> None:
+    while True:
+        try:
+            client, _ = door.accept()
+        except OSError:
+            return
+        if shut.is_set():
+            client.close()
+            continue
+        docker = socket.socket(socket.AF_UNIX)
+        docker.connect(DOCKER_SOCKET)
+        for one, other in ((client, docker), (docker, client)):
+            threading.Thread(target=_pass_on, args=(one, other, shut), daemon=True).start()
+
+
+def _pass_on(source: socket.socket, to: socket.socket, shut: threading.Event) -> None:
+    with suppress(OSError):
+        while not shut.is_set():
+            if not select.select([source], [], [], 0.2)[0]:
+                continue
+            piece = source.recv(65536)
+            if not piece:
+                to.shutdown(socket.SHUT_WR)
+                return
+            to.sendall(piece)
+        for one in (source, to):
+            one.close()
