@@ -191,6 +191,7 @@ def docker_that_refuses(path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
             yield f"unix://{path}", shut.set
         finally:
             shut.set()
+            path.unlink()
 
 
 def _doorman(door: socket.socket, shut: threading.Event) -> None:
