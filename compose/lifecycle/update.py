@@ -131,9 +131,12 @@ class Update:
     def start(self) -> None:
         """A second container of each coloured service."""
         scale = [word for one in COLOURED for word in ("--scale", f"{one}=2")]
-        flags = ["--detach", "--no-deps", "--no-recreate", "--no-build", "--pull", "never"]
+        flags = ["--no-recreate", "--no-build", "--pull", "never"]
         remove_others(self.deployment, self.old_ids)
-        self.deployment.compose("up", *flags, *scale, *COLOURED, release=self.release)
+        # Not `up`: that starts the old colour too, where a rollback has stopped it, and a newer
+        # release would take the data up to its own schema again.
+        self.deployment.compose("create", *flags, *scale, *COLOURED, release=self.release)
+        docker("start", *(self.new(service).id for service in COLOURED))
 
     def unstart(self) -> None:
         """Only the old colour's containers stay."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from compose.lifecycle import recovery, update
+from compose.lifecycle import recovery, releases, rollback, update
 from compose.lifecycle.deployment import API, Deployment, until
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.trouble import Refused
@@ -42,7 +42,7 @@ class Bad:
     """The revision that it claims."""
     wishes: update.Wishes = field(default_factory=lambda: update.Wishes(watch=WATCH))
     harmless: bool = True
-    """Whether nobody may notice it; a canary's share of the requests does."""
+    """Whether nobody may notice it; a canary's share, and a crash after the switch, are noticed."""
 
 
 def _python(path: str, before: str, after: str) -> list[str]:
@@ -85,6 +85,7 @@ BAD = {
         "crashed, exit code 3",
         {API: _python(MAIN, "import ", LATE_CRASH + "import ")},
         wishes=update.Wishes(watch=25.0),
+        harmless=False,
     ),
     "a migration that fails half-way": Bad(
         "no such table: nowhere",
@@ -118,6 +119,22 @@ def taken_back(deployment: Deployment, base: Release, bad: Bad) -> str | None:
         return f"revision {revision(deployment)} answers, expected {runs}"
     if rows(deployment) != before:
         return f"rows {rows(deployment)}, before {before}"
+    return leftovers(deployment)
+
+
+def schema_taken_back(deployment: Deployment, first: Release) -> str | None:
+    """Up to a release with a newer schema, and back by its own way down; what is wrong then."""
+    changes = next_schema("CREATE TABLE extra (x)", "DROP TABLE extra")
+    newer = candidates.make(first, f"schema-{deployment.project[-6:]}", changes)
+    before, wishes = rows(deployment), update.Wishes(watch=WATCH)
+    updated(deployment, newer, wishes)
+    present = releases.load(deployment, newer.tag)
+    data = rollback.schema_facts(present, releases.load(deployment, first.tag), None)
+    recovery.do(deployment, "rollback", update.facts(deployment, first, wishes) | data)
+    candidates.forget(newer)
+    after = rows(deployment)
+    if after != before:
+        return f"rows {after}, before {before}"
     return leftovers(deployment)
 
 

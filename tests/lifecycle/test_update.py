@@ -7,7 +7,7 @@ from compose.lifecycle.deployment import API, Deployment
 from compose.release import Release
 from tests.checks import check, expect
 from tests.lifecycle.disposable import leftovers, revision, updated
-from tests.lifecycle.harm import BAD, QUICK, kill_at, taken_back
+from tests.lifecycle.harm import BAD, QUICK, kill_at, schema_taken_back, taken_back
 from tests.lifecycle.traffic import SOCKETS, steady
 from tests.lifecycle.witness import LeaseWatch, broken_promises, order_log, rows, start_engine
 
@@ -95,3 +95,16 @@ def test_rollback_goes_back(deployment: Deployment, first: Release, second: Rele
     present = releases.current(deployment)
     expect(present and present.tag == first.tag, first.tag, present)
     expect(rows(deployment) == before, "data as before", rows(deployment))
+
+
+@check(
+    API,
+    cause="the newer release was started again after its data had been taken back",
+    fix="read Rollback.steps in compose/lifecycle/rollback.py; only the earlier release may start",
+    needs=NEEDS,
+    follows=DEPLOYED,
+)
+def test_rollback_takes_a_newer_schema_back(deployment: Deployment, first: Release) -> None:
+    updated(deployment, first, WISHES)
+    wrong = schema_taken_back(deployment, first)
+    expect(not wrong, "data and schema as before the newer release", wrong)
