@@ -1,8 +1,10 @@
 """The file that a backup is: members with checksums in a tar.gz, encrypted where there is a key."""
 
+import gzip
 import hashlib
 import json
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from secrets import token_bytes
@@ -51,16 +53,24 @@ def unpack(path: Path, folder: Path, key_file: str | None) -> dict[str, Any]:
         plain = folder / ".plain.tar.gz"
         _decrypt(path, plain, key_from(key_file))
     try:
+        _read_through(plain)
         with tarfile.open(plain, "r:gz") as tar:
             tar.extractall(folder, filter="data")
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (tarfile.TarError, EOFError, OSError, ValueError, KeyError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
         raise BadInput(
             f"expected a whole backup, got {path.name}, which is damaged, cut short or no backup"
             f" of this system ({type(error).__name__}); nothing was touched"
         ) from None
     _check(path, folder, manifest)
     return manifest
+
+
+def _read_through(path: Path) -> None:
+    """To the checksum at its very end, which tarfile does not come to."""
+    with gzip.open(path) as file:
+        while file.read(CHUNK):
+            pass
 
 
 def _check(path: Path, folder: Path, manifest: dict[str, Any]) -> None:
