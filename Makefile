@@ -102,6 +102,10 @@ bench-health: venv machine ## measure health while the engine trades, into repor
 soak: venv machine ## a week of paper trading in ten minutes, into reports/bench
 	@$(PYTHON) -m tests.bench.soak
 
+.PHONY: load
+load: venv machine ## a minute of load on a disposable stack, held to load/slo.toml
+	@$(PYTHON) -m pytest -m load
+
 bench-judge: venv machine ## measure the load judge, into reports/bench
 	@$(PYTHON) -m tests.bench.judge
 

@@ -26,8 +26,8 @@ STAGES = {
 }
 """Stages in the order they run, and the question each answers."""
 
-CHANGING = frozenset({"control", "observability", "ui", "lifecycle"})
-"""Stages that are nothing but changes: refused on a live target."""
+CHANGING = frozenset({"control", "observability", "ui", "lifecycle", "load"})
+"""Stages that are nothing but changes, or load: refused on a live target."""
 
 PLUGINS: dict[str, tuple[str, ...]] = {
     "contract": ("schemathesis.pytest.plugin",),

@@ -1,0 +1,82 @@
+"""`python -m load run PROFILE` and `python -m load judge RUN`: load by hand, without the gate."""
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from compose import target as targets
+from compose.machine.console import MachineError, say
+from compose.target import TargetError
+from load import measures, profile, runner, samples, slo
+from load.files import FileError
+from load.judge import Answer
+from load.samples import Run, RunError
+
+RUNS = Path(__file__).parent.parent / "reports" / "load"
+MISSED, BAD_INPUT, INVALID = 1, 4, 6
+MARKS = {"met": "✓", "missed": "✗", "not enough data": "?"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 all levels met, 1 one missed, 4 bad input, 6 nothing is known."""
+    options = _parser().parse_args(arguments)
+    try:
+        found = options.work(options)
+    except (FileError, RunError, TargetError) as error:
+        say(str(error))
+        return BAD_INPUT
+    except MachineError as error:
+        say(str(error))
+        return INVALID
+    return told(found)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m load", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="run|judge")
+    one = commands.add_parser("run", help="run a profile against a target")
+    one.add_argument("profile", help="smoke, gate, nightly, soak, or a TOML file")
+    one.add_argument("--target", help="URL, localhost or FILE.toml")
+    one.add_argument("--ca-file", type=Path)
+    one.add_argument("--workers", type=int, default=1, choices=range(1, 65), metavar="N")
+    one.add_argument("--folder", type=Path, help="for what it leaves")
+    one.set_defaults(work=run)
+    one = commands.add_parser("judge", help="hold a run to the service levels")
+    one.add_argument("folder", type=Path, metavar="RUN")
+    one.set_defaults(work=lambda options: samples.read(options.folder))
+    return parser
+
+
+def run(options: argparse.Namespace) -> Run:
+    """Run a profile. Raises `FileError`, `TargetError`, `MachineError`."""
+    chosen, levels = profile.load(options.profile), slo.load()
+    assert levels
+    target = targets.read(options.target or "localhost", options.ca_file)
+    stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    folder = options.folder or RUNS / f"{stamp}-{chosen.name}"
+    say(f"{chosen.name}: {chosen.seconds:g} s of load on {target.urls['proxy']} …")
+    return runner.run(chosen, target, targets.credentials(target), folder, options.workers)
+
+
+def told(found: Run) -> int:
+    """Say what a run is worth and how it holds its levels."""
+    if not found.summary["validity"]["valid"]:
+        for reason in found.summary["validity"]["reasons"]:
+            say(f" ? {reason}")
+        say("UNDECIDED: the run is not valid")
+        return INVALID
+    answers = measures.answers(found, slo.load())
+    for name, answer in answers:
+        say(line(name, answer))
+    outcomes = {answer.outcome for _, answer in answers}
+    return MISSED if "missed" in outcomes else INVALID if "not enough data" in outcomes else 0
+
+
+def line(name: str, answer: Answer) -> str:
+    """One level in one line."""
+    return f" {MARKS[answer.outcome]} {name}: {answer.level.words}; seen {answer.words}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""What a service level is held to, from a run: latencies, errors, lag, recovery, slopes."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from load import slo
+from load.judge import Answer, judge_level
+from load.samples import MEASURED, RECOVERY, Run, Samples
+from load.slo import QUANTILES, Level
+
+Floats = NDArray[Any]
+WINDOW_SECONDS = 1.0
+SLOWER = 2.0
+FLOOR_MS = 50.0
+"""Latencies are those from before the spike within twice their 95th percentile, at least this."""
+OF_OPERATIONS = (*QUANTILES, "max", "error_rate")
+"""Metrics that every operation has; the others are the run's, the engine's or a service's."""
+ON_TIME_MS = 5_000.0
+
+
+def answers(run: Run, levels: list[Level]) -> list[tuple[str, Answer]]:
+    """What a run says about every level that it is held to."""
+    return [
+        (name, judge_level(level, values(run, name, level)))
+        for name, level in held(run.operations, levels)
+    ]
+
+
+def held(operations: list[str], levels: list[Level]) -> list[tuple[str, Level]]:
+    """Which levels a run of these operations is held to, and what each is about."""
+    single = [(name, level) for name in operations for level in slo.of(levels, name)]
+    return [
+        *((name, level) for name, level in single if level.metric in OF_OPERATIONS),
+        *((level.operation, level) for level in levels if level.metric not in OF_OPERATIONS),
+    ]
+
+
+def values(run: Run, name: str, level: Level) -> Floats:
+    """Samples for one level: many of an operation, or the few of a run."""
+    if level.metric == "tick_lag":
+        return np.asarray(run.summary["tick_lag_ms"], float)
+    if level.metric == "recovery":
+        return recovery(run.samples)
+    if level.metric == "throughput":
+        return throughput(run.samples)
+    if level.metric in slo.SLOPES:
+        return np.asarray(run.summary["slopes"].get(name, {}).get(level.metric, []), float)
+    found = run.of(name)
+    if level.metric == "error_rate":
+        return (~found.ok).astype(float)
+    return found.latency_ms[found.ok].astype(float)
+
+
+def throughput(found: Samples) -> Floats:
+    """The share of the measured arrivals that were answered at all, and not much too late."""
+    measured = found.where(found.phase == MEASURED)
+    good = measured.ok & (measured.latency_ms < ON_TIME_MS)
+    return np.array([good.mean()]) if len(measured) else np.empty(0)
+
+
+def recovery(found: Samples) -> Floats:
+    """Seconds from the end of the spike to the last window that is slow, or has errors in it.
+
+    Nothing without a phase of recovery, or without good answers before it.
+    """
+    after = found.where(found.phase == RECOVERY)
+    before = found.where((found.phase == MEASURED) & found.ok)
+    if not len(after) or not len(before):
+        return np.empty(0)
+    limit = max(FLOOR_MS, SLOWER * float(np.quantile(before.latency_ms, 0.95)))
+    start = after.intended.min()
+    windows = ((after.intended - start) / WINDOW_SECONDS).astype(int)
+    bad = [w for w in np.unique(windows) if _slow(after.where(windows == w), limit)]
+    return np.array([(max(bad) + 1) * WINDOW_SECONDS if bad else 0.0])
+
+
+def _slow(window: Samples, limit: float) -> bool:
+    late = ~window.ok | (window.latency_ms > limit)
+    return bool(late.mean() > 0.2)

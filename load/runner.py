@@ -1,0 +1,163 @@
+"""Runs a profile: Locust in a process of its own, then everything that it left as one run."""
+
+import asyncio
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compose.machine.console import MachineError
+from compose.target import Credentials, Target
+from compose.wire import Wire, WireError
+from load import arrivals, parts, resources, samples, validity
+from load.parts import Part
+from load.profile import Profile
+from load.samples import Run, Samples
+
+LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+ROOT = LOCUSTFILE.parent.parent
+DRAIN_SECONDS = 4
+"""After the last arrival, for its answer."""
+STOP_SECONDS = 5
+START_LIMIT = 60.0
+USERS_PER_SECOND = 10_000
+
+
+def run(
+    profile: Profile, target: Target, credentials: Credentials, folder: Path, workers: int = 1
+) -> Run:
+    """Run a profile against a target and write run.json, samples.npz and histograms to `folder`.
+
+    Raises `MachineError` when Locust does not run to its end.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    chosen = profile.reading() if target.live else profile
+    began, started = time.time(), datetime.now(UTC)
+    job = _job(profile, target, folder, workers)
+    _locust(chosen, job, credentials, folder, workers)
+    found = parts.take(folder)
+    job.unlink()
+    summary = {
+        **_of_generators(chosen, found, workers),
+        "profile": profile.name,
+        "target": target.name,
+        "started": started.isoformat(timespec="seconds"),
+        "operations": chosen.names,
+        "machine": machine(),
+        **asyncio.run(_of_target(target, credentials, began)),
+    }
+    reasons = validity.reasons(summary)
+    summary["validity"] = {"valid": not reasons, "reasons": reasons}
+    whole = Run(summary, samples.merged(part.samples for part in found))
+    samples.write(folder, whole)
+    return whole
+
+
+def machine() -> dict[str, Any]:
+    """What the generator ran on."""
+    return {"host": platform.node(), "cores": os.cpu_count(), "system": platform.platform()}
+
+
+def _job(profile: Profile, target: Target, folder: Path, workers: int) -> Path:
+    path = folder / "job.json"
+    job = {
+        "profile": str(profile.path),
+        "live": target.live,
+        "url": target.urls["proxy"].rstrip("/"),
+        "ca_file": str(target.ca_file.resolve()) if target.ca_file else None,
+        "folder": str(folder.resolve()),
+        "workers": workers,
+    }
+    path.write_text(json.dumps(job), encoding="utf-8")
+    return path
+
+
+def _locust(
+    profile: Profile, job: Path, credentials: Credentials, folder: Path, workers: int
+) -> None:
+    seconds = int(profile.seconds) + DRAIN_SECONDS
+    users = profile.in_flight + profile.websockets
+    command = [sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), "--headless"]
+    command += ["--users", str(users), "--spawn-rate", str(USERS_PER_SECOND), "--skip-log"]
+    command += ["--run-time", f"{seconds}s", "--stop-timeout", str(STOP_SECONDS)]
+    if workers > 1:
+        command += ["--processes", str(workers), "--master-bind-port", str(_free_port())]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "LOAD_JOB": str(job),
+        "LOAD_API_KEY": credentials.api_key or "",
+    }
+    with (folder / "locust.log").open("w", encoding="utf-8") as log:
+        try:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                timeout=seconds + STOP_SECONDS + START_LIMIT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise MachineError(
+                f"expected Locust to end after {seconds} s, but it went on"
+            ) from None
+    if done.returncode not in (0, 1):  # 1: some requests failed, which is for the judge
+        last = (folder / "locust.log").read_text(encoding="utf-8").strip()[-600:]
+        raise MachineError(f"expected Locust to run, but it ended with {done.returncode}: {last}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _of_generators(profile: Profile, found: list[Part], workers: int) -> dict[str, Any]:
+    planned = len(arrivals.schedule(profile))
+    every = samples.merged(part.samples for part in found)
+    abouts = [part.about for part in found]
+    dropped = sum(one["dropped"] for one in abouts)
+    return {
+        "seed": profile.seed,
+        "seconds": profile.seconds,
+        "offered": round(planned / profile.seconds, 2),
+        "achieved": round((len(every) - dropped) / profile.seconds, 2),
+        "dropped": dropped,
+        "lag_p99_ms": round(_lag(every), 2),
+        "generator_cpu": round(max((one["cpu"] for one in abouts), default=0.0), 3),
+        "workers_expected": workers,
+        "workers_present": len(found),
+        "aborted": next((one["aborted"] for one in abouts if one["aborted"]), None),
+        "tick_lag_ms": [value for one in abouts for value in one["tick_lag_ms"]],
+        "websocket": {
+            name: sum(one["websocket"][name] for one in abouts) for name in ("messages", "failures")
+        },
+    }
+
+
+def _lag(found: Samples) -> float:
+    """How late arrivals were sent, in ms, at the 99th percentile."""
+    return float(np.quantile(found.latency_ms - found.service_ms, 0.99)) if len(found) else 0.0
+
+
+async def _of_target(target: Target, credentials: Credentials, began: float) -> Mapping[str, Any]:
+    """Who answered, and how its resources grew."""
+    async with Wire(target, credentials, lambda _: None) as wire:
+        try:
+            seen = (await wire.http("/api/health")).json()
+            who = {"version": seen["version"], "revision": seen["revision"]}
+        except (WireError, ValueError, KeyError):
+            who = {"version": None, "revision": None}
+        return {**who, "slopes": await resources.slopes(wire, began, time.time())}

@@ -1,0 +1,34 @@
+"""Whether a run says anything: the generator must not be what was measured."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+LAG_MS = 50.0
+"""Schedule lag at its 99th percentile: an arrival sent later than that was not sent in its time."""
+CPU = 0.9
+"""Of one core, a process: above it the generator itself is the ceiling."""
+OFFERED = 0.98
+
+
+def reasons(summary: Mapping[str, Any]) -> list[str]:
+    """Why a run is worth nothing; empty when it is valid."""
+    return list(_reasons(summary))
+
+
+def _reasons(found: Mapping[str, Any]) -> Iterator[str]:
+    there, expected = found["workers_present"], found["workers_expected"]
+    if there < expected:
+        yield f"expected {expected} generator processes to report, but {there} did"
+    if found["aborted"]:
+        return  # what was not sent any more, and how, says nothing then
+    if found["dropped"]:
+        yield f"{found['dropped']} arrivals were never sent: too few may be under way"
+    if found["achieved"] < OFFERED * found["offered"]:
+        yield f"{found['offered']:g} arrivals a second were due, {found['achieved']:g} were sent"
+    if found["lag_p99_ms"] > LAG_MS:
+        yield (
+            f"one arrival in a hundred was sent more than {found['lag_p99_ms']:.0f} ms late"
+            f" (limit {LAG_MS:g}): the generator was too slow"
+        )
+    if found["generator_cpu"] > CPU:
+        yield f"a generator process used {found['generator_cpu']:.0%} of a core (limit {CPU:.0%})"

@@ -1,0 +1,1 @@
+"""The load stage: an open loop of requests for a minute, held to the levels of load/slo.toml."""

@@ -1,0 +1,30 @@
+"""One run of load for all checks of the stage."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from compose.machine.console import MachineError
+from load import profile, runner
+from load.samples import Run
+from tests.control.engine import at_rest
+from tests.control.witness import Witness
+from tests.gate import Gate
+from tests.load import report
+from tests.load.test_levels import PROFILE
+from tests.operator import Operator
+
+
+@pytest.fixture(scope="session")
+def load_run(gate: Gate, operator: Operator) -> Iterator[Run]:
+    """A run of the profile that says something. Raises `MachineError` for one that does not."""
+    witness = Witness(operator)
+    at_rest(operator, witness)
+    folder = operator.folder / "load"
+    found = runner.run(profile.load(PROFILE), operator.target, operator.credentials, folder)
+    report.write(gate.stream, found)
+    if not found.summary["validity"]["valid"]:
+        reasons = "; ".join(found.summary["validity"]["reasons"])
+        raise MachineError(f"expected a valid run of load, but {reasons}")
+    yield found
+    at_rest(operator, witness)

@@ -1,0 +1,21 @@
+"""What a run of load adds to the report: figures, a table of levels, plots."""
+
+from load import measures, plots, slo
+from load.samples import Run
+from reports.stream import Stream
+
+FACTS = ("profile", "offered", "achieved", "dropped", "lag_p99_ms", "generator_cpu", "aborted")
+COLUMNS = ["what", "promised", "seen", "outcome"]
+
+
+def write(stream: Stream, found: Run) -> None:
+    """Put a run into the report."""
+    facts = {name: found.summary[name] for name in FACTS}
+    stream.emit("load", valid=found.summary["validity"]["valid"], **facts)
+    rows = [
+        [name, answer.level.words, answer.words, answer.outcome]
+        for name, answer in measures.answers(found, slo.load())
+    ]
+    stream.emit("table", title="Load: service levels", columns=COLUMNS, rows=rows)
+    for title, data in plots.of(found):
+        stream.picture(title, data)

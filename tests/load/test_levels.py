@@ -1,0 +1,51 @@
+"""Every service level of load/slo.toml, held to one run of load."""
+
+import pytest
+
+from compose.machine.console import MachineError
+from load import measures, profile, slo
+from load.judge import judge_level
+from load.samples import Run
+from load.slo import Level
+from tests.checks import check, fail
+from tests.operator import API
+
+PROFILE = "gate"
+HELD = measures.held(profile.load(PROFILE).names, slo.load())
+CAUSES = {
+    "error_rate": "answers with an error under load: a pool, a limit or a worker is too small",
+    "throughput": "the stack answers fewer requests than arrive: something is full and queues",
+    "tick_lag": "the engine's cycle waits behind requests: work on the event loop",
+    "recovery": "after a spike the queue does not drain: a pool or a retry storm holds it",
+    "memory_slope": "memory is kept for every request",
+}
+FIXES = {
+    "error_rate": "split the errors by status in load/run.json, then read the proxy's log",
+    "throughput": "compare the proxy's and the API's durations; look at worker_connections",
+    "tick_lag": "look at the cycle's duration in /api/metrics; move blocking work off the loop",
+    "recovery": "look at the latency over time in the report, and at open connections",
+    "memory_slope": "compare process_resident_memory_bytes with requests; look for a growing list",
+}
+
+
+def _id(name: str, level: Level) -> str:
+    return f"{name} {level.metric}"
+
+
+@pytest.mark.parametrize(("operation", "level"), [pytest.param(*one, id=_id(*one)) for one in HELD])
+@check(
+    API,
+    cause="{operation} is slow under load",
+    fix="compare latency and service time in load/run.json; look at request durations in Grafana",
+    needs=("disposable", "proxy", API),
+)
+def test_keeps(load_run: Run, operation: str, level: Level) -> None:
+    answer = judge_level(level, measures.values(load_run, operation, level))
+    if answer.outcome == "missed":
+        fail(f"{operation}: {level.words}", answer.words, component=API)
+    if answer.outcome != "met" and load_run.summary["aborted"]:
+        pytest.skip(f"the run was ended early: {load_run.summary['aborted']}")
+    if answer.outcome != "met":
+        raise MachineError(
+            f"expected enough data on {operation} {level.metric}, but {answer.words}"
+        )

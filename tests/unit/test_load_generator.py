@@ -1,0 +1,183 @@
+"""The traffic model, its arrivals, what makes a run worthless, and what ends it early."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from load import arrivals, measures, parts, profile, validity
+from load.abort import MARGIN, Watch
+from load.files import FileError
+from load.samples import MEASURED, RECOVERY, WARM_UP, Run, samples
+from load.slo import Level
+
+GOOD = """\
+schema = 1
+seed = 7
+spacing = "poisson"
+in_flight = 50
+
+[[phase]]
+kind = "measured"
+seconds = 100
+rate = 20
+
+[[operation]]
+request = "GET /a"
+weight = 3
+
+[[operation]]
+request = "GET /b"
+weight = 1
+
+[[control]]
+request = "POST /stop"
+every = 10
+offset = 5
+"""
+OFFERED = {
+    "workers_expected": 2,
+    "workers_present": 2,
+    "aborted": None,
+    "dropped": 0,
+    "offered": 100.0,
+    "achieved": 100.0,
+    "lag_p99_ms": 1.0,
+    "generator_cpu": 0.2,
+}
+
+
+def made(tmp_path: Path, *changes: tuple[str, str]) -> profile.Profile:
+    text = GOOD
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after, 1)
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    return profile.load(str(path))
+
+
+@pytest.mark.parametrize("name", ["smoke", "gate", "nightly", "soak"])
+def test_our_own_profiles_are_good(name: str) -> None:
+    found = profile.load(name)
+    assert len(arrivals.schedule(found)) > 500
+    assert any(one.request.endswith("emergency-stop") for one in found.controls)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("seed = 7", 'seed = "7"'), ":2: seed: expected a number from 0, got '7'"),
+        (('"poisson"', '"random"'), ":3: spacing: expected one of even, poisson, got 'random'"),
+        (('kind = "measured"', 'kind = "steady"'), ":7: kind: expected one of warm-up"),
+        (("rate = 20", "rate = -1"), ":9: rate: expected a number from 0"),
+        (("GET /a", "FETCH /a"), ":12: request: expected a method and a path"),
+        (("weight = 3", "share = 3"), "weight: expected a number from 0.001, got nothing"),
+        (("every = 10", "every = 0"), ":21: every: expected a number from 1, got 0"),
+    ],
+)
+def test_bad_profiles_are_refused_with_the_line(
+    tmp_path: Path, change: tuple[str, str], said: str
+) -> None:
+    with pytest.raises(FileError) as caught:
+        made(tmp_path, change)
+    assert said in str(caught.value)
+
+
+def test_a_profile_that_is_not_there_is_named() -> None:
+    with pytest.raises(FileError, match=r"no-such\.toml"):
+        profile.load("no-such")
+
+
+def test_only_reads_go_to_a_live_target(tmp_path: Path) -> None:
+    reading = made(tmp_path, ("GET /b", "DELETE /b")).reading()
+    assert reading.names == ["GET /a"]
+
+
+def test_arrivals_keep_rate_weights_and_order(tmp_path: Path) -> None:
+    plan = arrivals.schedule(made(tmp_path))
+    visits = plan.op < 2
+    assert abs(np.count_nonzero(visits) - 2000) < 5 * 2000**0.5
+    assert abs(np.mean(plan.op[visits] == 0) - 0.75) < 0.05
+    assert np.all(np.diff(plan.intended) >= 0)
+    assert plan.intended[plan.op == 2].tolist() == list(range(5, 100, 10))
+
+
+def test_poisson_gaps_are_exponential_and_even_ones_equal(tmp_path: Path) -> None:
+    gaps = np.diff(arrivals.schedule(made(tmp_path)).intended)
+    even = arrivals.schedule(made(tmp_path, ("poisson", "even"), ("every = 10", "every = 1000")))
+    assert abs(gaps.std() / gaps.mean() - 1) < 0.1
+    assert np.allclose(np.diff(even.intended[even.op < 2]), 0.05)
+
+
+def test_a_ramp_has_the_arrivals_of_its_middle_rate(tmp_path: Path) -> None:
+    ramp = made(tmp_path, ("poisson", "even"), ("rate = 20", "rate = 0\nto = 40"))
+    plan = arrivals.schedule(ramp)
+    visits = plan.intended[plan.op < 2]
+    assert len(visits) == 2000
+    assert np.count_nonzero(visits < 50) == pytest.approx(500, abs=2)
+
+
+def test_the_same_seed_gives_the_same_arrivals_and_parts_are_all_of_them(tmp_path: Path) -> None:
+    one, other = (arrivals.schedule(made(tmp_path)) for _ in range(2))
+    assert np.array_equal(one.intended, other.intended)
+    split = [one.part(index, 3).intended for index in range(3)]
+    assert np.array_equal(np.sort(np.concatenate(split)), one.intended)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"workers_present": 1}, "expected 2 generator processes to report, but 1 did"),
+        ({"dropped": 3}, "3 arrivals were never sent"),
+        ({"achieved": 90.0}, "100 arrivals a second were due, 90 were sent"),
+        ({"lag_p99_ms": 80.0}, "more than 80 ms late"),
+        ({"generator_cpu": 0.97}, "97% of a core"),
+    ],
+)
+def test_a_generator_that_was_the_ceiling_makes_a_run_invalid(
+    change: dict[str, float], said: str
+) -> None:
+    (reason,) = validity.reasons({**OFFERED, **change})
+    assert said in reason
+    assert validity.reasons(OFFERED) == []
+
+
+def test_a_run_ends_early_only_when_a_level_is_beyond_saving() -> None:
+    level = Level("GET /a", "p99", 100, upper=True, samples=10, confidence=0.99)
+    watch = Watch([level], {"GET /a": 1000}, ["GET /a"])
+    told = [watch.add(0, 500.0, good=True) for _ in range(10 + MARGIN + 1)]
+    assert told[-2] is None
+    assert "beyond saving" in (told[-1] or "")
+    assert watch.add(0, 50.0, good=False) is not None
+
+
+def test_recovery_counts_from_the_spike_to_the_last_slow_second() -> None:
+    rows = [(0, t / 20, 10.0, MEASURED) for t in range(200)]
+    rows += [(0, 10 + t / 20, 900.0, WARM_UP) for t in range(100)]
+    rows += [(0, 15 + t / 20, 900.0 if t < 65 else 12.0, RECOVERY) for t in range(200)]
+    op, intended, latency, phase = zip(*rows, strict=True)
+    found = samples(
+        op=op,
+        intended=intended,
+        latency_ms=latency,
+        service_ms=latency,
+        status=[200] * len(rows),
+        phase=phase,
+    )
+    assert measures.recovery(found).tolist() == [4.0]
+    assert measures.throughput(found).tolist() == [1.0]
+    calm = found.where(found.phase != RECOVERY)
+    assert len(measures.recovery(calm)) == 0
+
+
+def test_parts_are_taken_as_they_were_written(tmp_path: Path) -> None:
+    rows = [(1, 0.5, 12.0, 11.0, 200, MEASURED), (0, 0.7, 30.0, 29.0, 0, WARM_UP)]
+    parts.write(tmp_path, 0, rows, {"dropped": 1})
+    (part,) = parts.take(tmp_path)
+    assert part.about == {"dropped": 1}
+    assert part.samples.status.tolist() == [200, 0]
+    assert isinstance(
+        Run({"operations": ["a", "b"]}, part.samples).of("b").latency_ms[0], np.float32
+    )
+    assert parts.take(tmp_path) == []
