@@ -8,8 +8,8 @@ from compose.wire import Wire, WireError
 
 JOB = "breakout-bot-api"
 METRICS = {
-    "memory_slope": f'process_resident_memory_bytes{{job="{JOB}"}}',
-    "handles_slope": f'process_open_fds{{job="{JOB}"}}',
+    "memory_slope": f'breakout_bot_process_resident_memory_bytes{{job="{JOB}"}}',
+    "handles_slope": f'breakout_bot_process_open_fds{{job="{JOB}"}}',
     "connections_slope": f'breakout_bot_websocket_clients{{job="{JOB}"}}',
 }
 STEP_SECONDS = 5
