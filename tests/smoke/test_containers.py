@@ -66,7 +66,7 @@ def test_is_running(seen: Evidence, service: str) -> None:
     fix="run the health check by hand: `docker compose exec {service} …`",
     needs=needs_service(),
     follows=(
-        "smoke.stack.becomes_ready[*]",
+        "smoke.stack.*",
         "smoke.containers.is_running[*]",
         "smoke.health.*",
         "smoke.containers.health_*",

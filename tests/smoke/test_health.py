@@ -10,7 +10,7 @@ from tests.checks import check, expect, fail
 from tests.evidence import Evidence
 from tests.smoke.probes import API, HEALTH, PAGE, body_of, shown
 
-DEPENDENCIES = {"database": API, "redis": "redis", "exchange": "exchange", "websocket": API}
+DEPENDENCIES = {"database": API, "redis": "redis", "exchange": "exchange"}
 FIELDS = {
     "status": str,
     "engine_initialized": bool,
@@ -44,7 +44,10 @@ DISK_PERCENT = 90
 CLOCK_SECONDS = 2.0
 HEARTBEAT_SECONDS = 10.0
 MARKET_DATA_SECONDS = 15.0
-AWAY = tuple(f"smoke.health.reaches[{name}]" for name in DEPENDENCIES)
+AWAY = (
+    *(f"smoke.health.reaches[{name}]" for name in DEPENDENCIES),
+    "smoke.health.hears_its_own_events",
+)
 
 
 def health(seen: Evidence) -> dict[str, Any]:
@@ -67,11 +70,30 @@ def health(seen: Evidence) -> dict[str, Any]:
     ),
 )
 def test_reaches(seen: Evidence, dependency: str) -> None:
+    expect_connected(seen, dependency, DEPENDENCIES[dependency])
+
+
+def expect_connected(seen: Evidence, what: str, whose: str) -> None:
+    """Fails the check unless health says that something is connected."""
     body = health(seen)
-    state = (body.get("api_connectivity") or {}).get(dependency)
+    state = (body.get("api_connectivity") or {}).get(what)
     evidence = f"issues: {shown(body.get('issues'))}"
-    whose = DEPENDENCIES[dependency]
     expect(state == "connected", '"connected"', shown(state), evidence, component=whose)
+
+
+@check(
+    API,
+    cause="events do not come back from Redis: the subscription was lost and not made anew",
+    fix="see `issues` below; look for the bus in the API's log, then at Redis",
+    follows=(
+        "smoke.health.reaches[redis]",
+        "smoke.reach.answers*[redis]",
+        "smoke.stack.starts[redis]",
+        "smoke.containers.is_running[redis]",
+    ),
+)
+def test_hears_its_own_events(seen: Evidence) -> None:
+    expect_connected(seen, "websocket", API)
 
 
 @check(
