@@ -11,12 +11,15 @@ from load.samples import MEASURED, RECOVERY, Run, Samples
 from load.slo import QUANTILES, Level
 
 Floats = NDArray[Any]
+WHOLE = "run"
+"""In place of an operation: all of them together."""
 WINDOW_SECONDS = 1.0
 SLOWER = 2.0
 FLOOR_MS = 50.0
 """Latencies are those from before the spike within twice their 95th percentile, at least this."""
 OF_OPERATIONS = (*QUANTILES, "max", "error_rate")
 """Metrics that every operation has; the others are the run's, the engine's or a service's."""
+PROXYS = (0, 502, 503, 504)
 ON_TIME_MS = 5_000.0
 
 
@@ -33,8 +36,12 @@ def held(operations: list[str], levels: list[Level]) -> list[tuple[str, Level]]:
     single = [(name, level) for name in operations for level in slo.of(levels, name)]
     return [
         *((name, level) for name, level in single if level.metric in OF_OPERATIONS),
-        *((level.operation, level) for level in levels if level.metric not in OF_OPERATIONS),
+        *((level.operation, level) for level in levels if _of_no_operation(level)),
     ]
+
+
+def _of_no_operation(level: Level) -> bool:
+    return level.operation == WHOLE or level.metric not in OF_OPERATIONS
 
 
 def values(run: Run, name: str, level: Level) -> Floats:
@@ -47,10 +54,24 @@ def values(run: Run, name: str, level: Level) -> Floats:
         return throughput(run.samples)
     if level.metric in slo.SLOPES:
         return np.asarray(run.summary["slopes"].get(name, {}).get(level.metric, []), float)
-    found = run.of(name)
+    found = _measured(run, name)
     if level.metric == "error_rate":
         return (~found.ok).astype(float)
     return found.latency_ms[found.ok].astype(float)
+
+
+def _measured(run: Run, name: str) -> Samples:
+    every = run.samples
+    return every.where(every.phase == MEASURED) if name == WHOLE else run.of(name)
+
+
+def from_the_proxy(run: Run, name: str, level: Level) -> bool:
+    """Whether most errors are the proxy's own: no answer at all, or one that no service gave."""
+    if level.metric not in ("error_rate", "throughput"):
+        return False
+    found = _measured(run, name)
+    status = found.status[~found.ok]
+    return len(status) > 0 and float(np.isin(status, PROXYS).mean()) > 0.5
 
 
 def throughput(found: Samples) -> Floats:

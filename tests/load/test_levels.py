@@ -42,7 +42,8 @@ def _id(name: str, level: Level) -> str:
 def test_keeps(load_run: Run, operation: str, level: Level) -> None:
     answer = judge_level(level, measures.values(load_run, operation, level))
     if answer.outcome == "missed":
-        fail(f"{operation}: {level.words}", answer.words, component=API)
+        whose = "proxy" if measures.from_the_proxy(load_run, operation, level) else API
+        fail(f"{operation}: {level.words}", answer.words, component=whose)
     if answer.outcome != "met" and load_run.summary["aborted"]:
         pytest.skip(f"the run was ended early: {load_run.summary['aborted']}")
     if answer.outcome != "met":
