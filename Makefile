@@ -106,6 +106,10 @@ soak: venv machine ## a week of paper trading in ten minutes, into reports/bench
 load: venv machine ## a minute of load on a disposable stack, held to load/slo.toml
 	@$(PYTHON) -m pytest -m load
 
+.PHONY: nightly
+nightly: venv machine ## twenty minutes of load, then the trend of all nights: make nightly [PROFILE=nightly]
+	@$(PYTHON) -m pytest -m load --load-profile=$(or $(PROFILE),nightly); code=$$?; $(PYTHON) -m load trend; exit $$code
+
 bench-judge: venv machine ## measure the load judge, into reports/bench
 	@$(PYTHON) -m tests.bench.judge
 

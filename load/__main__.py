@@ -1,4 +1,4 @@
-"""`python -m load run PROFILE` and `python -m load judge RUN`: load by hand, without the gate."""
+"""`python -m load run PROFILE`, `judge RUN` and `trend`: load by hand, without the gate."""
 
 import argparse
 import sys
@@ -8,12 +8,14 @@ from pathlib import Path
 from compose import target as targets
 from compose.machine.console import MachineError, say
 from compose.target import TargetError
-from load import measures, profile, runner, samples, slo
+from load import history, measures, profile, runner, samples, slo, trend
 from load.files import FileError
+from load.history import HistoryError
 from load.judge import Answer
 from load.samples import Run, RunError
 
-RUNS = Path(__file__).parent.parent / "reports" / "load"
+REPORTS = Path(__file__).parent.parent / "reports"
+RUNS = REPORTS / "load"
 MISSED, BAD_INPUT, INVALID = 1, 4, 6
 MARKS = {"met": "✓", "missed": "✗", "not enough data": "?"}
 
@@ -23,18 +25,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         found = options.work(options)
-    except (FileError, RunError, TargetError) as error:
+    except (FileError, HistoryError, RunError, TargetError) as error:
         say(str(error))
         return BAD_INPUT
     except MachineError as error:
         say(str(error))
         return INVALID
-    return told(found)
+    return told(found) if found else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m load", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="run|judge")
+    commands = parser.add_subparsers(required=True, metavar="run|judge|trend")
     one = commands.add_parser("run", help="run a profile against a target")
     one.add_argument("profile", help="smoke, gate, nightly, soak, or a TOML file")
     one.add_argument("--target", help="URL, localhost or FILE.toml")
@@ -45,7 +47,18 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("judge", help="hold a run to the service levels")
     one.add_argument("folder", type=Path, metavar="RUN")
     one.set_defaults(work=lambda options: samples.read(options.folder))
+    one = commands.add_parser("trend", help="a page of all runs of a history")
+    one.add_argument("--history", type=Path, default=REPORTS / history.FILE)
+    one.add_argument("--folder", type=Path, default=REPORTS / "trend")
+    one.set_defaults(work=show_trend)
     return parser
+
+
+def show_trend(options: argparse.Namespace) -> None:
+    """Write the trend page of the valid runs. Raises `HistoryError`."""
+    entries = history.read(options.history)
+    valid = [one for one in entries if one["validity"]["valid"] and not one["aborted"]]
+    say(f"{trend.write(valid, options.folder)}")
 
 
 def run(options: argparse.Namespace) -> Run:

@@ -18,6 +18,7 @@ from tests import manifest as manifests
 from tests.checks import CHANGING, STAGES
 
 if TYPE_CHECKING:
+    from load.profile import Profile
     from tests.faults.fault import Fault
 
 ROOT = Path(__file__).parent.parent
@@ -43,6 +44,9 @@ class Options:
     previous_contract: Mapping[str, Any] | None = None
     """The OpenAPI document that clients not yet updated were written for."""
 
+    load_profile: "Profile | None" = None
+    """What the load stage sends, in place of its own."""
+
     @property
     def given(self) -> frozenset[str]:
         """What checks can count on because an option gave it."""
@@ -59,6 +63,7 @@ def add(parser: pytest.Parser) -> None:
         "--expect-revision": "the commit that must be running (at least 7 digits)",
         "--previous-contract": "FILE or URL of the contract that clients not yet updated know",
         "--report-dir": "folder for reports, in place of reports/",
+        "--load-profile": "NAME or FILE of what the load stage sends, in place of `gate`",
         "--on-stack": "the disposable stack of this RUN_ID (--keep-stack), in place of a new one",
         "--fault": "FILE of a fault to plant in the disposable stack (tests/faults/README.md)",
     }.items():
@@ -124,6 +129,7 @@ def _read(config: pytest.Config) -> Options:
         on_stack=on_stack(option("--on-stack"), target),
         fault=fault(option("--fault"), target),
         previous_contract=previous_contract(option("--previous-contract")),
+        load_profile=load_profile(option("--load-profile")),
     )
 
 
@@ -291,6 +297,19 @@ def previous_contract(source: str | None) -> Mapping[str, Any] | None:
         return read(source)
     except ContractError as error:
         raise pytest.UsageError(f"--previous-contract: {error}") from None
+
+
+def load_profile(word: str | None) -> "Profile | None":
+    """A traffic model by name or path. Raises `pytest.UsageError` for what is none."""
+    if word is None:
+        return None
+    from load import profile  # only where one is given
+    from load.files import FileError
+
+    try:
+        return profile.load(word)
+    except FileError as error:
+        raise pytest.UsageError(f"--load-profile: {error}") from None
 
 
 def _text(name: str, value: str | None) -> str | None:

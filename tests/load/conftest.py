@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from compose.machine.console import MachineError
-from load import profile, runner
+from load import history, profile, runner
 from load.samples import Run
 from tests.control.engine import at_rest
 from tests.control.witness import Witness
@@ -21,8 +21,10 @@ def load_run(gate: Gate, operator: Operator) -> Iterator[Run]:
     witness = Witness(operator)
     at_rest(operator, witness)
     folder = operator.folder / "load"
-    found = runner.run(profile.load(PROFILE), operator.target, operator.credentials, folder)
+    chosen = gate.options.load_profile or profile.load(PROFILE)
+    found = runner.run(chosen, operator.target, operator.credentials, folder)
     report.write(gate.stream, found)
+    history.append(gate.options.report_dir / history.FILE, operator.folder.name, found)
     if not found.summary["validity"]["valid"]:
         reasons = "; ".join(found.summary["validity"]["reasons"])
         raise MachineError(f"expected a valid run of load, but {reasons}")
