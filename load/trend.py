@@ -43,7 +43,7 @@ def _split(values: "np.ndarray[tuple[int], np.dtype[np.float64]]", start: int) -
     places = range(LEAST, len(values) - LEAST + 1)
     if not places:
         return
-    chances = [stats.mannwhitneyu(values[:n], values[n:]).pvalue for n in places]
+    chances = [stats.mannwhitneyu(values[:n], values[n:], method="exact").pvalue for n in places]
     best = int(np.argmin(chances))
     at = places[best]
     before, after = np.median(values[:at]), np.median(values[at:])
