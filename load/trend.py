@@ -107,7 +107,8 @@ def _drawn(name: str, mine: Sequence[Entry], changes: Sequence[int]) -> bytes:
         label = f"{mine[at]['version']} · {mine[at]['machine']['host']}"
         axes.annotate(label, (at - 0.4, 0.97), xycoords=("data", "axes fraction"), va="top")
     axes.set(yscale="log", xlabel="run", ylabel="latency, ms")
-    axes.legend(loc="lower left")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     axes.grid(alpha=0.3)
     data = io.BytesIO()
     figure.savefig(data, format="png")
