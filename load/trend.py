@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from load.history import Entry
@@ -107,7 +108,7 @@ def _drawn(name: str, mine: Sequence[Entry], changes: Sequence[int]) -> bytes:
         label = f"{mine[at]['version']} · {mine[at]['machine']['host']}"
         axes.annotate(label, (at - 0.4, 0.97), xycoords=("data", "axes fraction"), va="top")
     axes.set(yscale="log", xlabel="run", ylabel="latency, ms")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     axes.grid(alpha=0.3)
     data = io.BytesIO()

@@ -1,0 +1,91 @@
+"""A generator that is too slow, or loses a process, says nothing about a deployment: UNDECIDED."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from compose.stack import Stack
+from tests.faults.runs import LIMIT, ROOT, described
+
+WORKERS = 2
+BEGUN_SECONDS = 6.0
+"""After Locust has started, so that load is under way."""
+SLICE_SECONDS = 0.2
+TENTH = 0.1
+UNDECIDED = 6
+
+
+@contextmanager
+def load(stack: Stack, folder: Path, *more: str) -> Iterator[subprocess.Popen[str]]:
+    """`python -m load run smoke` on a stack, with load under way."""
+    target = folder / "target.toml"
+    target.write_text(described(stack.target(), stack.project), encoding="utf-8")
+    command = [sys.executable, "-m", "load", "run", "smoke", f"--target={target}", *more]
+    with subprocess.Popen(
+        [*command, f"--folder={folder / 'load'}"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            until(lambda: generators(process.pid), LIMIT)
+            time.sleep(BEGUN_SECONDS)
+            yield process
+        finally:
+            process.kill()
+
+
+def until(condition: Callable[[], object], seconds: float) -> None:
+    """Wait for something."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def children(pid: int) -> list[int]:
+    """Processes that a process has started."""
+    with suppress(OSError):
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def generators(pid: int) -> list[int]:
+    """Locust's processes below ours, the first one first."""
+    found = children(pid)
+    return [*found, *(below for one in found for below in generators(one))]
+
+
+def hold_back(process: subprocess.Popen[str]) -> None:
+    """Let the generator run a tenth of the time, until it ends."""
+    (locust,) = generators(process.pid)
+    with suppress(ProcessLookupError):
+        while process.poll() is None:
+            os.kill(locust, signal.SIGSTOP)
+            time.sleep(SLICE_SECONDS * (1 - TENTH))
+            os.kill(locust, signal.SIGCONT)
+            time.sleep(SLICE_SECONDS * TENTH)
+
+
+def test_a_generator_with_a_tenth_of_a_core_is_undecided(stack: Stack, tmp_path: Path) -> None:
+    with load(stack, tmp_path) as process:
+        threading.Thread(target=hold_back, args=(process,), daemon=True).start()
+        output, _ = process.communicate(timeout=2 * LIMIT)
+    assert process.returncode == UNDECIDED, output
+    assert "the generator was too slow" in output
+
+
+def test_a_lost_worker_is_undecided(stack: Stack, tmp_path: Path) -> None:
+    with load(stack, tmp_path, f"--workers={WORKERS}") as process:
+        *_, worker = generators(process.pid)
+        os.kill(worker, signal.SIGKILL)
+        output, _ = process.communicate(timeout=2 * LIMIT)
+    assert process.returncode == UNDECIDED, output
+    assert f"expected {WORKERS} generator processes to report, but 1 did" in output
