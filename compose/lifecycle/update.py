@@ -154,7 +154,9 @@ class Update:
         found = self.new(service)
         if found.state in ("exited", "dead", "restarting") or found.restarts:
             words = run(["docker", "logs", "--tail", "3", found.id], 10.0).text
-            raise Refused(f"the new {service} crashed, exit code {found.exit_code}: {words[-400:]}")
+            # While it runs again, Docker knows no exit code of the time before.
+            how = f"exit code {found.exit_code}" if found.exit_code else "and runs again"
+            raise Refused(f"the new {service} crashed, {how}: {words[-400:]}")
         return found
 
     def check(self) -> None:

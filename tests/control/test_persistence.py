@@ -25,7 +25,8 @@ Look = Callable[[], Any]
 
 def in_redis(operator: Operator, _: Witness) -> Look:
     value = str(time.monotonic_ns())
-    operator.redis(("SET", SENTINEL, value))
+    # Redis writes once a second; it says when the value is on the disk.
+    operator.redis(("SET", SENTINEL, value), ("WAITAOF", "1", "0", "5000"))
     return lambda: operator.redis(("GET", SENTINEL))[0] in (value, value.encode())
 
 

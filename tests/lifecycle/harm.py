@@ -73,7 +73,7 @@ PASS_ON = '        """Pass on what may pass."""\n'
 
 BAD = {
     "never healthy": Bad(
-        "crashed, exit code 3",
+        "the new breakout-bot-api crashed",
         {API: _python(MAIN, "def main() -> int:", "def main() -> int:\n    raise SystemExit(3)")},
     ),
     "a proxy configuration with an error": Bad(
@@ -82,7 +82,7 @@ BAD = {
     ),
     "the wrong revision": Bad("smoke stage says HOLD: smoke.version", said="0" * 40),
     "crashes after 20 s": Bad(
-        "crashed, exit code 3",
+        "the new breakout-bot-api crashed",
         {API: _python(MAIN, "import ", LATE_CRASH + "import ")},
         wishes=update.Wishes(watch=25.0),
         harmless=False,
