@@ -112,6 +112,11 @@ PLANTERS: dict[str, dict[str, Rule]] = {
         "user": TEXT,
         "volumes": FLAG,
     },
+    "source": {
+        "module": NEEDED,
+        "replace": NEEDED,
+        "with": Rule("text, perhaps empty", lambda value: isinstance(value, str), required=True),
+    },
     "drills": {"switches": Rule("a table", lambda value: isinstance(value, dict), required=True)},
     "effect": {
         "service": SERVICE,

@@ -21,6 +21,7 @@ from compose.machine.console import MachineError
 from compose.release import OWN_SERVICES
 from compose.stack import BUILD_LIMIT, POLL_SECONDS, Stack
 from compose.wire import Answer, Wire, WireError
+from tests.faults import sources
 from tests.faults.fault import Part
 
 ROOT = Path(__file__).parent.parent.parent
@@ -373,11 +374,22 @@ def _ask(stack: Stack, service: str, path: str, method: str = "GET", **options: 
     return asyncio.run(ask())
 
 
+@contextmanager
+def source(stack: Stack, part: Part) -> Iterator[None]:
+    """A changed module of the lifecycle package, shown by the functions that differ."""
+    path = sources.path_of(part["module"])
+    text = patched(part, path.read_text(encoding="utf-8"))
+    with sources.changed(part["module"], text) as differing:
+        _expect(True, differing > 0, f"a function of {path.name} to differ for {stack.project}")
+        yield
+
+
 ACTIONS: dict[str, Callable[[Stack, Part], AbstractContextManager[None]]] = {
     "docker": docker,
     "network": network,
     "run": script,
     "drills": drills,
+    "source": source,
     "effect": effect,
 }
 

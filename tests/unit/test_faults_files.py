@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import sources
 from tests.faults.fault import BEFORE, CATALOGUE, PLANTERS, WHILE, FaultError, load
 from tests.faults.planters import ACTIONS, IN_COMPOSE, in_sources, patched
 
@@ -102,8 +103,23 @@ def test_every_kind_of_planter_is_planted_somewhere() -> None:
 def test_a_fault_of_the_catalogue_fits_the_code(path: Path) -> None:
     texts: dict[Path, str] = {}
     for part in load(path).parts:
-        source = in_sources(part["service"], part["file"]) if part.kind == "patch" else None
+        source = sources.path_of(part["module"]) if part.kind == "source" else None
+        if part.kind == "patch":
+            source = in_sources(part["service"], part["file"])
         if source is not None and source.is_file():
             before = texts.get(source) or source.read_text(encoding="utf-8")
             texts[source] = patched(part, before)
             assert texts[source] != before
+
+
+def test_a_changed_module_is_changed_for_whoever_imported_it_and_as_before_afterwards() -> None:
+    from compose.lifecycle.preflight import _weak
+
+    path = sources.path_of("preflight")
+    text = path.read_text(encoding="utf-8")
+    body = "def _weak(value: str) -> str | None:\n"
+    assert _weak("") == "blank"
+    with sources.changed("preflight", text.replace(body, f"{body}    return None\n")) as differing:
+        assert differing
+        assert _weak("") is None
+    assert _weak("") == "blank"
