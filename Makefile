@@ -103,8 +103,8 @@ soak: venv machine ## a week of paper trading in ten minutes, into reports/bench
 	@$(PYTHON) -m tests.bench.soak
 
 .PHONY: load
-load: venv machine ## a minute of load on a disposable stack, held to load/slo.toml
-	@$(PYTHON) -m pytest -m load
+load: venv machine ## a minute of load on a disposable stack, held to load/slo.toml: make load [WORKERS=2]
+	@$(PYTHON) -m pytest -m load $(if $(WORKERS),--load-workers=$(WORKERS))
 
 .PHONY: nightly
 nightly: venv machine ## twenty minutes of load, then the trend of all nights: make nightly [PROFILE=nightly]

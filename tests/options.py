@@ -46,6 +46,7 @@ class Options:
 
     load_profile: "Profile | None" = None
     """What the load stage sends, in place of its own."""
+    load_workers: int = 1
 
     @property
     def given(self) -> frozenset[str]:
@@ -64,6 +65,7 @@ def add(parser: pytest.Parser) -> None:
         "--previous-contract": "FILE or URL of the contract that clients not yet updated know",
         "--report-dir": "folder for reports, in place of reports/",
         "--load-profile": "NAME or FILE of what the load stage sends, in place of `gate`",
+        "--load-workers": "how many processes send the load stage's requests, in place of one",
         "--on-stack": "the disposable stack of this RUN_ID (--keep-stack), in place of a new one",
         "--fault": "FILE of a fault to plant in the disposable stack (tests/faults/README.md)",
     }.items():
@@ -130,6 +132,7 @@ def _read(config: pytest.Config) -> Options:
         fault=fault(option("--fault"), target),
         previous_contract=previous_contract(option("--previous-contract")),
         load_profile=load_profile(option("--load-profile")),
+        load_workers=load_workers(option("--load-workers")),
     )
 
 
@@ -297,6 +300,15 @@ def previous_contract(source: str | None) -> Mapping[str, Any] | None:
         return read(source)
     except ContractError as error:
         raise pytest.UsageError(f"--previous-contract: {error}") from None
+
+
+def load_workers(word: str | None) -> int:
+    """How many generator processes. Raises `pytest.UsageError`."""
+    if word is not None and not re.fullmatch(r"[1-9]|[1-5]\d|6[0-4]", word):
+        raise pytest.UsageError(
+            f"expected --load-workers to be a number from 1 to 64, got {word!r}"
+        )
+    return int(word or 1)
 
 
 def load_profile(word: str | None) -> "Profile | None":

@@ -22,7 +22,8 @@ def load_run(gate: Gate, operator: Operator) -> Iterator[Run]:
     at_rest(operator, witness)
     folder = operator.folder / "load"
     chosen = gate.options.load_profile or profile.load(PROFILE)
-    found = runner.run(chosen, operator.target, operator.credentials, folder)
+    where, keys = operator.target, operator.credentials
+    found = runner.run(chosen, where, keys, folder, gate.options.load_workers)
     report.write(gate.stream, found)
     history.append(gate.options.report_dir / history.FILE, operator.folder.name, found)
     if not found.summary["validity"]["valid"]:

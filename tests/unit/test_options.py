@@ -36,6 +36,8 @@ def written(path: Path, head: str = "", **services: str) -> str:
         (["--waive", "smoke.tls.certificate_lasts= "], "CHECK=REASON"),
         (["--waive", "smoke.no.such=because"], "got 'smoke.no.such'"),
         (["--expect-revision", "main"], "digits of a commit"),
+        (["--load-workers", "0"], "a number from 1 to 64, got '0'"),
+        (["--load-profile", "no-such"], "--load-profile: expected a readable file"),
         (["--expect-version", " "], "expected --expect-version to have a value"),
         (["--ca-file", "no-such.pem"], "no such file"),
         (["--report-dir", "/proc/nowhere"], "expected --report-dir"),
