@@ -19,6 +19,8 @@ def _reasons(found: Mapping[str, Any]) -> Iterator[str]:
     there, expected = found["workers_present"], found["workers_expected"]
     if there < expected:
         yield f"expected {expected} generator processes to report, but {there} did"
+    elif not found["ended"]:
+        yield "Locust did not come to its end by itself"
     if found["aborted"]:
         return  # what was not sent any more, and how, says nothing then
     if found["dropped"]:

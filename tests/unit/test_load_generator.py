@@ -38,6 +38,7 @@ offset = 5
 OFFERED = {
     "workers_expected": 2,
     "workers_present": 2,
+    "ended": True,
     "aborted": None,
     "dropped": 0,
     "offered": 100.0,
@@ -129,6 +130,7 @@ def test_the_same_seed_gives_the_same_arrivals_and_parts_are_all_of_them(tmp_pat
     ("change", "said"),
     [
         ({"workers_present": 1}, "expected 2 generator processes to report, but 1 did"),
+        ({"ended": False}, "did not come to its end"),
         ({"dropped": 3}, "3 arrivals were never sent"),
         ({"achieved": 90.0}, "100 arrivals a second were due, 90 were sent"),
         ({"lag_p99_ms": 80.0}, "more than 80 ms late"),
