@@ -34,6 +34,7 @@ KEY = os.environ.get("LOAD_API_KEY", "")
 LEAD_SECONDS = 1.0
 """Between the start and the first arrival, for all users to be there."""
 ANSWER_SECONDS = 15.0
+DRAIN_SECONDS = 2.0
 LATE_SECONDS = 5.0
 """An arrival that nobody was free to send for so long is dropped, and said."""
 METRICS = "/api/metrics"
@@ -140,6 +141,8 @@ def begin(environment: Any, **_: Any) -> None:
         else (lambda: gevent.spawn(runner.quit))
     )
     WORK[:] = [Work(index, JOB["workers"], stop)]
+    # A master that waits for a lost worker never tells the others to stop.
+    gevent.spawn_later(LEAD_SECONDS + PROFILE.seconds + DRAIN_SECONDS, WORK[0].write)
     if index == 0:
         gevent.spawn(WORK[0].watch_engine)
 
