@@ -94,7 +94,9 @@ def _locust(
     command += ["--users", str(users), "--spawn-rate", str(USERS_PER_SECOND), "--skip-log"]
     command += ["--run-time", f"{seconds}s", "--stop-timeout", str(STOP_SECONDS)]
     if workers > 1:
-        command += ["--processes", str(workers), "--master-bind-port", str(_free_port())]
+        port = str(_free_port())
+        command += ["--processes", str(workers)]
+        command += ["--master-bind-port", port, "--master-port", port]
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
