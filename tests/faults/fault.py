@@ -75,6 +75,7 @@ HEAD = {
     ),
     "findings": Rule("a list of check ids or globs", _texts, required=True),
     "when": _one_of(BEFORE, WHILE),
+    "alone": FLAG,
     "covers": Rule("a list of text", _texts),
 }
 PLANTERS: dict[str, dict[str, Rule]] = {
@@ -160,6 +161,7 @@ class Fault:
     """Globs of the checks that have to fail."""
     when: str
     parts: tuple[Part, ...]
+    alone: bool = False
     covers: tuple[str, ...] = ()
 
     def expects(self, check: str) -> bool:
@@ -178,8 +180,10 @@ class Fault:
 
     @property
     def can_be_undone(self) -> bool:
-        """Whether the stack is well again once the fault is taken back."""
-        return all("undo" in part.values for part in self.parts if part.kind == "run")
+        """Whether it can share a stack: nothing of before hides it, and all is well afterwards."""
+        return not self.alone and all(
+            "undo" in part.values for part in self.parts if part.kind == "run"
+        )
 
 
 def load(path: Path) -> Fault:
@@ -209,6 +213,7 @@ def load(path: Path) -> Fault:
         findings=tuple(table["findings"]),
         when=when,
         parts=parts,
+        alone=table.get("alone", False),
         covers=tuple(table.get("covers", ())),
     )
 

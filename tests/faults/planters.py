@@ -5,6 +5,7 @@ ACTIONS are context managers on a running stack. Whatever cannot be shown raises
 """
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -98,7 +99,9 @@ def original(stack: Stack, service: str, file: str) -> tuple[str, str]:
     found = in_sources(service, file)
     if found is not None:
         return file, found.read_text(encoding="utf-8")
-    image = stack.compose.run("config", "--images", service).split()[-1]
+    # Not `config --images`: that names what the service depends on too, in any order.
+    configuration = json.loads(stack.compose.run("config", "--format", "json"))
+    image = configuration["services"][service]["image"]
     script = f"set -- {file}; echo $1; cat $1"
     words = ["run", "--rm", "--network", "none", "--entrypoint", "sh", image, "-ec", script]
     shown = _docker(f"read {file} of {service}", *words)

@@ -135,7 +135,8 @@ class Planting:
         services = [one for one in self.services if one != "grafana" or self.stack.has_grafana]
         if services:
             # Not with --no-deps: compose counts what a service depends on into its hash.
-            words = ["up", "--detach", "--no-build", "--pull", "never"]
+            # With new anonymous volumes: a service made anew keeps its old ones otherwise.
+            words = ["up", "--detach", "--no-build", "--pull", "never", "--renew-anon-volumes"]
             self.stack.compose.run(*words, *services)
 
 
