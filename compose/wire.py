@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 CONNECTIONS = 12
 """Kept open at once: few handshakes (2 ms of work each), and few round trips in a queue."""
+DOCKER_SECONDS = 10.0
+"""Docker says nothing of a container that was paused in the middle of a health check, until that
+check's own limit (3 s, compose.yaml) is over."""
 BODY_LIMIT = 4_000_000
 """Bytes kept of one answer; more than any page or metrics text of this stack has."""
 
@@ -295,7 +298,8 @@ class Wire:
             # The context is not used there, but httpx would load every CA to make one (30 ms).
             door = _Door(live=True, uds=docker_socket(), verify=self._tls, trust_env=False)
             self._docker = httpx.Client(transport=door, base_url="http://docker", trust_env=False)
-        request = self._docker.build_request("GET", path, timeout=self.limit)
+        limit = max(self.limit, DOCKER_SECONDS)
+        request = self._docker.build_request("GET", path, timeout=limit)
         work = self._send(self._docker, request)
         answer = await self._recorded("GET", f"docker:{path}", "docker", work)
         if answer.status != 200:
