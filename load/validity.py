@@ -21,11 +21,9 @@ def _reasons(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"expected {expected} generator processes to report, but {there} did"
     elif not found["ended"]:
         yield "Locust did not come to its end by itself"
-    if found["aborted"]:
-        return  # what was not sent any more, and how, says nothing then
     if found["dropped"]:
         yield f"{found['dropped']} arrivals were never sent: too few may be under way"
-    if found["achieved"] < OFFERED * found["offered"]:
+    if not found["aborted"] and found["achieved"] < OFFERED * found["offered"]:
         yield f"{found['offered']:g} arrivals a second were due, {found['achieved']:g} were sent"
     if found["lag_p99_ms"] > LAG_MS:
         yield (

@@ -134,6 +134,7 @@ def test_the_same_seed_gives_the_same_arrivals_and_parts_are_all_of_them(tmp_pat
         ({"dropped": 3}, "3 arrivals were never sent"),
         ({"achieved": 90.0}, "100 arrivals a second were due, 90 were sent"),
         ({"lag_p99_ms": 80.0}, "more than 80 ms late"),
+        ({"lag_p99_ms": 80.0, "aborted": "why", "achieved": 50.0}, "more than 80 ms late"),
         ({"generator_cpu": 0.97}, "97% of a core"),
     ],
 )
