@@ -21,6 +21,7 @@ def disposable() -> Iterator[Deployment]:
     """A deployment that goes away as a whole, also after kill -9: it is labelled as a run's."""
     lock = RunLock(new_run_id())
     folder = lock.folder
+    (folder / "state").mkdir()
     made = Deployment(
         project=f"{PROJECT_PREFIX}{folder.name}",
         files=(HERE / "compose.yaml", HERE / "gate.yaml", _ports(folder)),
