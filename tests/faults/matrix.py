@@ -2,7 +2,8 @@
 
 `make faults [FAULTS=DIR] [STAGE=…]` plants every fault of a folder at every stage that has to catch
 it, and writes reports/faults/: matrix.json, index.html and summary.md. A run of one stage, or of
-what was not caught before (`AGAIN=1`), leaves the other rows of the matrix as they are.
+what was not caught before (`AGAIN=1`), leaves the other rows of the matrix as they are. `JOBS=2`
+plants two at a time in the stages that mostly wait.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -81,20 +83,41 @@ def planned(faults: Iterable[Fault], stage: str | None) -> Plan:
     return sorted(pairs, key=lambda pair: order.index(pair[0]))
 
 
-def run_all(plan: Plan) -> Iterator[Result]:
-    """Plant and judge each; a fault that cannot be taken back gets a stack of its own."""
+def run_all(plan: Plan, jobs: int = 1) -> Iterator[Result]:
+    """Plant and judge each, `jobs` at a time where each has a stack of its own.
+
+    Load is always alone on the machine: two runs of it would measure each other.
+    """
+    together = [pair for pair in plan if jobs > 1 and not (shares(*pair) or pair[0] == "load")]
+    alone = [pair for pair in plan if pair not in together]
+    for number, result in enumerate(_run(alone, together, jobs), 1):
+        blame = "" if result.right_first else f" (blamed {result.first})"
+        say(f"{number}/{len(plan)} {result.stage} {result.fault}: {result.outcome}{blame}")
+        yield result
+
+
+def shares(stage: str, fault: Fault) -> bool:
+    """Whether a fault can be planted in a stack that stands; else it gets one of its own."""
+    return stage in SHARED_STAGES and fault.can_be_undone
+
+
+def _run(alone: Plan, together: Plan, jobs: int) -> Iterator[Result]:
     with shared_stack() as shared, tempfile.TemporaryDirectory() as folder:
-        for number, (stage, fault) in enumerate(plan, 1):
-            share = stage in SHARED_STAGES and fault.can_be_undone
+        for number, (stage, fault) in enumerate(alone):
+            share = shares(stage, fault)
             if not share:
                 shared.drop()  # two stacks at once would disturb each other's timing
             reports = Path(folder) / str(number)
             result = judged(fault, stage, reports, shared.run_id() if share else None)
             if "taken back" in result.message:
                 shared.drop()
-            blame = "" if result.right_first else f" (blamed {result.first})"
-            say(f"{number}/{len(plan)} {stage} {fault.id}: {result.outcome}{blame}")
             yield result
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
+        found = [
+            pool.submit(judged, fault, stage, Path(folder) / f"{stage}-{fault.id}")
+            for stage, fault in together
+        ]
+        yield from (one.result() for one in as_completed(found))
 
 
 # Figures
@@ -234,6 +257,9 @@ def main() -> int:
     parser.add_argument("--faults", type=Path, default=CATALOGUE)
     parser.add_argument("--stage", choices=list(STAGES))
     parser.add_argument("--again", action="store_true", help="only what was not caught, or blamed")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="so many at a time", choices=range(1, 9)
+    )
     asked = parser.parse_args()
     try:
         faults = folder(asked.faults.absolute())
@@ -247,7 +273,8 @@ def main() -> int:
     kept = {key for stage, fault in whole if (key := (stage, fault.id)) in before}
     parts = asked.again or asked.stage
     ours = asked.faults.absolute() == CATALOGUE
-    return run(plan, {key: before[key] for key in kept} if parts else {}, whole if ours else [])
+    known = {key: before[key] for key in kept} if parts else {}
+    return run(plan, known, whole if ours else [], asked.jobs)
 
 
 def good(result: Result | None) -> bool:
@@ -255,7 +282,7 @@ def good(result: Result | None) -> bool:
     return result is not None and result.right_first
 
 
-def run(plan: Plan, before: dict[tuple[str, str], Result], whole: Plan) -> int:
+def run(plan: Plan, before: dict[tuple[str, str], Result], whole: Plan, jobs: int = 1) -> int:
     """Run a plan and write the matrix with what was known before; 1 when one was not caught.
 
     `whole` is all of our own catalogue: proved.toml is for that, and figures when nothing lacks.
@@ -263,7 +290,7 @@ def run(plan: Plan, before: dict[tuple[str, str], Result], whole: Plan) -> int:
     found = dict(before)
     new: list[Result] = []
     try:
-        for result in run_all(plan):
+        for result in run_all(plan, jobs):
             new.append(result)
             found[result.stage, result.fault] = result
             report(list(found.values()))
