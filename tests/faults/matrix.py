@@ -117,7 +117,10 @@ def _run(alone: Plan, together: Plan, jobs: int) -> Iterator[Result]:
             pool.submit(judged, fault, stage, Path(folder) / f"{stage}-{fault.id}")
             for stage, fault in together
         ]
-        yield from (one.result() for one in as_completed(found))
+        try:
+            yield from (one.result() for one in as_completed(found))
+        finally:  # told to stop: those that are under way end, no other begins
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 # Figures
