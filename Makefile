@@ -89,8 +89,8 @@ stages: venv machine ## every stage on one disposable stack
 fault-tests: venv machine ## planted faults turn their checks red
 	$(call part,$@,$(PYTHON) -m pytest -q tests/faults)
 
-faults: venv machine ## plant faults, see which are caught: make faults [FAULTS=DIR] [STAGE=ui] [AGAIN=1] [JOBS=2]
-	@$(PYTHON) -m tests.faults.matrix $(if $(FAULTS),--faults $(FAULTS)) $(if $(STAGE),--stage $(STAGE)) $(if $(AGAIN),--again) $(if $(JOBS),--jobs $(JOBS))
+faults: venv machine ## plant faults, see which are caught: make faults [FAULTS=DIR] [STAGE=ui] [AGAIN=1] [JOBS=2] [QUICK=1]
+	@$(PYTHON) -m tests.faults.matrix $(if $(FAULTS),--faults $(FAULTS)) $(if $(STAGE),--stage $(STAGE)) $(if $(AGAIN),--again) $(if $(JOBS),--jobs $(JOBS)) $(if $(QUICK),--quick)
 
 calm: venv machine ## count false alarms on healthy stacks: make calm [N=30] [STAGES=smoke]
 	@$(PYTHON) -m tests.bench.calm --runs $(or $(N),30) $(if $(STAGES),--stages "$(STAGES)")

@@ -62,6 +62,7 @@ class Gate:
         self.deselected: dict[str, str] = {}
         self.progress = Progress()
         self.failed = self.failed_smoke = False
+        self.red: list[str] = []
         self._stream: Stream | None = None
         self._stage: str | None = None
         self._stage_phase = ExitStack()
@@ -295,12 +296,19 @@ class Gate:
 
     def _held_back(self, stage: str) -> str | None:
         """Why a stage gets no work: a broken stack is not driven any further."""
+        if self.options.until_caught and self._caught(stage):
+            return "the planted fault is found: --until-caught asks for no more"
         if stage == "smoke" or not (self.failed_smoke or self.problems):
             return None
         if self.failed_smoke:
             return "smoke failed: a broken stack is given no more work"
         services = ", ".join(f"{one.service}: {one.seen}" for one in self.problems.values())
         return f"the stack did not come up ({services})"
+
+    def _caught(self, stage: str) -> bool:
+        fault = self.options.fault
+        mine = [check for check in self.red if check.startswith(f"{stage}.")]
+        return fault is not None and any(fault.expects(check) for check in mine)
 
     def _end_stage(self) -> None:
         self._stage_phase.close()
@@ -340,6 +348,7 @@ class Gate:
         name, check, title = self._items[nodeid]
         if outcome in ("failed", "error"):
             self.failed = True
+            self.red.append(name)
             self.failed_smoke |= name.startswith("smoke.")
         component = (finding and finding.failure.component) or check.component
         self.stream.emit(

@@ -41,9 +41,10 @@ class Options:
     """The run whose disposable stack is judged, in place of a new one."""
     fault: "Fault | None" = None
     """A defect to plant in the disposable stack."""
+    until_caught: bool = False
+    """Whether a stage ends once it has found the fault."""
     previous_contract: Mapping[str, Any] | None = None
     """The OpenAPI document that clients not yet updated were written for."""
-
     load_profile: "Profile | None" = None
     """What the load stage sends, in place of its own."""
     load_workers: int = 1
@@ -85,6 +86,9 @@ def add(parser: pytest.Parser) -> None:
         help="one more compose file on top of the disposable stack's",
     )
     group.addoption("--keep-stack", action="store_true", help="leave the disposable stack running")
+    group.addoption(
+        "--until-caught", action="store_true", help="with --fault: end a stage that has found it"
+    )
 
 
 class _Once(argparse.Action):
@@ -130,6 +134,7 @@ def _read(config: pytest.Config) -> Options:
         compose_files=compose_files(option("--compose-file"), target),
         on_stack=on_stack(option("--on-stack"), target),
         fault=fault(option("--fault"), target),
+        until_caught=until_caught(option("--until-caught"), option("--fault")),
         previous_contract=previous_contract(option("--previous-contract")),
         load_profile=load_profile(option("--load-profile")),
         load_workers=load_workers(option("--load-workers")),
@@ -258,6 +263,13 @@ def fault(value: str | None, target: Target) -> "Fault | None":
         return faults.load(Path(value).absolute())
     except faults.FaultError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def until_caught(wanted: bool, fault_file: str | None) -> bool:
+    """Whether stages end early. Raises `pytest.UsageError` without a fault to catch."""
+    if wanted and fault_file is None:
+        raise pytest.UsageError("expected --until-caught with --fault FILE, got no --fault")
+    return wanted
 
 
 def _check_compose_file(path: Path) -> None:

@@ -3,7 +3,8 @@
 `make faults [FAULTS=DIR] [STAGE=…]` plants every fault of a folder at every stage that has to catch
 it, and writes reports/faults/: matrix.json, index.html and summary.md. A run of one stage, or of
 what was not caught before (`AGAIN=1`), leaves the other rows of the matrix as they are. `JOBS=2`
-plants two at a time in the stages that mostly wait.
+plants two at a time in the stages that mostly wait; `QUICK=1` ends a stage once it has found its
+fault.
 """
 
 import argparse
@@ -83,14 +84,14 @@ def planned(faults: Iterable[Fault], stage: str | None) -> Plan:
     return sorted(pairs, key=lambda pair: order.index(pair[0]))
 
 
-def run_all(plan: Plan, jobs: int = 1) -> Iterator[Result]:
+def run_all(plan: Plan, jobs: int = 1, quick: bool = False) -> Iterator[Result]:
     """Plant and judge each, `jobs` at a time where each has a stack of its own.
 
     Load is always alone on the machine: two runs of it would measure each other.
     """
     together = [pair for pair in plan if jobs > 1 and not (shares(*pair) or pair[0] == "load")]
     alone = [pair for pair in plan if pair not in together]
-    for number, result in enumerate(_run(alone, together, jobs), 1):
+    for number, result in enumerate(_run(alone, together, jobs, quick), 1):
         blame = "" if result.right_first else f" (blamed {result.first})"
         say(f"{number}/{len(plan)} {result.stage} {result.fault}: {result.outcome}{blame}")
         yield result
@@ -101,20 +102,21 @@ def shares(stage: str, fault: Fault) -> bool:
     return stage in SHARED_STAGES and fault.can_be_undone
 
 
-def _run(alone: Plan, together: Plan, jobs: int) -> Iterator[Result]:
+def _run(alone: Plan, together: Plan, jobs: int, quick: bool) -> Iterator[Result]:
     with shared_stack() as shared, tempfile.TemporaryDirectory() as folder:
         for number, (stage, fault) in enumerate(alone):
             share = shares(stage, fault)
             if not share:
                 shared.drop()  # two stacks at once would disturb each other's timing
             reports = Path(folder) / str(number)
-            result = judged(fault, stage, reports, shared.run_id() if share else None)
+            standing = shared.run_id() if share else None
+            result = judged(fault, stage, reports, standing, quick=quick and not share)
             if "taken back" in result.message:
                 shared.drop()
             yield result
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
         found = [
-            pool.submit(judged, fault, stage, Path(folder) / f"{stage}-{fault.id}")
+            pool.submit(judged, fault, stage, Path(folder) / f"{stage}-{fault.id}", quick=quick)
             for stage, fault in together
         ]
         try:
@@ -263,6 +265,7 @@ def main() -> int:
     parser.add_argument(
         "--jobs", type=int, default=1, help="so many at a time", choices=range(1, 9)
     )
+    parser.add_argument("--quick", action="store_true", help="end a stage that has found its fault")
     asked = parser.parse_args()
     try:
         faults = folder(asked.faults.absolute())
@@ -277,7 +280,7 @@ def main() -> int:
     parts = asked.again or asked.stage
     ours = asked.faults.absolute() == CATALOGUE
     known = {key: before[key] for key in kept} if parts else {}
-    return run(plan, known, whole if ours else [], asked.jobs)
+    return run(plan, known, whole if ours else [], asked.jobs, asked.quick)
 
 
 def good(result: Result | None) -> bool:
@@ -285,7 +288,13 @@ def good(result: Result | None) -> bool:
     return result is not None and result.right_first
 
 
-def run(plan: Plan, before: dict[tuple[str, str], Result], whole: Plan, jobs: int = 1) -> int:
+def run(
+    plan: Plan,
+    before: dict[tuple[str, str], Result],
+    whole: Plan,
+    jobs: int = 1,
+    quick: bool = False,
+) -> int:
     """Run a plan and write the matrix with what was known before; 1 when one was not caught.
 
     `whole` is all of our own catalogue: proved.toml is for that, and figures when nothing lacks.
@@ -293,7 +302,7 @@ def run(plan: Plan, before: dict[tuple[str, str], Result], whole: Plan, jobs: in
     found = dict(before)
     new: list[Result] = []
     try:
-        for result in run_all(plan, jobs):
+        for result in run_all(plan, jobs, quick):
             new.append(result)
             found[result.stage, result.fault] = result
             report(list(found.values()))

@@ -126,9 +126,15 @@ class Result:
         return {**asdict(self), "right_first": self.right_first}
 
 
-def judged(fault: Fault, stage: str, folder: Path, run_id: str | None = None) -> Result:
-    """Run a stage with a fault planted: on a stack of its own, or on the standing one of a run."""
+def judged(
+    fault: Fault, stage: str, folder: Path, run_id: str | None = None, *, quick: bool = False
+) -> Result:
+    """Run a stage with a fault planted: on a stack of its own, or on the standing one of a run.
+
+    `quick` ends the stage once the fault is found: what else it turns red is not seen then.
+    """
     words = ["-m", stage, f"--fault={fault.path}", *([f"--on-stack={run_id}"] if run_id else ())]
+    words += ["--until-caught"] if quick else []
     try:
         return read(fault, stage, gate(*words, folder=folder))
     except subprocess.TimeoutExpired:

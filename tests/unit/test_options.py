@@ -26,6 +26,7 @@ def written(path: Path, head: str = "", **services: str) -> str:
     ("words", "said"),
     [
         (["--target", "bot.example.org"], "https://bot.example.org"),
+        (["--until-caught"], "expected --until-caught with --fault FILE, got no --fault"),
         (["--target", "http://bot.example.org"], "expected a URL like https://"),
         (["--target", "https://me:hunter2@bot.example.org"], "without a user or password"),
         (["--target", "https://bot.example.org/x"], "nothing after it"),
