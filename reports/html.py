@@ -239,11 +239,16 @@ def _data_uri(data: bytes) -> str:
 # The rest
 
 
+def _said(value: Any) -> Any:
+    return ("no", "yes")[value] if isinstance(value, bool) else value
+
+
 def _load(load: dict[str, Any] | None) -> dict[str, Any] | None:
     if load is None:
         return None
     simple = {key: of for key, of in load.items() if not isinstance(of, (dict, list))}
-    return {"simple": simple, "rest": {key: of for key, of in load.items() if key not in simple}}
+    told = {key: _said(of) for key, of in simple.items() if of is not None}
+    return {"simple": told, "rest": {key: of for key, of in load.items() if key not in simple}}
 
 
 def _pieces(text: str) -> list[tuple[str, str]]:

@@ -464,7 +464,7 @@ def _row(one: Container) -> dict[str, Any]:
         "image": one.image,
         "version": one.labels.get(VERSION_LABEL),
         "revision": one.labels.get(REVISION_LABEL),
-        "state": one.state,
+        "state": "done" if one.one_shot and one.exit_code == 0 else one.state,
         "health": one.health,
         "restarts": one.restarts,
         "source": one.labels.get(SOURCE_LABEL),

@@ -106,7 +106,8 @@ def read(config: pytest.Config) -> Options:
     try:
         return _read(config)
     except TargetError as error:
-        raise pytest.UsageError(str(error)) from None
+        given = "--target" if config.getoption("--target") else "GATE_TARGET"
+        raise pytest.UsageError(str(error).replace("--target", given)) from None
 
 
 def _read(config: pytest.Config) -> Options:

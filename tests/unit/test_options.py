@@ -1,5 +1,6 @@
 """Bad input gets one clear error and exit code 4, and nothing is started."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,19 @@ def written(path: Path, head: str = "", **services: str) -> str:
     lines = [head, "[services]", *(f"{name} = {value}" for name, value in rows.items() if value)]
     path.write_text("\n".join(lines), encoding="utf-8")
     return str(path)
+
+
+def smoke(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The smoke stage as a user calls it."""
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-m", "smoke", *words],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,19 +64,18 @@ def written(path: Path, head: str = "", **services: str) -> str:
     ],
 )
 def test_bad_options_are_refused_before_anything_starts(words: list[str], said: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-m", "smoke", *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = smoke(*words)
     output = done.stdout + done.stderr
     assert done.returncode == 4
     assert said in output
     assert "Traceback" not in output
     assert "hunter2" not in output
+
+
+def test_a_bad_target_from_the_environment_is_named_by_its_variable() -> None:
+    done = smoke(GATE_TARGET="ftp://bot.example.org")
+    assert done.returncode == 4
+    assert "GATE_TARGET: expected a URL" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("expression", ["smok", "smoke and", "smoke or nothing", "not", "1"])
