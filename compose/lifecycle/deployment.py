@@ -132,15 +132,18 @@ def remove(ids: Sequence[str]) -> None:
         docker("rm", "--force", one.id)
 
 
-def ask(container: str, path: str) -> tuple[int, str]:
-    """GET `path` of an API container from inside it: (status, body); status 0 without an answer."""
+def ask(container: str, path: str, at: str = "127.0.0.1:8000") -> tuple[int, str]:
+    """GET `path` from inside an API container, of itself or of another address.
+
+    Returns (status, body); status 0 without an answer.
+    """
     script = (
         "import sys,urllib.request,urllib.error\n"
-        "try: r=urllib.request.urlopen('http://127.0.0.1:8000'+sys.argv[1],timeout=3)\n"
+        "try: r=urllib.request.urlopen('http://'+sys.argv[2]+sys.argv[1],timeout=3)\n"
         "except urllib.error.HTTPError as e: r=e\n"
         "print(r.status);sys.stdout.write(r.read().decode())"
     )
-    words = ["docker", "exec", container, "/venv/bin/python", "-c", script, path]
+    words = ["docker", "exec", container, "/venv/bin/python", "-c", script, path, at]
     done = run(words, 10.0)
     status, _, body = done.out.partition("\n")
     return (int(status), body) if done.ok and status.isdigit() else (0, done.text[-300:])

@@ -17,6 +17,7 @@ from compose.lifecycle.deployment import (
     docker,
     health,
     inspected,
+    name_of,
     remove,
     until,
 )
@@ -28,6 +29,7 @@ from compose.machine.console import say
 from compose.release import Release
 
 READY_SECONDS = 60.0
+PAGE_SECONDS = 10.0
 SWITCH_SECONDS = 15.0
 DRAIN_SECONDS = 20.0
 """Longer than the proxy lets any request take."""
@@ -147,7 +149,12 @@ class Update:
         seen = until(lambda: health(self.alive(API).id).get("status") == "healthy", READY_SECONDS)
         if not seen:
             raise Refused(f"the new API is not healthy after {READY_SECONDS:g} s")
-        until(lambda: self.alive(FRONTEND).health == "healthy", 10.0)
+        until(self.page_answers, PAGE_SECONDS)
+
+    def page_answers(self) -> bool:
+        """Asked for itself: Docker's first look at a container comes after its whole interval."""
+        page = f"{name_of(self.alive(FRONTEND))}:3000"
+        return ask(self.alive(API).id, "/", page)[0] == 200
 
     def alive(self, service: str) -> Container:
         """The new colour's container. Raises `Refused` when it has crashed."""

@@ -99,15 +99,28 @@ def test_candles_are_fresh(operator: Operator, witness: Witness) -> None:
     needs=NEEDS,
 )
 def test_a_frozen_feed_is_seen(operator: Operator, witness: Witness) -> None:
-    def age() -> float:
-        return float(health(operator)["market_data_age_seconds"])
-
-    operator.until(age, NOTICE_SECONDS, "fresh market data", lambda seen: seen < FRESH_SECONDS)
+    expect_fresh(operator)
     witness.drill(freeze_feed=True)
-    limit = FRESH_SECONDS + NOTICE_SECONDS
-    operator.until(age, limit, "an age that grows", lambda seen: seen > FRESH_SECONDS)
+    expect_ageing(operator)
     witness.calm()
-    operator.until(age, NOTICE_SECONDS, "fresh market data", lambda seen: seen < FRESH_SECONDS)
+    expect_fresh(operator)
+
+
+def expect_fresh(operator: Operator) -> None:
+    """Fails the check unless market data is, or soon becomes, fresh."""
+    what = "fresh market data"
+    operator.until(lambda: age(operator), NOTICE_SECONDS, what, lambda seen: seen < FRESH_SECONDS)
+
+
+def expect_ageing(operator: Operator) -> None:
+    """Fails the check unless market data gets old."""
+    limit, what = FRESH_SECONDS + NOTICE_SECONDS, "an age that grows"
+    operator.until(lambda: age(operator), limit, what, lambda seen: seen > FRESH_SECONDS)
+
+
+def age(operator: Operator) -> float:
+    """Seconds since market data last moved, as health has it."""
+    return float(health(operator)["market_data_age_seconds"])
 
 
 @check(
@@ -122,6 +135,7 @@ def test_trades_again_after_the_exchange_was_cut_off(operator: Operator, witness
     what = "health to say that the exchange is disconnected"
     operator.until(lambda: not connected(operator, EXCHANGE), NOTICE_SECONDS, what)
     expect_state(operator, "RUNNING", "while the exchange is cut off")
+    expect_ageing(operator)  # health has met the cut; so has the engine's loop then
     witness.calm()
     what = "health to say that the exchange is connected again"
     operator.until(lambda: connected(operator, EXCHANGE), NOTICE_SECONDS, what)
