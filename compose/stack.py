@@ -20,6 +20,7 @@ from typing import Any
 from testcontainers.compose import DockerCompose
 
 from compose.containers import Container, containers, last_lines
+from compose.machine import acme
 from compose.machine.commands import bare_environment, run
 from compose.machine.console import MachineError
 from compose.release import OWN_SERVICES, Release, release_environment
@@ -177,6 +178,8 @@ class Stack:
         self.credentials = made.credentials
         self.started = made.started
         self.has_grafana = image_exists(GRAFANA_IMAGE)
+        self.left_out = {} if self.has_grafana else {"grafana": NO_GRAFANA}
+        self.left_out |= {} if acme.ready() else {"acme": acme.NONE}
         self.folder = runs_folder() / run_id
         """A folder of this run's own, gone with the stack."""
         self._lock = None if standing else RunLock(run_id)
@@ -238,7 +241,7 @@ class Stack:
             name="disposable",
             kind="disposable",
             urls=urls,
-            left_out={} if self.has_grafana else {"grafana": NO_GRAFANA},
+            left_out=self.left_out,
             ca_file=self.ca_file(),
             plain_http=f"http://localhost:{plain}" if plain else None,
             project=self.project,

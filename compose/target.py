@@ -69,12 +69,13 @@ class Target:
 
     @property
     def has(self) -> frozenset[str]:
-        """What checks can count on: services, `direct:SERVICE` and what may be done to them."""
+        """What checks can count on: services, `direct:SERVICE`, what may be done to them, and
+        `acme`, a local ACME server beside them."""
         direct = {f"direct:{service}" for service in self.urls if service != "proxy"}
         parts = set(SERVICES) - self.absent - self.left_out.keys()
         extra = {"disposable"} if not self.live else set()
         if self.ours:
-            extra.add("stack")
+            extra |= {"stack", "acme"} - self.left_out.keys()
         if self.project:
             extra.add("project")
         return frozenset(parts | direct | extra)

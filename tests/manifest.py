@@ -24,6 +24,7 @@ Manifest = dict[str, dict[str, tuple[str, ...]]]
 UNMET = {
     "disposable": "it changes the stack, so it runs on a disposable one only",
     "stack": "this run did not bring the stack up, so it may not restart its containers",
+    "acme": "a local ACME server needs a stack that this run brought up",
     "previous-contract": "no --previous-contract was given",
     "project": "Docker has no containers of this target here",
 }

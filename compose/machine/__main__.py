@@ -1,14 +1,14 @@
-"""`python -m compose.machine`: engine, plugins, daemon, base images and browser, or why not."""
+"""`python -m compose.machine`: engine, plugins, images, browser, ACME server, or why not."""
 
 import argparse
 import fcntl
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from compose.machine import browser, engine, images, overview, registry
+from compose.machine import acme, browser, engine, images, overview, registry
 from compose.machine.console import MachineError, say, step
 
 UNDECIDED = 6
@@ -35,18 +35,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 def make_ready() -> None:
     """Do what is left to do, one process at a time."""
-    if engine.ready() and images.ready() and browser.find():
+    if engine.ready() and images.ready() and browser.find() and acme.ready():
         return
     with _alone():
         engine.ensure()
         images.ensure()
-        _browser()
+        for ensure in (browser.ensure, acme.ensure):
+            _wished(ensure)
 
 
-def _browser() -> None:
-    """Only the ui stage needs it: where it cannot be installed, that is said and nothing more."""
+def _wished(ensure: Callable[[], None]) -> None:
+    """What only some checks need: where it cannot be had, that is said and nothing more."""
     try:
-        browser.ensure()
+        ensure()
     except MachineError as missing:
         say(str(missing))
 

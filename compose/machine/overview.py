@@ -2,7 +2,7 @@
 
 import time
 
-from compose.machine import browser, engine, images, registry
+from compose.machine import acme, browser, engine, images, registry
 from compose.machine.images import Present
 
 ANSWERS = {True: "answers", False: "does not answer", None: "not asked yet"}
@@ -23,6 +23,7 @@ def _programs() -> list[tuple[str, str]]:
         ("Docker daemon", f"process {daemon}"),
         ("Compose plugin", engine.compose_version() or "none"),
         ("Browser", browser.find() or "none"),
+        ("ACME server", acme.image() if acme.ready() else "none"),
     ]
 
 

@@ -18,6 +18,10 @@ names="${names}DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1"
 say() { echo "certs: $*"; }
 lasts() { openssl x509 -in "$1" -noout -checkend $keep; }
 ours() { openssl x509 -in server.crt -noout -issuer | grep -q "$ca_name"; }
+put() { # makes new.crt and new.key the served ones
+    chmod 644 new.crt && chmod 400 new.key && chown $nginx:$nginx new.key &&
+        mv new.key server.key && mv new.crt server.crt
+}
 good() {
     [ -s server.key ] && lasts server.crt && openssl verify -CAfile ca.crt server.crt &&
         openssl x509 -in server.crt -noout -ext subjectAltName | grep -qx " *$names"
@@ -38,9 +42,19 @@ make_server() {
     san=$(echo "$names" | sed 's/IP Address:/IP:/g; s/, /,/g')
     make 'Breakout Bot' 90 "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature
 extendedKeyUsage=serverAuth\nsubjectAltName=$san" -CA ca.crt -CAkey ca.key &&
-        cat ca.crt >>new.crt && chmod 644 new.crt && chmod 400 new.key && chown $nginx:$nginx new.key &&
-        mv new.key server.key && mv new.crt server.crt
+        cat ca.crt >>new.crt && put
 }
+issued=letsencrypt/live/breakout-bot # where an ACME client keeps what it obtained
+is_newer() { [ -s $issued/fullchain.pem ] && ! [ server.crt -nt $issued/fullchain.pem ]; }
+put_issued() {
+    cat $issued/privkey.pem >new.key && cat $issued/fullchain.pem >new.crt && put &&
+        say "put in place what is in $issued"
+}
+aside() { # ca.crt is what clients verify with: not our authority, when another has signed
+    openssl x509 -in ca.crt -noout -subject 2>/dev/null | grep -q "$ca_name" || return 0
+    mkdir -p own && for file in ca.key ca.crt; do [ ! -e $file ] || mv $file own/; done
+}
+back() { [ ! -s own/ca.crt ] || mv own/ca.* .; }
 
 metrics() { # for Prometheus, through the proxy
     ends=$(openssl x509 -in server.crt -noout -enddate | cut -d= -f2)
@@ -50,14 +64,16 @@ metrics() { # for Prometheus, through the proxy
 }
 
 chmod 755 . && mkdir -p acme && chmod 755 acme
+! is_newer || put_issued
 if [ -s server.crt ] && ! ours; then
     say "server.crt was not made here: left alone"
-    [ -n "$(find -L server.key \( -uid $nginx -perm -400 \) -o -perm -004)" ] && metrics && exit 0
+    [ -n "$(find -L server.key \( -uid $nginx -perm -400 \) -o -perm -004)" ] && aside && metrics && exit 0
     say "expected server.key readable by user $nginx; run: chown $nginx server.key (beside server.crt)"
     exit 1
 elif [ -s server.crt ] && good >/dev/null 2>&1; then
     say "our own certificate still lasts, for $names"
 else
+    back
     { [ -s ca.key ] && lasts ca.crt; } >/dev/null 2>&1 || make_ca
     make_server
     say "made a certificate for $names; clients trust ca.crt"

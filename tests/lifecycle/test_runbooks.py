@@ -1,7 +1,5 @@
 """Every command block of docs/runbooks, run in order in the situation that its page is for."""
 
-import re
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,15 +8,12 @@ import pytest
 from compose.lifecycle import proxy, verify
 from compose.lifecycle.deploy import running
 from compose.lifecycle.deployment import Deployment, docker, until
-from compose.release import HERE, Release
+from compose.release import Release
 from compose.target import Target
 from tests.checks import check, expect
+from tests.lifecycle import pages
 from tests.lifecycle.disposable import words
 from tests.lifecycle.witness import start_engine
-
-PAGES = HERE.parent / "docs" / "runbooks"
-BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-LIMIT = 240.0
 
 
 def idle(_: Deployment) -> None:
@@ -65,20 +60,7 @@ def test_works(
 ) -> None:
     SITUATIONS[page](deployment)
     environment = surroundings(deployment, tmp_path, second if page == "update" else first)
-    blocks = BLOCK.findall((PAGES / f"{page}.md").read_text(encoding="utf-8"))
-    expect(len(blocks) >= 2, "a block before and one after", f"{len(blocks)} blocks")
-    for number, block in enumerate(blocks, 1):
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", block],
-            cwd=HERE.parent,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-            check=False,
-        )
-        said = (done.stdout + done.stderr)[-1500:]
-        expect(done.returncode == 0, f"block {number} to end with 0", done.returncode, said)
+    pages.follow(page, environment)
     until(lambda: not deployment.unwell(), 30)
     expect(not deployment.unwell(), "every service well at the end", deployment.unwell())
 
@@ -95,10 +77,7 @@ def in_order(deployment: Deployment) -> Iterator[None]:
 def surroundings(deployment: Deployment, folder: Path, wanted: Release) -> dict[str, str]:
     """What docs/runbooks/README.md tells people to set."""
     where = _where(deployment)
-    return {
-        "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
+    return pages.shell(folder) | {
         "PROJECT": deployment.project,
         "SETTINGS": str(deployment.env_file),
         "STATE": str(deployment.state),

@@ -15,7 +15,9 @@ from compose.lifecycle.preflight import settings
 from compose.lifecycle.steps import Step, carry_out, take_back
 from compose.lifecycle.trouble import BadInput, Refused
 from compose.release import Release
-from tests.lifecycle.test_runbooks import PAGES, SITUATIONS
+from tests.lifecycle import test_certificates
+from tests.lifecycle.pages import PAGES
+from tests.lifecycle.test_runbooks import SITUATIONS
 
 RELEASE = Release("1", "abc", "tag")
 
@@ -179,4 +181,4 @@ def test_a_secret_that_is_none_is_found(tmp_path: Path, value: str) -> None:
 
 def test_every_runbook_is_run_by_a_check() -> None:
     found = {path.stem for path in PAGES.glob("*.md")} - {"README"}
-    assert found == set(SITUATIONS)
+    assert found == {*SITUATIONS, test_certificates.PAGE}
