@@ -8,12 +8,13 @@ keep=$((14 * 86400))
 ca_name='Breakout Bot deployment CA'
 extensions='subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid'
 name=${SERVER_NAME:-localhost}
+with_sub_domains() { for label in '' api. grafana. prometheus.; do printf 'DNS:%s%s, ' "$label" "$1"; done; }
 case $name in
 localhost | 127.0.0.1) names= ;;
-*[!0-9.]*) names="DNS:$name, " ;;
+*[!0-9.]*) names=$(with_sub_domains "$name") ;;
 *) names="IP Address:$name, " ;;
 esac
-names="${names}DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1"
+names="${names}$(with_sub_domains localhost)IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1"
 
 say() { echo "certs: $*"; }
 lasts() { openssl x509 -in "$1" -noout -checkend $keep; }

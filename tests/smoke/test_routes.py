@@ -1,9 +1,12 @@
 """Every route through the proxy answers with the right status and the right kind of body."""
 
+from urllib.parse import urlsplit
+
 import pytest
 
+from compose.wire import Answer, Wire
 from tests.checks import check, expect
-from tests.evidence import Evidence, get
+from tests.evidence import Evidence, Probe, get, probe
 from tests.smoke.probes import API, FRONTEND, HEALTH, METRICS, PAGE, body_of, ok
 
 JSON_PATHS = (
@@ -34,6 +37,26 @@ PROMETHEUS_QUERY = get("/prometheus/api/v1/query?query=vector(1)", "prometheus")
 GRAFANA = get("/grafana/api/health", "grafana", needs=("proxy", "grafana"))
 UNKNOWN = get("/api/no-such-route", API)
 UNKNOWN_POSITION = get("/api/trading/positions/no-such-position", API)
+
+
+def by_sub_domain(label: str, path: str, component: str) -> Probe[Answer]:
+    """A probe of a service by its own name, over the connection that the other probes use."""
+
+    @probe(component, ("proxy", component))
+    async def ask(wire: Wire) -> Answer:
+        name = urlsplit(wire.base("proxy")).netloc
+        return await wire.http(path, headers={"Host": f"{label}.{name}"})
+
+    return ask
+
+
+SUB_DOMAINS = {
+    API: by_sub_domain("api", "/health", API),
+    "prometheus": by_sub_domain("prometheus", "/api/v1/query?query=vector(1)", "prometheus"),
+    "grafana": by_sub_domain("grafana", "/api/health", "grafana"),
+}
+OWN_WORDS = {API: "engine_initialized", "prometheus": "resultType", "grafana": "database"}
+"""What is only in the answer of the right service."""
 
 
 @pytest.mark.parametrize("path", JSON_PATHS)
@@ -129,3 +152,16 @@ def test_serves_prometheus(seen: Evidence, path: str) -> None:
 def test_serves_grafana(seen: Evidence) -> None:
     body = body_of(ok(seen[GRAFANA]))
     expect(body.get("database") == "ok", '"database": "ok"', body)
+
+
+@pytest.mark.parametrize("component", list(SUB_DOMAINS))
+@check(
+    "proxy",
+    cause="the name is not among those that the proxy knows, or leads to another service",
+    fix="look at `map $host $door` in compose/proxy/nginx.conf, and ask by path for comparison",
+    needs=("proxy", "{component}"),
+    follows=("smoke.reach.answers*[{component}]", "smoke.routes.serves_*"),
+)
+def test_answers_by_sub_domain(seen: Evidence, component: str) -> None:
+    answer = seen[SUB_DOMAINS[component]]
+    expect(f'"{OWN_WORDS[component]}"' in answer.text, f"an answer of {component}", answer.brief)
