@@ -31,6 +31,8 @@ EXAMPLES = (
 )
 SECRETS = ("API_KEY", "REDIS_PASSWORD")
 CERTIFICATE_DAYS = 7
+SUB_DOMAINS = ("api", "grafana", "prometheus")
+"""First labels of names that the proxy gives to one service (nginx.conf, `map $host $door`)."""
 
 
 @dataclass(frozen=True)
@@ -157,10 +159,17 @@ def _holder(port: str) -> str:
 
 
 def names(deployment: Deployment, _: Release) -> Iterator[Finding]:
-    """The public name leads to this host."""
+    """The public name leads to this host, and not to one service alone."""
     name = deployment.server_name
     if name == "localhost":
         return
+    label, dot, rest = name.partition(".")
+    if dot and label.lower() in SUB_DOMAINS:
+        yield Finding(
+            f"a SERVER_NAME for the whole deployment, seen {name}, which the proxy gives to"
+            f" {label} alone",
+            f"set SERVER_NAME to {rest}, or to another name such as bot.{rest}",
+        )
     try:
         found = {str(one[4][0]) for one in socket.getaddrinfo(name, 443, proto=socket.IPPROTO_TCP)}
     except OSError:

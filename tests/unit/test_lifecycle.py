@@ -8,15 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from compose.lifecycle import archives, judge
+from compose.lifecycle import archives, judge, preflight
 from compose.lifecycle.deployment import Deployment
 from compose.lifecycle.journal import Journal, alone
 from compose.lifecycle.preflight import settings
 from compose.lifecycle.steps import Step, carry_out, take_back
 from compose.lifecycle.trouble import BadInput, Refused
+from compose.machine import acme
 from compose.release import Release
+from compose.target import Target
 from tests.lifecycle import test_certificates
-from tests.lifecycle.pages import PAGES
+from tests.lifecycle.pages import BLOCK, PAGES
 from tests.lifecycle.test_runbooks import SITUATIONS
 
 RELEASE = Release("1", "abc", "tag")
@@ -177,6 +179,41 @@ def test_a_secret_that_is_none_is_found(tmp_path: Path, value: str) -> None:
     found = list(settings(Deployment(env_file=tmp_path / "env"), RELEASE))
     assert [one.what for one in found if "API_KEY" in one.what]
     assert all(not value or value not in one.what + one.todo for one in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "what", "todo"),
+    [
+        ("localhost", "", ""),
+        ("127.0.0.1", "", ""),
+        ("192.0.2.7", "192.0.2.7 to lead to this host, seen 192.0.2.7", "point its A record here"),
+        ("bot.invalid", "bot.invalid to resolve, seen no address", "make an A record"),
+        ("api.localhost", "which the proxy gives to api alone", "set SERVER_NAME to localhost"),
+    ],
+)
+def test_a_name_that_does_not_lead_here_is_found(
+    tmp_path: Path, name: str, what: str, todo: str
+) -> None:
+    (tmp_path / "env").write_text(f"SERVER_NAME={name}\n")
+    found = list(preflight.names(Deployment(env_file=tmp_path / "env"), RELEASE))
+    assert bool(found) == bool(what)
+    for one in found[:1]:
+        assert what in one.what
+        assert todo in one.todo
+
+
+def test_a_check_of_acme_is_waived_where_there_is_no_server() -> None:
+    assert "acme" in Target("disposable", "disposable", ours=True).has
+    without = Target("disposable", "disposable", ours=True, left_out={"acme": acme.NONE})
+    assert "stack" in without.has
+    assert "acme" not in without.has
+
+
+def test_no_line_of_a_runbook_fails_in_silence() -> None:
+    blocks = [block for page in PAGES.glob("*.md") for block in BLOCK.findall(page.read_text())]
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert lines
+    assert not [line for line in lines if line.lstrip().startswith("! ")]  # bash -e passes it by
 
 
 def test_every_runbook_is_run_by_a_check() -> None:
