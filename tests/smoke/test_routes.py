@@ -42,7 +42,7 @@ UNKNOWN_POSITION = get("/api/trading/positions/no-such-position", API)
 def by_sub_domain(label: str, path: str, component: str) -> Probe[Answer]:
     """A probe of a service by its own name, over the connection that the other probes use."""
 
-    @probe(component, ("proxy", component))
+    @probe(component, ("proxy", "project", component))
     async def ask(wire: Wire) -> Answer:
         name = urlsplit(wire.base("proxy")).netloc
         return await wire.http(path, headers={"Host": f"{label}.{name}"})
@@ -159,7 +159,7 @@ def test_serves_grafana(seen: Evidence) -> None:
     "proxy",
     cause="the name is not among those that the proxy knows, or leads to another service",
     fix="look at `map $host $door` in compose/proxy/nginx.conf, and ask by path for comparison",
-    needs=("proxy", "{component}"),
+    needs=("proxy", "project", "{component}"),  # what stands before a far proxy may drop names
     follows=("smoke.reach.answers*[{component}]", "smoke.routes.serves_*"),
 )
 def test_answers_by_sub_domain(seen: Evidence, component: str) -> None:
