@@ -7,7 +7,8 @@ pair could as well have had the other sign if the sides were equal; turning sign
 how large a difference chance makes. That is exact for requests that disturb each other, too.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -132,13 +133,15 @@ class Difference:
     """Candidate over baseline; for errors, candidate minus baseline."""
     p: float
     """Chance of as large a difference between equal sides, all tests of the comparison in view."""
+    least: float = RELEVANT
+    """The ratio from which a difference of latencies matters."""
 
     @property
     def relevant(self) -> bool:
         """Whether it is large enough to matter."""
         if self.name == "errors":
             return abs(self.effect.value) >= RELEVANT_ERRORS
-        return max(self.effect.value, 1 / self.effect.value) >= RELEVANT
+        return max(self.effect.value, 1 / self.effect.value) >= self.least
 
     @property
     def worse(self) -> bool:
@@ -152,31 +155,51 @@ class Comparison:
 
     verdict: Verdict
     differences: tuple[Difference, ...] = ()
+    telling: tuple[Difference, ...] = ()
+    """Those that make it better or worse: beyond chance, and large enough to matter."""
 
 
 EFFECTS = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "tail": 0.995}
 """The quantile at which the size of each difference of latencies is told."""
+TAILS = ("p99", "tail")
 
 
 def compare(
-    candidate: Side, baseline: Side, *, alpha: float = ALPHA, seed: int = 0, turns: int = TURNS
+    candidate: Side,
+    baseline: Side,
+    *,
+    least: float = RELEVANT,
+    requests: int = LEAST_REQUESTS,
+    alpha: float = ALPHA,
+    seed: int = 0,
+    turns: int = TURNS,
 ) -> Comparison:
-    """Whether the candidate is better, the same or worse, in its tail as well as in its middle."""
+    """Whether the candidate is better, the same or worse, in its tail as well as in its middle.
+
+    `least` is the ratio of latencies from which a difference matters, `requests` how many each side
+    must have; of tails nothing is told from fewer than `LEAST_REQUESTS`.
+    """
     pairs = min(len(np.unique(candidate.block)), len(np.unique(baseline.block)))
     good = min(np.count_nonzero(~side.failed) for side in (candidate, baseline))
-    if good < LEAST_REQUESTS or pairs < LEAST_PAIRS:
+    if good < requests or pairs < LEAST_PAIRS:
         return Comparison("not enough data")
     scores = _scores(candidate, baseline)
     p = _chances(
         _means(candidate, scores[0], pairs) - _means(baseline, scores[1], pairs), seed, turns
     )
-    found = tuple(
-        _difference(n, candidate, baseline, p[i]) for i, n in enumerate((*EFFECTS, "errors"))
-    )
-    telling = [one for one in found if one.p < alpha and one.relevant]
+    found = [
+        replace(_difference(name, candidate, baseline, p[index]), least=least)
+        for index, name in enumerate((*EFFECTS, "errors"))
+        if good >= LEAST_REQUESTS or name not in TAILS
+    ]
+    return _told(found, alpha)
+
+
+def _told(found: list[Difference], alpha: float) -> Comparison:
+    telling = tuple(one for one in found if one.p < alpha and one.relevant)
     if any(one.worse for one in telling):
-        return Comparison("worse", found)
-    return Comparison("better" if telling else "same", found)
+        return Comparison("worse", tuple(found), telling)
+    return Comparison("better" if telling else "same", tuple(found), telling)
 
 
 def _scores(candidate: Side, baseline: Side) -> list[Floats]:
@@ -241,10 +264,17 @@ def _ratio(one: float, other: float) -> float:
     return one / other if other > 0 else float("inf")
 
 
-def holm(chances: dict[str, float], alpha: float = ALPHA) -> set[str]:
-    """The names whose chance stays below `alpha` with all the others in view (Holm)."""
-    ordered = sorted(chances, key=chances.__getitem__)
-    for rank, name in enumerate(ordered):
-        if chances[name] >= alpha / (len(ordered) - rank):
-            return set(ordered[:rank])
-    return set(ordered)
+def together(found: Mapping[str, Comparison], alpha: float = ALPHA) -> dict[str, Comparison]:
+    """The same comparisons, told again with the number of all of them in view (Holm)."""
+    chances = {
+        name: min(d.p for d in one.differences) for name, one in found.items() if one.differences
+    }
+    told, floor = dict(found), 0.0
+    for rank, name in enumerate(sorted(chances, key=chances.__getitem__)):
+        times = len(chances) - rank
+        floor = max(floor, times * chances[name])
+        corrected = [
+            replace(one, p=min(1.0, max(floor, times * one.p))) for one in found[name].differences
+        ]
+        told[name] = _told(corrected, alpha)
+    return told

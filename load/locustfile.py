@@ -24,12 +24,18 @@ from websocket import WebSocketException, create_connection
 from load import parts, profile, slo
 from load.abort import Watch
 from load.arrivals import schedule
+from load.blocks import deal
 from load.samples import MEASURED
 
 JOB = json.loads(Path(os.environ["LOAD_JOB"]).read_text(encoding="utf-8"))
 PROFILE = profile.load(JOB["profile"])
 PROFILE = PROFILE.reading() if JOB["live"] else PROFILE
+PROFILE = PROFILE.comparing() if JOB["baseline"] else PROFILE
 SCHEDULE = schedule(PROFILE)
+SCHEDULE = deal(SCHEDULE, PROFILE.seed) if JOB["baseline"] else SCHEDULE
+SIDES = [JOB, JOB["baseline"]] if JOB["baseline"] else [JOB]
+"""Where requests go, in the order of `SIDES` of load/blocks.py."""
+LEVELS = [] if JOB["baseline"] else slo.load()
 KEY = os.environ.get("LOAD_API_KEY", "")
 LEAD_SECONDS = 1.0
 """Between the start and the first arrival, for all users to be there."""
@@ -48,7 +54,8 @@ class Work:
         own = SCHEDULE.part(index, of)
         self.index = index
         self.began = time.monotonic() + LEAD_SECONDS
-        self.arrivals = iter(zip(own.op.tolist(), own.intended.tolist(), own.phase, strict=True))
+        columns = (own.op, own.intended, own.phase, own.side, own.block)
+        self.arrivals = zip(*(one.tolist() for one in columns), strict=True)
         self.requests = [name.split(" ", 1) for name in PROFILE.names]
         self.bodies = {one.request: one.body for one in PROFILE.controls}
         self.rows: list[tuple[float, ...]] = []
@@ -57,17 +64,13 @@ class Work:
         self.websocket: dict[str, int] = {"messages": 0, "failures": 0}
         self.aborted: str | None = None
         self._stop = stop
-        self._watch = Watch(slo.load(), SCHEDULE.planned(PROFILE.names), PROFILE.names)
+        self._watch = Watch(LEVELS, SCHEDULE.planned(PROFILE.names), PROFILE.names)
         self._cpu = time.process_time()
-        self.client = HTTPClient.from_url(
-            JOB["url"],
-            concurrency=PROFILE.in_flight,
-            connection_timeout=ANSWER_SECONDS,
-            network_timeout=ANSWER_SECONDS,
-            **({"ssl_options": {"ca_certs": JOB["ca_file"]}} if JOB["ca_file"] else {}),
-        )
+        self.clients = [_client(one["url"], one["ca_file"]) for one in SIDES]
 
-    def send(self, op: int, intended: float, phase: int) -> tuple[str, float, int]:
+    def send(
+        self, op: int, intended: float, phase: int, side: int, block: int
+    ) -> tuple[str, float, int]:
         """Send one arrival when it is due: (its name, ms from then to the answer, status)."""
         due = self.began + intended
         gevent.sleep(max(0.0, due - time.monotonic()))
@@ -76,10 +79,11 @@ class Work:
             self.dropped += 1
             status = 0
         else:
-            status = self._answer(*self.requests[op])
+            status = self._answer(self.clients[side], *self.requests[op])
         ended = time.monotonic()
         latency = (ended - due) * 1000
-        self.rows.append((op, intended, latency, (ended - began) * 1000, status, phase))
+        service = (ended - began) * 1000
+        self.rows.append((op, intended, latency, service, status, phase, side, block))
         if phase == MEASURED:
             reason = self._watch.add(op, latency, 0 < status < 400)
             if reason and not self.aborted:
@@ -87,11 +91,11 @@ class Work:
                 self._stop()
         return PROFILE.names[op], latency, status
 
-    def _answer(self, method: str, path: str) -> int:
+    def _answer(self, client: HTTPClient, method: str, path: str) -> int:
         headers = {"X-API-Key": KEY, "Content-Type": "application/json"} if method != "GET" else {}
         body = self.bodies.get(f"{method} {path}", "") or ("{}" if method != "GET" else "")
         try:
-            response = self.client.request(method, path, body.encode(), headers)
+            response = client.request(method, path, body.encode(), headers)
             response.read()
         except (OSError, HTTPException):
             return 0
@@ -101,7 +105,7 @@ class Work:
         """Note every second how late the engine's last cycle began."""
         while True:
             try:
-                text = self.client.get(METRICS).read().decode()
+                text = self.clients[0].get(METRICS).read().decode()
             except (OSError, HTTPException):
                 text = ""
             for line in text.splitlines():
@@ -120,6 +124,16 @@ class Work:
             "aborted": self.aborted,
         }
         parts.write(Path(JOB["folder"]), self.index, self.rows, about)
+
+
+def _client(url: str, ca_file: str | None) -> HTTPClient:
+    return HTTPClient.from_url(
+        url,
+        concurrency=PROFILE.in_flight,
+        connection_timeout=ANSWER_SECONDS,
+        network_timeout=ANSWER_SECONDS,
+        **({"ssl_options": {"ca_certs": ca_file}} if ca_file else {}),
+    )
 
 
 WORK: list[Work] = []
@@ -143,7 +157,7 @@ def begin(environment: Any, **_: Any) -> None:
     WORK[:] = [Work(index, JOB["workers"], stop)]
     # A master that waits for a lost worker never tells the others to stop.
     gevent.spawn_later(LEAD_SECONDS + PROFILE.seconds + DRAIN_SECONDS, WORK[0].write)
-    if index == 0:
+    if index == 0 and not JOB["baseline"]:  # one side alone must not be asked for more
         gevent.spawn(WORK[0].watch_engine)
 
 

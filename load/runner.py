@@ -35,16 +35,23 @@ USERS_PER_SECOND = 10_000
 
 
 def run(
-    profile: Profile, target: Target, credentials: Credentials, folder: Path, workers: int = 1
+    profile: Profile,
+    target: Target,
+    credentials: Credentials,
+    folder: Path,
+    workers: int = 1,
+    baseline: Target | None = None,
 ) -> Run:
     """Run a profile against a target and write run.json, samples.npz and histograms to `folder`.
 
-    Raises `MachineError` when Locust does not run.
+    With a baseline its reads go to both in turns, from one process. Raises `MachineError` when
+    Locust does not run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chosen = profile.reading() if target.live else profile
+    chosen, workers = (profile.comparing(), 1) if baseline else (chosen, workers)
     began, started = time.time(), datetime.now(UTC)
-    job = _job(profile, target, folder, workers)
+    job = _job(profile, target, folder, workers, baseline)
     ended = _locust(chosen, job, credentials, folder, workers)
     found = parts.take(folder)
     job.unlink()
@@ -57,6 +64,7 @@ def run(
         "operations": chosen.names,
         "machine": machine(),
         **asyncio.run(_of_target(target, credentials, began)),
+        **({"baseline": asyncio.run(_who(baseline))} if baseline else {}),
     }
     reasons = validity.reasons(summary)
     summary["validity"] = {"valid": not reasons, "reasons": reasons}
@@ -70,18 +78,27 @@ def machine() -> dict[str, Any]:
     return {"host": platform.node(), "cores": os.cpu_count(), "system": platform.platform()}
 
 
-def _job(profile: Profile, target: Target, folder: Path, workers: int) -> Path:
+def _job(
+    profile: Profile, target: Target, folder: Path, workers: int, baseline: Target | None
+) -> Path:
     path = folder / "job.json"
     job = {
         "profile": str(profile.path),
         "live": target.live,
-        "url": target.urls["proxy"].rstrip("/"),
-        "ca_file": str(target.ca_file.resolve()) if target.ca_file else None,
+        **_address(target),
+        "baseline": _address(baseline) if baseline else None,
         "folder": str(folder.resolve()),
         "workers": workers,
     }
     path.write_text(json.dumps(job), encoding="utf-8")
     return path
+
+
+def _address(target: Target) -> dict[str, str | None]:
+    return {
+        "url": target.urls["proxy"].rstrip("/"),
+        "ca_file": str(target.ca_file.resolve()) if target.ca_file else None,
+    }
 
 
 def _locust(
@@ -170,9 +187,14 @@ def _lag(found: Samples) -> float:
 async def _of_target(target: Target, credentials: Credentials, began: float) -> Mapping[str, Any]:
     """Who answered, and how its resources grew."""
     async with Wire(target, credentials, lambda _: None) as wire:
+        slopes = await resources.slopes(wire, began, time.time())
+    return {**await _who(target), "slopes": slopes}
+
+
+async def _who(target: Target) -> dict[str, str | None]:
+    async with Wire(target, Credentials(), lambda _: None) as wire:
         try:
             seen = (await wire.http("/api/health")).json()
-            who = {"version": seen["version"], "revision": seen["revision"]}
+            return {"version": seen["version"], "revision": seen["revision"]}
         except (WireError, ValueError, KeyError):
-            who = {"version": None, "revision": None}
-        return {**who, "slopes": await resources.slopes(wire, began, time.time())}
+            return {"version": None, "revision": None}
