@@ -7,7 +7,7 @@ pair could as well have had the other sign if the sides were equal; turning sign
 how large a difference chance makes. That is exact for requests that disturb each other, too.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -30,6 +30,8 @@ RELEVANT_ERRORS = 0.001
 LEAST_REQUESTS = 500
 """On each side; below that the tail has next to no samples."""
 LEAST_PAIRS = 20
+SHARP = 1.2
+"""A ratio in the middle that would be told nine times in ten, or else nothing is `same`."""
 TURNS = 4_000
 
 
@@ -157,6 +159,10 @@ class Comparison:
     differences: tuple[Difference, ...] = ()
     telling: tuple[Difference, ...] = ()
     """Those that make it better or worse: beyond chance, and large enough to matter."""
+    noise: float = 0.0
+    """Standard error of the mean logarithm of the ratio of latencies."""
+    sees: float = 1.0
+    """The ratio of latencies in the middle that would be told nine times in ten."""
 
 
 EFFECTS = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "tail": 0.995}
@@ -184,22 +190,28 @@ def compare(
     if good < requests or pairs < LEAST_PAIRS:
         return Comparison("not enough data")
     scores = _scores(candidate, baseline)
-    p = _chances(
-        _means(candidate, scores[0], pairs) - _means(baseline, scores[1], pairs), seed, turns
-    )
+    apart = _means(candidate, scores[0], pairs) - _means(baseline, scores[1], pairs)
+    p = _chances(apart, seed, turns)
     found = [
         replace(_difference(name, candidate, baseline, p[index]), least=least)
         for index, name in enumerate((*EFFECTS, "errors"))
         if good >= LEAST_REQUESTS or name not in TAILS
     ]
-    return _told(found, alpha)
+    return _told(found, float(np.sqrt((apart[:, 0] ** 2).sum()) / pairs), alpha)
 
 
-def _told(found: list[Difference], alpha: float) -> Comparison:
+def _told(
+    found: Sequence[Difference], noise: float, alpha: float, comparisons: int = 1
+) -> Comparison:
     telling = tuple(one for one in found if one.p < alpha and one.relevant)
+    chance = alpha / (2 * comparisons * len(found))
+    sees = float(np.exp(noise * (stats.norm.isf(chance) + stats.norm.ppf(0.9))))
+    verdict: Verdict = "better" if telling else "same"
     if any(one.worse for one in telling):
-        return Comparison("worse", tuple(found), telling)
-    return Comparison("better" if telling else "same", tuple(found), telling)
+        verdict = "worse"
+    elif not telling and sees > max(SHARP, found[0].least):
+        verdict = "not enough data"  # what is not seen by a blunt look may be there all the same
+    return Comparison(verdict, tuple(found), telling, noise, sees)
 
 
 def _scores(candidate: Side, baseline: Side) -> list[Floats]:
@@ -276,5 +288,5 @@ def together(found: Mapping[str, Comparison], alpha: float = ALPHA) -> dict[str,
         corrected = [
             replace(one, p=min(1.0, max(floor, times * one.p))) for one in found[name].differences
         ]
-        told[name] = _told(corrected, alpha)
+        told[name] = _told(corrected, found[name].noise, alpha, len(chances))
     return told

@@ -24,7 +24,8 @@ LEAST_APART = 1.5
 REQUESTS_APART = 100
 """Of each run: enough for p50, p95 and errors. Tails are told from as many as side by side."""
 ORDER: tuple[Verdict, ...] = ("worse", "not enough data", "better", "same")
-COLUMNS = ["what", "answer", "p50", "p95", "p99", "tail", "errors"]
+EFFECTS = ("p50", "p95", "p99", "tail", "errors")
+COLUMNS = ["what", "answer", "would see", *EFFECTS]
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class Answers:
         """A line of the table for each operation."""
         for name, one in self.found.items():
             effects = {each.name: effect(each) for each in one.differences}
-            yield [name, one.verdict, *(effects.get(column, "") for column in COLUMNS[2:])]
+            sees = f"{one.sees:.2f} times" if one.differences else ""
+            yield [name, one.verdict, sees, *(effects.get(column, "") for column in EFFECTS)]
 
     def entry(self) -> dict[str, Any]:
         """As JSON: ratios, for errors a difference of shares; null where nothing bounds it."""
@@ -132,7 +134,11 @@ def words(one: Comparison) -> str:
     """What a comparison came to: what tells, or that nothing does."""
     telling = [each for each in one.telling if each.worse is (one.verdict == "worse")]
     found = "; ".join(_told(each) for each in telling)
-    return f"{one.verdict}: {found}" if found else one.verdict
+    if found:
+        return f"{one.verdict}: {found}"
+    if one.verdict == "not enough data" and one.differences:
+        return f"{one.verdict}: nothing below {one.sees:.2f} times would have been seen"
+    return one.verdict
 
 
 def _told(one: Difference) -> str:
@@ -167,6 +173,7 @@ def _side(own: Samples, block: Array, both: Array) -> Side:
 def _entry(one: Comparison) -> dict[str, Any]:
     return {
         "verdict": one.verdict,
+        "would_see": round(one.sees, 4),
         "telling": [each.name for each in one.telling],
         "differences": {each.name: _numbers(each) for each in one.differences},
     }

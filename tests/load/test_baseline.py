@@ -24,9 +24,9 @@ PAGE = {"GET /": "breakout-bot-frontend"}
 def test_is_no_worse(comparison: Answers, operation: str) -> None:
     found = comparison.found.get(operation)
     if found is None or found.verdict == "not enough data":
+        seen = versus.words(found) if found else "the profile does not send it"
         raise MachineError(
-            f"expected enough data to compare {operation} with {comparison.baseline}, but there was"
-            " not: use a --load-profile that sends more of it"
+            f"expected to know how {operation} compares with {comparison.baseline}, but {seen}"
         )
     if found.verdict == "worse":
         fail(
@@ -38,7 +38,8 @@ def test_is_no_worse(comparison: Answers, operation: str) -> None:
 
 
 def blamed(comparison: Answers, operation: str) -> str:
-    """The proxy for what it alone has in common, else whoever answers the operation."""
-    if all(one.verdict == "worse" for one in comparison.found.values()):
+    """The proxy where the page and most of the API are worse, else whoever answers."""
+    worse = {name for name, one in comparison.found.items() if one.verdict == "worse"} - {WHOLE}
+    if worse >= PAGE.keys() and len(worse) > len(comparison.found) / 2:
         return "proxy"
     return PAGE.get(operation, API)
