@@ -17,8 +17,8 @@ FOLDER = Path(__file__).with_name("profiles")
 JUDGED = {"warm-up": WARM_UP, "measured": MEASURED, "spike": WARM_UP, "recovery": RECOVERY}
 """What a phase counts as: a spike is not judged, the time after it is."""
 SAFE = ("GET", "HEAD")
-COMPARED = 650
-"""Requests of each operation to each side of a comparison: some more than the judge needs."""
+COMPARED = 1_000
+"""Requests of each operation to each side of a comparison: enough to see a fifth on busy cores."""
 COMPARED_WARM_UP = 10.0
 """Seconds: one of the two stacks has only just started."""
 REQUEST = re.compile(r"(GET|HEAD|POST|PUT|DELETE) (/\S*)")
