@@ -20,7 +20,7 @@ from load.samples import MEASURED, Array, Run, RunError, Samples
 
 CANDIDATE, BASELINE = range(len(SIDES))
 LEAST_APART = 1.5
-"""Ratio of latencies from which runs at different times differ: less is the machine's own doing."""
+"""Ratio of latencies that counts between runs at different times: less is often the machine's."""
 REQUESTS_APART = 100
 """Of each run: enough for p50, p95 and errors. Tails are told from as many as side by side."""
 ORDER: tuple[Verdict, ...] = ("worse", "not enough data", "better", "same")

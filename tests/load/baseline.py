@@ -1,7 +1,9 @@
 """The baseline's stack: another version beside the candidate's, with the same settings and data."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from compose import earlier
 from compose import stack as stacks
@@ -27,15 +29,15 @@ copy.close()
 @contextmanager
 def beside(gate: Gate, candidate: Stack, version: Version) -> Iterator[Stack]:
     """The stack of a version for as long as it is compared with. Raises `MachineError`."""
-    folder = candidate.folder / "baseline"
-    with gate.phase("baseline images", "building the baseline's images"):
-        release = earlier.sources(version, folder)
-        stack = Stack(new_run_id(), release, gate.options.compose_files)
-    with stack:
-        for secret in stack.credentials.known:
-            gate.stream.redactor.add(secret)
-        if version.commit:
-            with gate.phase("baseline images", "building the baseline's images"):
+    # In the run's own folder: the next gate's sweep takes it away after kill -9, too.
+    with TemporaryDirectory(dir=candidate.folder) as name, ExitStack() as close:
+        with gate.phase("baseline images", "building the baseline's images"):
+            folder = Path(name) / "sources"
+            release = earlier.sources(version, folder)
+            stack = close.enter_context(Stack(new_run_id(), release, gate.options.compose_files))
+            for secret in stack.credentials.known:
+                gate.stream.redactor.add(secret)
+            if version.commit:
                 stacks.build(stack.of(folder / "compose"), release)
         with gate.phase("baseline", "bringing the baseline up"):
             _up(stack, candidate)
