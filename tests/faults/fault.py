@@ -20,7 +20,7 @@ CATALOGUE = Path(__file__).with_name("catalogue")
 BEFORE, WHILE = "before start", "while running"
 COMPONENTS = (*SERVICES, "certs", "stack")
 DOCKER_VERBS = ("stop", "kill", "pause", "restart", "disconnect", "remove")
-CONDITIONS = ("drop", "reject", "loss", "rate", "delay", "slow")
+CONDITIONS = ("drop", "reject", "loss", "rate", "delay")
 
 
 class FaultError(ValueError):
@@ -134,7 +134,6 @@ ONE_OF = {
     "loss": ("percent",),
     "rate": ("kbit",),
     "delay": ("ms", "port"),
-    "slow": ("percent", "port"),
 }
 """Keys that a network condition cannot do without."""
 

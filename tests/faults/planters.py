@@ -215,8 +215,8 @@ def network(stack: Stack, part: Part) -> Iterator[None]:
     """A condition of a container's network, made from the host in its network namespace."""
     name = container(stack, part["service"])
     inside = ["nsenter", "--target", _inspect(name, "{{.State.Pid}}"), "--net"]
-    kinds = {"delay": _delayed, "slow": _delayed, "rate": _narrowed}
-    with kinds.get(part["condition"], _filtered)(inside, part):
+    kind = {"delay": _delayed, "rate": _narrowed}.get(part["condition"], _filtered)
+    with kind(inside, part):
         yield
 
 
@@ -267,8 +267,7 @@ def _delayed(inside: list[str], part: Part) -> Iterator[None]:
     """Connections to a port take a way round through a process that waits before it passes on."""
     port = int(part["port"])
     listen = port + DELAY_PORT_OFFSET
-    how = f"{part['percent']}%" if part["condition"] == "slow" else str(part["ms"])
-    words = ["-m", "tests.faults.delay", str(listen), str(port), how]
+    words = ["-m", "tests.faults.delay", str(listen), str(port), str(part["ms"])]
     # It lives as long as its standard input: no orphan stays when this process is killed.
     detour = subprocess.Popen(
         [*inside, sys.executable, *words],

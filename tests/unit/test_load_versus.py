@@ -16,7 +16,6 @@ from load.files import FileError
 from load.judge import LEAST_REQUESTS
 from load.samples import MEASURED, WARM_UP, Run, RunError, samples
 from tests import options
-from tests.faults.delay import Hold
 from tests.load.test_baseline import blamed
 
 GATE = profile.load("gate").comparing()
@@ -204,11 +203,3 @@ def test_a_baseline_without_the_load_stage_is_refused() -> None:
     with pytest.raises(pytest.UsageError, match="expected --baseline with the load stage"):
         options.compared_with("HEAD", None, ("smoke",))
     assert options.compared_with("HEAD", None, ("smoke", "load")) == "HEAD"
-
-
-def test_a_slow_way_round_holds_answers_by_their_share_and_none_for_long() -> None:
-    hold = Hold("20%")
-    assert hold.question(10.0) == 0.0
-    assert hold.answer(10.5) == pytest.approx(0.1)
-    assert hold.answer(100.0) == 1.0
-    assert Hold("100").question(1.0) == Hold("100").answer(9.0) == pytest.approx(0.1)
