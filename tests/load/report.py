@@ -24,6 +24,7 @@ def write(stream: Stream, found: Run) -> None:
 
 def write_comparison(stream: Stream, found: Answers) -> None:
     """Put what a comparison came to into the report."""
-    stream.emit("load", baseline=found.entry())
+    told = f"{found.verdict}, against {found.baseline}"
+    stream.emit("load", compared=told, baseline=found.entry())
     rows = list(found.rows())
     stream.emit("table", title=found.title, columns=versus.COLUMNS, rows=rows)
