@@ -5,9 +5,10 @@ shape is assumed. A candidate and its baseline take turns in short blocks, two a
 order, so a disturbance of the machine falls on both. What then differs between the two blocks of a
 pair could as well have had the other sign if the sides were equal; turning signs at random shows
 how large a difference chance makes. That is exact for requests that disturb each other, too.
+For the same reason the interval of a difference comes from drawing whole pairs anew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -36,6 +37,8 @@ QUICKER = 0.5
 """The share of latencies that p50 is judged by, the quicker ones: what waits in a queue of the
 machine is among the others. On busy cores that finds a fifth with a quarter of the requests."""
 TURNS = 4_000
+RESAMPLES = 400
+"""For the interval of a difference: whole pairs are drawn anew so many times."""
 
 
 @dataclass(frozen=True)
@@ -195,10 +198,11 @@ def compare(
     scores = _scores(candidate, baseline)
     apart = _means(candidate, scores[0], pairs) - _means(baseline, scores[1], pairs)
     p = _chances(apart, seed, turns)
+    spread = _spread(candidate, baseline, pairs, seed)
     found = [
-        replace(_difference(name, candidate, baseline, p[index]), least=least)
-        for index, name in enumerate((*EFFECTS, "errors"))
-        if good >= LEAST_REQUESTS or name not in TAILS
+        one
+        for one in _differences(candidate, baseline, spread, p, least)
+        if good >= LEAST_REQUESTS or one.name not in TAILS
     ]
     return _told(found, float(apart[:, 0].std(ddof=1) / pairs**0.5), alpha)
 
@@ -228,7 +232,7 @@ def _scores(candidate: Side, baseline: Side) -> list[Floats]:
     return [
         np.column_stack(
             [
-                np.log(np.clip(side.latency, least, most)) / QUICKER,
+                np.log(np.clip(side.latency, least, most) / most) / QUICKER,
                 *(np.log(np.maximum(side.latency, limit) / limit) for limit in (p90, p95, p98)),
                 side.failed,
             ]
@@ -261,23 +265,48 @@ def _chances(pairs: Floats, seed: int, turns: int) -> Floats:
     return chances
 
 
-def _difference(name: str, candidate: Side, baseline: Side, p: float) -> Difference:
-    if name == "errors":
-        now, was = (share(int(s.failed.sum()), len(s.failed)) for s in (candidate, baseline))
-        effect = Interval(now.value - was.value, now.low - was.high, now.high - was.low)
-    else:
-        now, was = (quantile(s.latency[~s.failed], EFFECTS[name]) for s in (candidate, baseline))
-        effect = Interval(
-            *(
-                _ratio(*one)
-                for one in ((now.value, was.value), (now.low, was.high), (now.high, was.low))
-            )
-        )
-    return Difference(name, now.value, was.value, effect, float(p))
+def _spread(candidate: Side, baseline: Side, pairs: int, seed: int) -> Floats:
+    """Ratios of both sides' quantiles, a row for each time that the pairs are drawn anew.
+
+    Whole pairs, because requests that came at the same time were slow for the same reasons.
+    """
+    even = np.full(pairs, 1 / pairs)
+    times = np.random.default_rng(seed).multinomial(pairs, even, size=RESAMPLES)
+    ratios: Floats = _quantiles(candidate, times) / _quantiles(baseline, times)
+    return ratios
 
 
-def _ratio(one: float, other: float) -> float:
-    return one / other if other > 0 else float("inf")
+def _quantiles(side: Side, times: NDArray[np.integer[Any]]) -> Floats:
+    """The quantiles of `EFFECTS` with each block as often as a row of `times` says."""
+    _, index = np.unique(side.block, return_inverse=True)
+    kept = ~side.failed & (index < times.shape[1])
+    order = np.argsort(side.latency[kept])
+    latency, block = side.latency[kept][order], index[kept][order]
+    rows = []
+    for row in times:
+        ranks = np.cumsum(row[block])
+        places = np.searchsorted(ranks, np.array(list(EFFECTS.values())) * ranks[-1])
+        rows.append(latency[places])
+    found: Floats = np.maximum(np.array(rows), 1e-6)
+    return found
+
+
+def _differences(
+    candidate: Side, baseline: Side, spread: Floats, p: Floats, least: float
+) -> Iterator[Difference]:
+    edges = np.quantile(spread, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0).T
+    for index, (name, q) in enumerate(EFFECTS.items()):
+        now, was = (quantile(s.latency[~s.failed], q).value for s in (candidate, baseline))
+        low, high = (float(edge) for edge in edges[index])
+        effect = Interval(now / was if was > 0 else float("inf"), low, high)
+        yield Difference(name, now, was, effect, float(p[index]), least)
+    yield _errors(candidate, baseline, float(p[len(EFFECTS)]))
+
+
+def _errors(candidate: Side, baseline: Side, p: float) -> Difference:
+    now, was = (share(int(s.failed.sum()), len(s.failed)) for s in (candidate, baseline))
+    effect = Interval(now.value - was.value, now.low - was.high, now.high - was.low)
+    return Difference("errors", now.value, was.value, effect, p)
 
 
 def together(found: Mapping[str, Comparison], alpha: float = ALPHA) -> dict[str, Comparison]:

@@ -93,8 +93,8 @@ def test_a_profile_without_reads_cannot_be_compared_by(tmp_path: Path) -> None:
 
 
 def test_equal_sides_are_the_same() -> None:
-    verdicts = [versus.beside(drawn(seed)).verdict for seed in range(10)]
-    assert verdicts.count("same") >= 9
+    verdicts = [versus.beside(drawn(seed)).verdict for seed in range(6)]
+    assert verdicts.count("same") >= 5
 
 
 def test_all_a_fifth_slower_is_worse_in_every_operation() -> None:
