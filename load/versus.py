@@ -13,7 +13,7 @@ import numpy as np
 
 from load import runner
 from load.blocks import SIDES
-from load.judge import Comparison, Difference, Side, Verdict, compare, together
+from load.judge import EFFECTS, Comparison, Difference, Side, Verdict, compare, together
 from load.measures import WHOLE
 from load.profile import SAFE, Profile
 from load.samples import MEASURED, Array, Run, RunError, Samples
@@ -24,8 +24,7 @@ LEAST_APART = 1.5
 REQUESTS_APART = 100
 """Of each run: enough for p50, p95 and errors. Tails are told from as many as side by side."""
 ORDER: tuple[Verdict, ...] = ("worse", "not enough data", "better", "same")
-EFFECTS = ("p50", "p95", "p99", "tail", "errors")
-COLUMNS = ["what", "answer", "would see", *EFFECTS]
+COLUMNS = ["what", "answer", "would see", *EFFECTS, "errors"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Answers:
         for name, one in self.found.items():
             effects = {each.name: effect(each) for each in one.differences}
             sees = f"{one.sees:.2f} times" if one.differences else ""
-            yield [name, one.verdict, sees, *(effects.get(column, "") for column in EFFECTS)]
+            yield [name, one.verdict, sees, *(effects.get(column, "") for column in COLUMNS[3:])]
 
     def entry(self) -> dict[str, Any]:
         """As JSON: ratios, for errors a difference of shares; null where nothing bounds it."""

@@ -101,7 +101,7 @@ def test_all_a_fifth_slower_is_worse_in_every_operation() -> None:
     found = versus.beside(drawn(1, slower=dict.fromkeys(range(COUNT), 1.2)))
     assert {one.verdict for one in found.found.values()} == {"worse"}
     words = versus.words(found.found["GET /api/health"])
-    assert words.startswith("worse: p50 ")
+    assert words.startswith("worse: p25 ")
     assert " times (1." in words
     assert blamed(found, "GET /api/health") == "proxy"
 
@@ -162,7 +162,7 @@ def test_an_earlier_run_is_judged_for_large_differences_only_and_says_why() -> N
     assert far.verdict == "worse"
     assert "not side by side: the machine's noise did not cancel" in far.title
     told = {one.name for one in far.found["GET /api/trading/orders"].differences}
-    assert told == {"p50", "p95", "errors"}
+    assert told == {"p25", "p50", "p95", "errors"}
 
 
 @pytest.mark.parametrize(
