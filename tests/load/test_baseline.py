@@ -38,8 +38,8 @@ def test_is_no_worse(comparison: Answers, operation: str) -> None:
 
 
 def blamed(comparison: Answers, operation: str) -> str:
-    """The proxy where the page and most of the API are worse, else whoever answers."""
+    """The proxy where both the page and the API are worse, for they share it; else who answers."""
     worse = {name for name, one in comparison.found.items() if one.verdict == "worse"} - {WHOLE}
-    if worse >= PAGE.keys() and len(worse) > len(comparison.found) / 2:
+    if worse > PAGE.keys():
         return "proxy"
     return PAGE.get(operation, API)
