@@ -104,21 +104,23 @@ def apart(run: Run, earlier: Run) -> Answers:
 
 def require(earlier: Run, profile: Profile) -> None:
     """Raises `RunError` for a run that one of this profile cannot be compared with."""
-    found = earlier.summary
-    machine = runner.machine()
-    wanted = {
-        "of the profile": (profile.name, found["profile"]),
-        "with the arrivals of seed": (profile.seed, found["seed"]),
-        "of": (", ".join(profile.names), ", ".join(found["operations"])),
-        "of one stack alone, with a baseline": (None, found.get("baseline")),
-        "that was valid, not": ([], found["validity"]["reasons"]),
-        "that came to its end, ended early by": (None, found["aborted"]),
-        "made on the host": (machine["host"], found["machine"]["host"]),
-        "made on so many cores:": (machine["cores"], found["machine"]["cores"]),
-    }
-    for what, (expected, given) in wanted.items():
-        if expected != given:
-            raise RunError(f"expected a run {what} {expected}, got one {what} {given}")
+    for holds, expected, given in _requirements(earlier.summary, profile):
+        if not holds:
+            raise RunError(f"expected an earlier run {expected}, got one {given}")
+
+
+def _requirements(found: dict[str, Any], profile: Profile) -> Iterator[tuple[bool, str, str]]:
+    name, seed, here = profile.name, profile.seed, runner.machine()
+    there, reasons = found["machine"], "; ".join(found["validity"]["reasons"])
+    yield not found.get("baseline"), "of one stack alone", "that compares two"
+    yield found["profile"] == name, f"of the profile {name}", f"of {found['profile']}"
+    yield found["seed"] == seed, f"with the seed {seed}", f"with {found['seed']}"
+    same = found["operations"] == profile.names
+    yield same, f"of the operations of {name} as it is now", f"of {found['operations']}"
+    yield found["validity"]["valid"], "that was valid", f"that was not: {reasons}"
+    yield not found["aborted"], "that came to its end", f"that ended early: {found['aborted']}"
+    for what, words in (("host", "on the host {}"), ("cores", "on {} cores")):
+        yield here[what] == there[what], words.format(here[what]), words.format(there[what])
 
 
 def effect(one: Difference) -> str:

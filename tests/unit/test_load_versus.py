@@ -168,11 +168,14 @@ def test_an_earlier_run_is_judged_for_large_differences_only_and_says_why() -> N
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"profile": "smoke"}, "expected a run of the profile gate, got one of the profile smoke"),
-        ({"baseline": WHO}, "of one stack alone"),
-        ({"aborted": "why"}, "ended early by why"),
-        ({"validity": {"valid": False, "reasons": ["slow"]}}, "that was valid, not"),
-        ({"machine": {"host": "elsewhere", "cores": 2}}, "got one made on the host elsewhere"),
+        ({"profile": "smoke"}, "expected an earlier run of the profile gate, got one of smoke"),
+        ({"baseline": WHO}, "of one stack alone, got one that compares two"),
+        ({"aborted": "why"}, "that came to its end, got one that ended early: why"),
+        (
+            {"validity": {"valid": False, "reasons": ["slow"]}},
+            "got one that was not: slow",
+        ),
+        ({"machine": {"host": "elsewhere", "cores": 2}}, "got one on the host elsewhere"),
     ],
 )
 def test_runs_that_cannot_be_compared_with_are_refused(change: dict[str, Any], said: str) -> None:
