@@ -6,7 +6,7 @@ difference, so that only large ones are told, and less is claimed.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,8 @@ class Answers:
     version: str | None
     revision: str | None
     """Of the baseline."""
+    doubt: str = ""
+    """Why nothing at all is known, where the two runs cannot be held against each other."""
 
     @property
     def baseline(self) -> str:
@@ -58,7 +60,16 @@ class Answers:
         return (
             f"Load: against {self.baseline}, not side by side: the machine's noise did not cancel,"
             f" and only what took {LEAST_APART:g} times as long is told"
+            f"{'; ' if self.doubt else ''}{self.doubt}"
         )
+
+    def words(self, name: str) -> str:
+        """What became of an operation."""
+        if name not in self.found:
+            return "the profile does not send it"
+        if self.doubt:
+            return f"not enough data: {self.doubt}"
+        return words(self.found[name])
 
     def rows(self) -> Iterator[list[str]]:
         """A line of the table for each operation."""
@@ -92,14 +103,33 @@ def beside(run: Run) -> Answers:
 
 def apart(run: Run, earlier: Run) -> Answers:
     """Judge a run against an earlier one of the same profile, second by second."""
-    found = {}
+    found: dict[str, Comparison] = {}
     for name in (*(one for one in run.operations if one.startswith(SAFE)), WHOLE):
         runs = (_measured(one, name) for one in (run, earlier))
         candidate, baseline = ((own, own.intended.astype(np.int64)) for own in runs)
         sides = _paired(candidate, baseline)
         found[name] = compare(*sides, least=LEAST_APART, requests=REQUESTS_APART)
+    told, doubt = together(found), _doubt(restless(run), restless(earlier))
+    if doubt:
+        told = {name: replace(one, verdict="not enough data") for name, one in told.items()}
     who = {key: earlier.summary[key] for key in ("version", "revision")}
-    return Answers(together(found), False, **who)
+    return Answers(told, False, **who, doubt=doubt)
+
+
+def restless(run: Run) -> float:
+    """How late the generator sent one arrival in ten, in ms: how busy the machine was besides."""
+    measured = run.samples.where(run.samples.phase == MEASURED)
+    lag = measured.latency_ms - measured.service_ms
+    return float(np.quantile(lag, 0.9)) if len(lag) else float("inf")
+
+
+def _doubt(now: float, then: float) -> str:
+    if max(now, then) < LEAST_APART * min(now, then):
+        return ""
+    return (
+        f"the machine was not equally busy: one request in ten was sent {now:.2g} ms late or"
+        f" more, against {then:.2g} ms"
+    )
 
 
 def require(earlier: Run, profile: Profile) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from compose.machine.console import MachineError
-from load import profile, versus
+from load import profile
 from load.measures import WHOLE
 from load.versus import Answers
 from tests.checks import check, fail
@@ -24,14 +24,14 @@ PAGE = {"GET /": "breakout-bot-frontend"}
 def test_is_no_worse(comparison: Answers, operation: str) -> None:
     found = comparison.found.get(operation)
     if found is None or found.verdict == "not enough data":
-        seen = versus.words(found) if found else "the profile does not send it"
+        seen = comparison.words(operation)
         raise MachineError(
             f"expected to know how {operation} compares with {comparison.baseline}, but {seen}"
         )
     if found.verdict == "worse":
         fail(
             f"{operation}: no worse than {comparison.baseline}",
-            versus.words(found),
+            comparison.words(operation),
             component=blamed(comparison, operation),
             cause=None if comparison.beside else "the release, or the machine: not side by side",
         )

@@ -49,12 +49,13 @@ def drawn(
     return Run({**SUMMARY, "operations": GATE.names, "baseline": WHO}, found)
 
 
-def alone(seed: int, factor: float = 1.0, **changes: Any) -> Run:
+def alone(seed: int, factor: float = 1.0, lag: float = 1.0, **changes: Any) -> Run:
     """A run of one stack, of the whole profile."""
     plan = arrivals.schedule(profile.load("gate"))
     latency = np.random.default_rng(seed).lognormal(1, 0.4, len(plan)) * factor
     status = np.full(len(plan), 200)
-    found = samples(**vars(plan), latency_ms=latency, service_ms=latency, status=status)
+    late = latency + lag
+    found = samples(**vars(plan), latency_ms=late, service_ms=latency, status=status)
     return Run({**SUMMARY, **changes}, found)
 
 
@@ -163,6 +164,12 @@ def test_an_earlier_run_is_judged_for_large_differences_only_and_says_why() -> N
     assert "not side by side: the machine's noise did not cancel" in far.title
     told = {one.name for one in far.found["GET /api/trading/orders"].differences}
     assert told == {"p25", "p50", "p95", "errors"}
+
+
+def test_an_earlier_run_on_a_calmer_machine_says_nothing() -> None:
+    found = versus.apart(alone(1, 3.0, lag=4.0), alone(2))
+    assert found.verdict == "not enough data"
+    assert "the machine was not equally busy" in found.words("GET /api/health")
 
 
 @pytest.mark.parametrize(
