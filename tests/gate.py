@@ -66,7 +66,8 @@ class Gate:
         self._stream: Stream | None = None
         self._stage: str | None = None
         self._stage_phase = ExitStack()
-        self._budgets = Budgets(budgets.read())
+        profile = options.load_profile
+        self._budgets = Budgets(budgets.read(profile.seconds if profile else 0.0))
         self._setup_seconds = 0.0
         self._items: dict[str, tuple[str, Check, str]] = {}
 

@@ -1,5 +1,6 @@
 """A stage, or a run, that takes too long gets no more work, and says so."""
 
+from load import profile
 from tests.budgets import WHOLE, Budgets, read
 from tests.checks import STAGES
 
@@ -25,6 +26,14 @@ def test_a_run_that_is_out_of_time_is_stopped() -> None:
     budgets = Budgets({WHOLE: 100, "smoke": 1000}, clock)
     clock.now = 101
     assert "the whole run has 100 s" in str(budgets.spent("smoke"))
+
+
+def test_a_long_load_has_its_time_beside_the_budget() -> None:
+    nightly = profile.load("nightly").seconds
+    given, usual = read(nightly), read()
+    assert given["load"] - nightly == usual["load"] < nightly
+    assert given[WHOLE] - nightly == usual[WHOLE]
+    assert given["control"] == usual["control"]
 
 
 def test_every_stage_has_a_budget() -> None:
