@@ -7,6 +7,7 @@ as many as requests may be under way, so that a slow answer delays nothing else.
 the time that an arrival was due. What a process has seen is in part-N.npz and part-N.json later.
 """
 
+import gc
 import json
 import os
 import time
@@ -19,11 +20,13 @@ from geventhttpclient import HTTPClient
 from locust import User, events, tag, task
 from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
+from locust.user.task import LOCUST_STATE_STOPPING
 from websocket import WebSocketException, create_connection
 
 from load import parts, profile, slo
 from load.abort import Watch
 from load.arrivals import schedule
+from load.client import Client, Request
 from load.samples import MEASURED
 
 JOB = json.loads(Path(os.environ["LOAD_JOB"]).read_text(encoding="utf-8"))
@@ -37,6 +40,8 @@ ANSWER_SECONDS = 15.0
 DRAIN_SECONDS = 2.0
 LATE_SECONDS = 5.0
 """An arrival that nobody was free to send for so long is dropped, and said."""
+GARBAGE = 50_000
+"""New objects before Python looks for garbage among them."""
 METRICS = "/api/metrics"
 TICK_LAG = "breakout_bot_tick_lag_seconds"
 
@@ -48,9 +53,8 @@ class Work:
         own = SCHEDULE.part(index, of)
         self.index = index
         self.began = time.monotonic() + LEAD_SECONDS
-        self.arrivals = iter(zip(own.op.tolist(), own.intended.tolist(), own.phase, strict=True))
-        self.requests = [name.split(" ", 1) for name in PROFILE.names]
-        self.bodies = {one.request: one.body for one in PROFILE.controls}
+        columns = (own.op.tolist(), own.intended.tolist(), own.phase.tolist())
+        self.arrivals = iter(zip(*columns, strict=True))
         self.rows: list[tuple[float, ...]] = []
         self.dropped = 0
         self.tick_lag_ms: list[float] = []
@@ -59,24 +63,30 @@ class Work:
         self._stop = stop
         self._watch = Watch(slo.load(), SCHEDULE.planned(PROFILE.names), PROFILE.names)
         self._cpu = time.process_time()
-        self.client = HTTPClient.from_url(
-            JOB["url"],
-            concurrency=PROFILE.in_flight,
-            connection_timeout=ANSWER_SECONDS,
-            network_timeout=ANSWER_SECONDS,
-            **({"ssl_options": {"ca_certs": JOB["ca_file"]}} if JOB["ca_file"] else {}),
-        )
+        self.client = Client(JOB["url"], JOB["ca_file"], PROFILE.in_flight, ANSWER_SECONDS)
+        bodies = {one.request: one.body for one in PROFILE.controls}
+        self.requests = [self._request(name, bodies.get(name, "")) for name in PROFILE.names]
 
-    def send(self, op: int, intended: float, phase: int) -> tuple[str, float, int]:
-        """Send one arrival when it is due: (its name, ms from then to the answer, status)."""
+    def _request(self, name: str, body: str) -> Request:
+        method, path = name.split(" ", 1)
+        if method in ("GET", "HEAD"):
+            return self.client.request(method, path, {})
+        headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
+        return self.client.request(method, path, headers, (body or "{}").encode())
+
+    def send(self, op: int, intended: float, phase: int) -> tuple[Request, float, int]:
+        """Send one arrival when it is due: (what, ms from then to the answer, status)."""
         due = self.began + intended
-        gevent.sleep(max(0.0, due - time.monotonic()))
+        wait = due - time.monotonic()
+        if wait > 0:
+            gevent.sleep(wait)
+        request = self.requests[op]
         began = time.monotonic()
         if began - due > LATE_SECONDS:
             self.dropped += 1
             status = 0
         else:
-            status = self._answer(*self.requests[op])
+            status = self.client.send(request)
         ended = time.monotonic()
         latency = (ended - due) * 1000
         self.rows.append((op, intended, latency, (ended - began) * 1000, status, phase))
@@ -85,23 +95,16 @@ class Work:
             if reason and not self.aborted:
                 self.aborted = reason
                 self._stop()
-        return PROFILE.names[op], latency, status
-
-    def _answer(self, method: str, path: str) -> int:
-        headers = {"X-API-Key": KEY, "Content-Type": "application/json"} if method != "GET" else {}
-        body = self.bodies.get(f"{method} {path}", "") or ("{}" if method != "GET" else "")
-        try:
-            response = self.client.request(method, path, body.encode(), headers)
-            response.read()
-        except (OSError, HTTPException):
-            return 0
-        return int(response.status_code)
+        return request, latency, status
 
     def watch_engine(self) -> None:
         """Note every second how late the engine's last cycle began."""
+        trust = {"ssl_options": {"ca_certs": JOB["ca_file"]}} if JOB["ca_file"] else {}
+        limits = {"connection_timeout": ANSWER_SECONDS, "network_timeout": ANSWER_SECONDS}
+        client = HTTPClient.from_url(JOB["url"], **limits, **trust)
         while True:
             try:
-                text = self.client.get(METRICS).read().decode()
+                text = client.get(METRICS).read().decode()
             except (OSError, HTTPException):
                 text = ""
             for line in text.splitlines():
@@ -141,6 +144,10 @@ def begin(environment: Any, **_: Any) -> None:
         else (lambda: gevent.spawn(runner.quit))
     )
     WORK[:] = [Work(index, JOB["workers"], stop)]
+    # What is loaded stays: looking through it for garbage takes longer than an arrival may be late.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
     # A master that waits for a lost worker never tells the others to stop.
     gevent.spawn_later(LEAD_SECONDS + PROFILE.seconds + DRAIN_SECONDS, WORK[0].write)
     if index == 0:
@@ -159,22 +166,26 @@ class Visitor(User):
 
     @tag("requests")
     @task
-    def next_arrival(self) -> None:
-        """One arrival; the end of the schedule is the end of this user."""
-        work = WORK[0]
-        arrival = next(work.arrivals, None)
-        if arrival is None:
-            raise StopUser
-        name, latency, status = work.send(*arrival)
-        method, path = name.split(" ", 1)
-        self.environment.events.request.fire(
-            request_type=method,
-            name=path,
-            response_time=latency,
-            response_length=0,
-            context={},
-            exception=None if 0 < status < 400 else OSError(f"status {status}"),
-        )
+    def arrivals(self) -> None:
+        """One arrival after another, for as long as Locust lets this user run.
+
+        In one task, for choosing a task costs half as much as a request. The end of the schedule
+        is the end of this user.
+        """
+        work, fire = WORK[0], self.environment.events.request.fire
+        for arrival in work.arrivals:
+            request, latency, status = work.send(*arrival)
+            fire(
+                request_type=request.method,
+                name=request.path,
+                response_time=latency,
+                response_length=0,
+                context={},
+                exception=None if 0 < status < 400 else OSError(f"status {status}"),
+            )
+            if self._state == LOCUST_STATE_STOPPING:
+                break
+        raise StopUser
 
 
 if PROFILE.websockets:
