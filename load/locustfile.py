@@ -61,7 +61,8 @@ class Work:
         self.websocket: dict[str, int] = {"messages": 0, "failures": 0}
         self.aborted: str | None = None
         self._stop = stop
-        self._watch = Watch(slo.load(), SCHEDULE.planned(PROFILE.names), PROFILE.names)
+        levels = slo.load() if JOB["early_end"] else []
+        self._watch = Watch(levels, SCHEDULE.planned(PROFILE.names), PROFILE.names)
         self._cpu = time.process_time()
         self.client = Client(JOB["url"], JOB["ca_file"], PROFILE.in_flight, ANSWER_SECONDS)
         bodies = {one.request: one.body for one in PROFILE.controls}

@@ -35,16 +35,21 @@ USERS_PER_SECOND = 10_000
 
 
 def run(
-    profile: Profile, target: Target, credentials: Credentials, folder: Path, workers: int = 1
+    profile: Profile,
+    target: Target,
+    credentials: Credentials,
+    folder: Path,
+    workers: int = 1,
+    early_end: bool = True,
 ) -> Run:
     """Run a profile against a target and write run.json, samples.npz and histograms to `folder`.
 
-    Raises `MachineError` when Locust does not run.
+    It may end early, once a level is beyond saving. Raises `MachineError` when Locust does not run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chosen = profile.reading() if target.live else profile
     began, started = time.time(), datetime.now(UTC)
-    job = _job(profile, target, folder, workers)
+    job = _job(profile, target, folder, workers, early_end)
     ended = _locust(chosen, job, credentials, folder, workers)
     found = parts.take(folder)
     job.unlink()
@@ -70,7 +75,7 @@ def machine() -> dict[str, Any]:
     return {"host": platform.node(), "cores": os.cpu_count(), "system": platform.platform()}
 
 
-def _job(profile: Profile, target: Target, folder: Path, workers: int) -> Path:
+def _job(profile: Profile, target: Target, folder: Path, workers: int, early_end: bool) -> Path:
     path = folder / "job.json"
     job = {
         "profile": str(profile.path),
@@ -79,6 +84,7 @@ def _job(profile: Profile, target: Target, folder: Path, workers: int) -> Path:
         "ca_file": str(target.ca_file.resolve()) if target.ca_file else None,
         "folder": str(folder.resolve()),
         "workers": workers,
+        "early_end": early_end,
     }
     path.write_text(json.dumps(job), encoding="utf-8")
     return path
@@ -94,7 +100,7 @@ def _locust(
     command += ["--users", str(users), "--spawn-rate", str(USERS_PER_SECOND), "--skip-log"]
     command += ["--run-time", f"{seconds}s", "--stop-timeout", str(STOP_SECONDS)]
     if workers > 1:
-        port = str(_free_port())
+        port = str(free_port())
         command += ["--processes", str(workers)]
         command += ["--master-bind-port", port, "--master-port", port]
     environment = {
@@ -133,7 +139,8 @@ def _ended(
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody has."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
