@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--target", help="URL, localhost or FILE.toml")
     one.add_argument("--ca-file", type=Path)
     one.add_argument("--workers", type=int, default=1, choices=range(1, 65), metavar="N")
+    one.add_argument("--listen", type=int, metavar="PORT", help="for workers of other hosts")
     one.add_argument("--folder", type=Path, help="for what it leaves")
     one.set_defaults(work=run)
     one = commands.add_parser("judge", help="hold a run to the service levels")
@@ -69,7 +70,8 @@ def run(options: argparse.Namespace) -> Run:
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder = options.folder or RUNS / f"{stamp}-{chosen.name}"
     say(f"{chosen.name}: {chosen.seconds:g} s of load on {target.urls['proxy']} …")
-    return runner.run(chosen, target, targets.credentials(target), folder, options.workers)
+    keys = targets.credentials(target)
+    return runner.run(chosen, target, keys, folder, options.workers, listen=options.listen)
 
 
 def told(found: Run) -> int:

@@ -4,7 +4,11 @@
 
 Each Visitor takes the next arrival of the schedule, waits until it is due and sends it; there are
 as many as requests may be under way, so that a slow answer delays nothing else. Latency counts from
-the time that an arrival was due. What a process has seen is in part-N.npz and part-N.json later.
+the time that an arrival was due. What a process has seen is in part-N.npz and part-N.json later,
+beside the job: workers send it to their master. Workers on other hosts need a copy of this tree and
+of the job's folder; `python -m load run --listen` waits for them:
+
+    LOAD_JOB=job.json LOAD_API_KEY=… locust -f load/locustfile.py --worker --master-host HOST
 """
 
 import gc
@@ -29,8 +33,11 @@ from load.arrivals import schedule
 from load.client import Client, Request
 from load.samples import MEASURED
 
-JOB = json.loads(Path(os.environ["LOAD_JOB"]).read_text(encoding="utf-8"))
-PROFILE = profile.load(JOB["profile"])
+PLACE = Path(os.environ["LOAD_JOB"]).resolve()
+FOLDER = PLACE.parent
+JOB = json.loads(PLACE.read_text(encoding="utf-8"))
+CA_FILE = str(FOLDER / JOB["ca_file"]) if JOB["ca_file"] else None
+PROFILE = profile.load(str(FOLDER / JOB["profile"]))
 PROFILE = PROFILE.reading() if JOB["live"] else PROFILE
 SCHEDULE = schedule(PROFILE)
 KEY = os.environ.get("LOAD_API_KEY", "")
@@ -42,6 +49,8 @@ LATE_SECONDS = 5.0
 """An arrival that nobody was free to send for so long is dropped, and said."""
 GARBAGE = 50_000
 """New objects before Python looks for garbage among them."""
+BEYOND, PART = "beyond", "part"
+"""What workers tell their master: no level can be saved any more; what they have seen."""
 METRICS = "/api/metrics"
 TICK_LAG = "breakout_bot_tick_lag_seconds"
 
@@ -49,8 +58,8 @@ TICK_LAG = "breakout_bot_tick_lag_seconds"
 class Work:
     """What one process sends, and what came of it."""
 
-    def __init__(self, index: int, of: int, stop: Any) -> None:
-        own = SCHEDULE.part(index, of)
+    def __init__(self, index: int, stop: Any, leave: Any) -> None:
+        own = SCHEDULE.part(index, JOB["workers"])
         self.index = index
         self.began = time.monotonic() + LEAD_SECONDS
         columns = (own.op.tolist(), own.intended.tolist(), own.phase.tolist())
@@ -61,10 +70,11 @@ class Work:
         self.websocket: dict[str, int] = {"messages": 0, "failures": 0}
         self.aborted: str | None = None
         self._stop = stop
+        self._leave = leave
         levels = slo.load() if JOB["early_end"] else []
         self._watch = Watch(levels, SCHEDULE.planned(PROFILE.names), PROFILE.names)
         self._cpu = time.process_time()
-        self.client = Client(JOB["url"], JOB["ca_file"], PROFILE.in_flight, ANSWER_SECONDS)
+        self.client = Client(JOB["url"], CA_FILE, PROFILE.in_flight, ANSWER_SECONDS)
         bodies = {one.request: one.body for one in PROFILE.controls}
         self.requests = [self._request(name, bodies.get(name, "")) for name in PROFILE.names]
 
@@ -100,7 +110,7 @@ class Work:
 
     def watch_engine(self) -> None:
         """Note every second how late the engine's last cycle began."""
-        trust = {"ssl_options": {"ca_certs": JOB["ca_file"]}} if JOB["ca_file"] else {}
+        trust = {"ssl_options": {"ca_certs": CA_FILE}} if CA_FILE else {}
         limits = {"connection_timeout": ANSWER_SECONDS, "network_timeout": ANSWER_SECONDS}
         client = HTTPClient.from_url(JOB["url"], **limits, **trust)
         while True:
@@ -123,7 +133,7 @@ class Work:
             "websocket": self.websocket,
             "aborted": self.aborted,
         }
-        parts.write(Path(JOB["folder"]), self.index, self.rows, about)
+        self._leave(self.index, parts.packed(self.rows, about))
 
 
 WORK: list[Work] = []
@@ -135,24 +145,32 @@ def begin(environment: Any, **_: Any) -> None:
     """Get ready; the master of several processes sends nothing itself."""
     runner = environment.runner
     if isinstance(runner, MasterRunner):
-        runner.register_message("beyond", lambda **_: runner.quit())
+        runner.register_message(BEYOND, lambda **_: runner.quit())
+        runner.register_message(PART, lambda msg, **_: parts.keep(FOLDER, *msg.data))
         return
-    is_worker = isinstance(runner, WorkerRunner)
-    index = max(0, runner.worker_index) if is_worker else 0
-    stop = (
-        (lambda: runner.send_message("beyond"))
-        if is_worker
-        else (lambda: gevent.spawn(runner.quit))
-    )
-    WORK[:] = [Work(index, JOB["workers"], stop)]
+    WORK[:] = [_of_a_worker(runner) if isinstance(runner, WorkerRunner) else _alone(runner)]
     # What is loaded stays: looking through it for garbage takes longer than an arrival may be late.
     gc.collect()
     gc.freeze()
     gc.set_threshold(GARBAGE)
     # A master that waits for a lost worker never tells the others to stop.
     gevent.spawn_later(LEAD_SECONDS + PROFILE.seconds + DRAIN_SECONDS, WORK[0].write)
-    if index == 0:
+    if WORK[0].index == 0:
         gevent.spawn(WORK[0].watch_engine)
+
+
+def _of_a_worker(runner: Any) -> Work:
+    def leave(index: int, part: dict[str, Any]) -> None:
+        runner.send_message(PART, [index, part])
+
+    return Work(max(0, runner.worker_index), lambda: runner.send_message(BEYOND), leave)
+
+
+def _alone(runner: Any) -> Work:
+    def leave(index: int, part: dict[str, Any]) -> None:
+        parts.keep(FOLDER, index, part)
+
+    return Work(0, lambda: gevent.spawn(runner.quit), leave)
 
 
 @events.test_stop.add_listener  # type: ignore[untyped-decorator]
@@ -201,7 +219,7 @@ if PROFILE.websockets:
         def listen(self) -> None:
             """Count messages; a lost connection is counted and made anew."""
             seen = WORK[0].websocket
-            options = {"ca_certs": JOB["ca_file"]} if JOB["ca_file"] else {}
+            options = {"ca_certs": CA_FILE} if CA_FILE else {}
             try:
                 address = JOB["url"].replace("http", "ws", 1) + "/ws/"
                 connection = create_connection(address, timeout=ANSWER_SECONDS, sslopt=options)

@@ -4,20 +4,21 @@ import asyncio
 import json
 import os
 import platform
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from compose.machine.console import MachineError
+from compose.machine.console import MachineError, say
 from compose.target import Credentials, Target
 from compose.wire import Wire, WireError
 from load import arrivals, parts, resources, samples, validity
@@ -25,12 +26,20 @@ from load.parts import Part
 from load.profile import Profile
 from load.samples import Run, Samples
 
+if TYPE_CHECKING:
+    from compose.stack import Stack
+
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 ROOT = LOCUSTFILE.parent.parent
 DRAIN_SECONDS = 4
 """After the last arrival, for its answer."""
 STOP_SECONDS = 5
 START_LIMIT = 30.0
+AWAIT_SECONDS = 300
+"""For workers of other hosts."""
+NEAR_URL = "https://proxy:8443"
+"""A stack as its own network knows it."""
+JOB_FILE, LOG_FILE = "job.json", "locust.log"
 USERS_PER_SECOND = 10_000
 
 
@@ -40,19 +49,25 @@ def run(
     credentials: Credentials,
     folder: Path,
     workers: int = 1,
+    *,
     early_end: bool = True,
+    beside: "Stack | None" = None,
+    listen: int | None = None,
 ) -> Run:
     """Run a profile against a target and write run.json, samples.npz and histograms to `folder`.
 
-    It may end early, once a level is beyond saving. Raises `MachineError` when Locust does not run.
+    It may end early, once a level is beyond saving. Workers are processes here; containers beside
+    a stack; or those of other hosts, waited for on the port `listen`. Raises `MachineError` when
+    Locust does not run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chosen = profile.reading() if target.live else profile
     began, started = time.time(), datetime.now(UTC)
-    job = _job(profile, target, folder, workers, early_end)
-    ended = _locust(chosen, job, credentials, folder, workers)
+    files = _job(profile, target, folder, workers, early_end, NEAR_URL if beside else None)
+    ended = _locust(chosen, credentials, folder, workers, beside, listen)
     found = parts.take(folder)
-    job.unlink()
+    for file in files:
+        file.unlink()
     summary = {
         **_of_generators(chosen, found, workers),
         "ended": ended,
@@ -75,46 +90,86 @@ def machine() -> dict[str, Any]:
     return {"host": platform.node(), "cores": os.cpu_count(), "system": platform.platform()}
 
 
-def _job(profile: Profile, target: Target, folder: Path, workers: int, early_end: bool) -> Path:
-    path = folder / "job.json"
+def _job(
+    profile: Profile, target: Target, folder: Path, workers: int, early_end: bool, url: str | None
+) -> list[Path]:
+    """Everything that a worker needs, in a folder that can be copied to other hosts; its files."""
+    copied = [profile.path, *([target.ca_file] if target.ca_file else [])]
+    files = [folder / JOB_FILE, *(folder / path.name for path in copied)]
+    for path in copied:
+        shutil.copyfile(path, folder / path.name)
     job = {
-        "profile": str(profile.path),
+        "profile": profile.path.name,
         "live": target.live,
-        "url": target.urls["proxy"].rstrip("/"),
-        "ca_file": str(target.ca_file.resolve()) if target.ca_file else None,
-        "folder": str(folder.resolve()),
+        "url": url or target.urls["proxy"].rstrip("/"),
+        "ca_file": target.ca_file.name if target.ca_file else None,
         "workers": workers,
         "early_end": early_end,
     }
-    path.write_text(json.dumps(job), encoding="utf-8")
-    return path
+    files[0].write_text(json.dumps(job), encoding="utf-8")
+    return files
 
 
 def _locust(
-    profile: Profile, job: Path, credentials: Credentials, folder: Path, workers: int
+    profile: Profile,
+    credentials: Credentials,
+    folder: Path,
+    workers: int,
+    beside: "Stack | None",
+    listen: int | None,
 ) -> bool:
     """Run Locust on a job; whether it came to its end by itself."""
     seconds = int(profile.seconds) + DRAIN_SECONDS
     users = profile.in_flight + profile.websockets
-    command = [sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), "--headless"]
-    command += ["--users", str(users), "--spawn-rate", str(USERS_PER_SECOND), "--skip-log"]
-    command += ["--run-time", f"{seconds}s", "--stop-timeout", str(STOP_SECONDS)]
-    if workers > 1:
-        port = str(free_port())
-        command += ["--processes", str(workers)]
-        command += ["--master-bind-port", port, "--master-port", port]
+    words = ["--headless", "--users", str(users), "--spawn-rate", str(USERS_PER_SECOND)]
+    words += ["--run-time", f"{seconds}s", "--stop-timeout", str(STOP_SECONDS), "--skip-log"]
+    limit = seconds + STOP_SECONDS + START_LIMIT
+    if beside:
+        from load import containers  # brings Testcontainers with it
+
+        code = containers.locust(words, folder, credentials, workers, beside, limit)
+    elif listen:
+        words += _awaiting(workers, listen, folder)
+        code = _process(words, folder, credentials, limit + AWAIT_SECONDS)
+    else:
+        words += _forked(workers) if workers > 1 else []
+        code = _process(words, folder, credentials, limit)
+    if code not in (0, 1, None):  # 1: some requests failed, which is for the judge
+        last = (folder / LOG_FILE).read_text(encoding="utf-8").strip()[-600:]
+        raise MachineError(f"expected Locust to run, but it ended with {code}: {last}")
+    return code is not None
+
+
+def _forked(workers: int) -> list[str]:
+    port = str(free_port())
+    own = ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
+    return ["--processes", str(workers), *own]
+
+
+def _awaiting(workers: int, port: int, folder: Path) -> list[str]:
+    """A master for workers of other hosts, and how to start them."""
+    say(
+        f"waiting {AWAIT_SECONDS:g} s for {workers} workers; on each host, with copies of this tree"
+        f" and of {folder}:\n"
+        "    LOAD_JOB=…/job.json LOAD_API_KEY=… .venv/bin/locust -f load/locustfile.py --worker"
+        f" --master-host {platform.node()} --master-port {port}"
+    )
+    expected = ["--expect-workers", str(workers), "--expect-workers-max-wait", str(AWAIT_SECONDS)]
+    return ["--master", "--master-bind-port", str(port), *expected]
+
+
+def _process(
+    words: Sequence[str], folder: Path, credentials: Credentials, limit: float
+) -> int | None:
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
-        "LOAD_JOB": str(job),
+        "LOAD_JOB": str(folder.resolve() / JOB_FILE),
         "LOAD_API_KEY": credentials.api_key or "",
     }
-    with (folder / "locust.log").open("w", encoding="utf-8") as log:
-        code = _ended(command, folder, environment, log, seconds + STOP_SECONDS + START_LIMIT)
-    if code not in (0, 1, None):  # 1: some requests failed, which is for the judge
-        last = (folder / "locust.log").read_text(encoding="utf-8").strip()[-600:]
-        raise MachineError(f"expected Locust to run, but it ended with {code}: {last}")
-    return code is not None
+    command = [sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), *words]
+    with (folder / LOG_FILE).open("w", encoding="utf-8") as log:
+        return _ended(command, folder, environment, log, limit)
 
 
 def _ended(
