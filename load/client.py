@@ -100,6 +100,11 @@ class Client:
         except (OSError, HTTPException):
             return NO_ANSWER
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        while self._kept:
+            self._pool.release_socket(self._kept.pop())
+
     def _exchange(self, connection: Any, request: Request) -> int:
         answer = _Answer(method=request.method)
         try:

@@ -20,13 +20,14 @@ MASTER, WORKER = "load-master", "load-worker"
 
 def locust(
     words: Sequence[str],
-    folder: Path,
+    job: Path,
     credentials: Credentials,
     workers: int,
     stack: Stack,
     limit: float,
+    log: Path,
 ) -> int | None:
-    """Run the job in `folder`; Locust's exit code, None when it had to be ended after `limit` s.
+    """Run a job; Locust's exit code, None when it had to be ended after `limit` s.
 
     Raises `MachineError` when the containers cannot be made or started.
     """
@@ -35,7 +36,7 @@ def locust(
         "LOAD_USER": f"{os.getuid()}:{os.getgid()}",
         "LOAD_WORKERS": str(workers),
         "LOAD_WORDS": " ".join(words),
-        "LOAD_FOLDER": str(folder.resolve()),
+        "LOAD_FOLDER": str(job.resolve()),
         "LOAD_API_KEY": credentials.api_key or "",
         "GATE_RUN_ID": stack.run_id,
         "GATE_STARTED": stack.started,
@@ -48,7 +49,7 @@ def locust(
         project=companions(stack.run_id),
         environment=values,
     )
-    with _started(compose, workers, folder / "locust.log"):
+    with _started(compose, workers, log):
         name = f"{compose.project}-{MASTER}-1"
         ended = run(["docker", "wait", name], limit)
     return int(ended.out) if ended.ok else None

@@ -39,7 +39,7 @@ AWAIT_SECONDS = 300
 """For workers of other hosts."""
 NEAR_URL = "https://proxy:8443"
 """A stack as its own network knows it."""
-JOB_FILE, LOG_FILE = "job.json", "locust.log"
+JOB_FILE = "job.json"
 USERS_PER_SECOND = 10_000
 
 
@@ -63,11 +63,10 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     chosen = profile.reading() if target.live else profile
     began, started = time.time(), datetime.now(UTC)
-    files = _job(profile, target, folder, workers, early_end, NEAR_URL if beside else None)
-    ended = _locust(chosen, credentials, folder, workers, beside, listen)
-    found = parts.take(folder)
-    for file in files:
-        file.unlink()
+    job = _job(profile, target, folder, workers, early_end, NEAR_URL if beside else None)
+    ended = _locust(chosen, credentials, job, workers, beside, listen)
+    found = parts.take(job)
+    shutil.rmtree(job)
     summary = {
         **_of_generators(chosen, found, workers),
         "ended": ended,
@@ -92,13 +91,15 @@ def machine() -> dict[str, Any]:
 
 def _job(
     profile: Profile, target: Target, folder: Path, workers: int, early_end: bool, url: str | None
-) -> list[Path]:
-    """Everything that a worker needs, in a folder that can be copied to other hosts; its files."""
-    copied = [profile.path, *([target.ca_file] if target.ca_file else [])]
-    files = [folder / JOB_FILE, *(folder / path.name for path in copied)]
-    for path in copied:
-        shutil.copyfile(path, folder / path.name)
-    job = {
+) -> Path:
+    """A folder with everything that a worker needs: it can be mounted, or copied to other hosts."""
+    job = folder / "job"
+    shutil.rmtree(job, ignore_errors=True)
+    job.mkdir()
+    shutil.copyfile(profile.path, job / profile.path.name)
+    if target.ca_file:
+        shutil.copyfile(target.ca_file, job / target.ca_file.name)
+    told = {
         "profile": profile.path.name,
         "live": target.live,
         "url": url or target.urls["proxy"].rstrip("/"),
@@ -106,14 +107,14 @@ def _job(
         "workers": workers,
         "early_end": early_end,
     }
-    files[0].write_text(json.dumps(job), encoding="utf-8")
-    return files
+    (job / JOB_FILE).write_text(json.dumps(told), encoding="utf-8")
+    return job
 
 
 def _locust(
     profile: Profile,
     credentials: Credentials,
-    folder: Path,
+    job: Path,
     workers: int,
     beside: "Stack | None",
     listen: int | None,
@@ -124,18 +125,19 @@ def _locust(
     words = ["--headless", "--users", str(users), "--spawn-rate", str(USERS_PER_SECOND)]
     words += ["--run-time", f"{seconds}s", "--stop-timeout", str(STOP_SECONDS), "--skip-log"]
     limit = seconds + STOP_SECONDS + START_LIMIT
+    log = job.parent / "locust.log"
     if beside:
         from load import containers  # brings Testcontainers with it
 
-        code = containers.locust(words, folder, credentials, workers, beside, limit)
+        code = containers.locust(words, job, credentials, workers, beside, limit, log)
     elif listen:
-        words += _awaiting(workers, listen, folder)
-        code = _process(words, folder, credentials, limit + AWAIT_SECONDS)
+        limit += AWAIT_SECONDS
+        code = _process([*words, *_awaiting(workers, listen, job)], job, credentials, limit, log)
     else:
         words += _forked(workers) if workers > 1 else []
-        code = _process(words, folder, credentials, limit)
+        code = _process(words, job, credentials, limit, log)
     if code not in (0, 1, None):  # 1: some requests failed, which is for the judge
-        last = (folder / LOG_FILE).read_text(encoding="utf-8").strip()[-600:]
+        last = log.read_text(encoding="utf-8").strip()[-600:]
         raise MachineError(f"expected Locust to run, but it ended with {code}: {last}")
     return code is not None
 
@@ -146,12 +148,12 @@ def _forked(workers: int) -> list[str]:
     return ["--processes", str(workers), *own]
 
 
-def _awaiting(workers: int, port: int, folder: Path) -> list[str]:
+def _awaiting(workers: int, port: int, job: Path) -> list[str]:
     """A master for workers of other hosts, and how to start them."""
     say(
         f"waiting {AWAIT_SECONDS:g} s for {workers} workers; on each host, with copies of this tree"
-        f" and of {folder}:\n"
-        "    LOAD_JOB=…/job.json LOAD_API_KEY=… .venv/bin/locust -f load/locustfile.py --worker"
+        f" and of {job}:\n    LOAD_JOB=…/job/{JOB_FILE} LOAD_API_KEY=…"
+        " .venv/bin/locust -f load/locustfile.py --worker"
         f" --master-host {platform.node()} --master-port {port}"
     )
     expected = ["--expect-workers", str(workers), "--expect-workers-max-wait", str(AWAIT_SECONDS)]
@@ -159,17 +161,17 @@ def _awaiting(workers: int, port: int, folder: Path) -> list[str]:
 
 
 def _process(
-    words: Sequence[str], folder: Path, credentials: Credentials, limit: float
+    words: Sequence[str], job: Path, credentials: Credentials, limit: float, log: Path
 ) -> int | None:
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
-        "LOAD_JOB": str(folder.resolve() / JOB_FILE),
+        "LOAD_JOB": str(job.resolve() / JOB_FILE),
         "LOAD_API_KEY": credentials.api_key or "",
     }
     command = [sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), *words]
-    with (folder / LOG_FILE).open("w", encoding="utf-8") as log:
-        return _ended(command, folder, environment, log, limit)
+    with log.open("w", encoding="utf-8") as file:
+        return _ended(command, job, environment, file, limit)
 
 
 def _ended(

@@ -89,8 +89,9 @@ def ours(port: int, steps: Steps, processes: int) -> list[Floats]:
 def planned(port: int, steps: Steps, processes: int) -> list[Floats]:
     """FastHttpUser with the same schedule, in the plain way."""
     seconds = sum(seconds for _, seconds in steps) + SPARE_SECONDS
-    words = ["--headless", "--users", IN_FLIGHT, "--spawn-rate", 10_000, "--run-time", f"{seconds:g}s"]
-    words += ["--stop-timeout", "2", *(["--processes", processes] if processes > 1 else [])]
+    words = ["--headless", "--users", IN_FLIGHT, "--spawn-rate", 10_000]
+    words += ["--run-time", f"{seconds:g}s", "--stop-timeout", "2"]
+    words += [*(["--processes", processes] if processes > 1 else [])]
     with tempfile.TemporaryDirectory() as name:
         lags = Path(name) / "lags"
         environment = {"STEPS": json.dumps(steps), "LAGS": str(lags)}
