@@ -5,6 +5,7 @@ percentile of how late its arrivals were sent is below a limit, and so do all ra
 """
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -88,9 +89,9 @@ def ours(port: int, steps: Steps, processes: int) -> list[Floats]:
 
 def planned(port: int, steps: Steps, processes: int) -> list[Floats]:
     """FastHttpUser with the same schedule, in the plain way."""
-    seconds = sum(seconds for _, seconds in steps) + SPARE_SECONDS
+    seconds = math.ceil(sum(seconds for _, seconds in steps)) + SPARE_SECONDS
     words = ["--headless", "--users", IN_FLIGHT, "--spawn-rate", 10_000]
-    words += ["--run-time", f"{seconds:g}s", "--stop-timeout", "2"]
+    words += ["--run-time", f"{seconds}s", "--stop-timeout", "2"]
     words += [*(["--processes", processes] if processes > 1 else [])]
     with tempfile.TemporaryDirectory() as name:
         lags = Path(name) / "lags"
