@@ -60,10 +60,11 @@ class Work:
 
     def __init__(self, index: int, stop: Any, leave: Any) -> None:
         own = SCHEDULE.part(index, JOB["workers"])
+        more = index >= JOB["workers"]  # one that came in place of a lost one: it is too late
         self.index = index
         self.began = time.monotonic() + LEAD_SECONDS
         columns = (own.op.tolist(), own.intended.tolist(), own.phase.tolist())
-        self.arrivals = iter(zip(*columns, strict=True))
+        self.arrivals = iter(() if more else zip(*columns, strict=True))
         self.rows: list[tuple[float, ...]] = []
         self.dropped = 0
         self.tick_lag_ms: list[float] = []
