@@ -30,27 +30,32 @@ class Release:
 
 def release() -> Release:
     """What this work tree is: version from pyproject.toml, revision from git."""
-    project = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))
-    version = project["project"]["version"]
     head = run(["git", "-C", HERE, "rev-parse", "HEAD"], GIT_LIMIT)
     changed = run(["git", "-C", HERE, "status", "--porcelain", "--", "."], GIT_LIMIT)
     revision = head.out.strip() if head.ok else "unknown"
     if changed.out.strip():
         revision += "-dirty"
+    return of(HERE, revision)
+
+
+def of(here: Path, revision: str) -> Release:
+    """What a work tree is whose compose folder and revision are these."""
+    project = tomllib.loads((here.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    version = project["project"]["version"]
     digest = hashlib.sha256(f"{version} {revision}".encode())
-    for path in sources():
-        digest.update(str(path.relative_to(HERE)).encode() + b"\0" + path.read_bytes())
+    for path in sources(here):
+        digest.update(str(path.relative_to(here)).encode() + b"\0" + path.read_bytes())
     return Release(version, revision, digest.hexdigest()[:12])
 
 
-def sources() -> list[Path]:
+def sources(here: Path = HERE) -> list[Path]:
     """Every file that an image of ours is built from."""
     left_out = {"node_modules", "dist", "__pycache__", ".mypy_cache", ".pytest_cache"}
-    found = (path for name in OWN_SERVICES.values() for path in (HERE / name).rglob("*"))
+    found = (path for name in OWN_SERVICES.values() for path in (here / name).rglob("*"))
     return sorted(
         path
         for path in found
-        if path.is_file() and not left_out.intersection(path.relative_to(HERE).parts)
+        if path.is_file() and not left_out.intersection(path.relative_to(here).parts)
     )
 
 

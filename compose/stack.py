@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -211,6 +211,11 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         self.remove()
+
+    def of(self, sources: Path) -> GateCompose:
+        """Compose on another tree's compose folder, to build this stack's images from it."""
+        file = str(sources / "compose.yaml")
+        return replace(self.compose, context=sources, compose_file_name=[file])
 
     def put_on(self, file: Path) -> None:
         """One more compose file on top, from now on."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from compose import target as targets
 from compose.machine.console import MachineError, say
 from compose.target import TargetError
-from load import history, measures, profile, runner, samples, slo, trend
+from load import history, measures, profile, runner, samples, slo, trend, versus
 from load.files import FileError
 from load.history import HistoryError
 from load.judge import Answer
@@ -18,10 +18,11 @@ REPORTS = Path(__file__).parent.parent / "reports"
 RUNS = REPORTS / "load"
 MISSED, BAD_INPUT, INVALID = 1, 4, 6
 MARKS = {"met": "✓", "missed": "✗", "not enough data": "?"}
+MARKS |= {"better": "✓", "same": "✓", "worse": "✗"}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 all levels met, 1 one missed, 4 bad input, 6 nothing is known."""
+    """Run one command; 0 all is well, 1 missed or worse, 4 bad input, 6 nothing is known."""
     options = _parser().parse_args(arguments)
     try:
         found = options.work(options)
@@ -40,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("run", help="run a profile against a target")
     one.add_argument("profile", help="smoke, gate, nightly, soak, or a TOML file")
     one.add_argument("--target", help="URL, localhost or FILE.toml")
+    one.add_argument("--baseline", metavar="TARGET", help="another stack, to compare it with")
     one.add_argument("--ca-file", type=Path)
     one.add_argument("--workers", type=int, default=1, choices=range(1, 65), metavar="N")
     one.add_argument("--listen", type=int, metavar="PORT", help="for workers of other hosts")
@@ -67,11 +69,13 @@ def run(options: argparse.Namespace) -> Run:
     chosen, levels = profile.load(options.profile), slo.load()
     assert levels
     target = targets.read(options.target or "localhost", options.ca_file)
+    other = targets.read(options.baseline, options.ca_file) if options.baseline else None
+    seconds = (chosen.comparing() if other else chosen).seconds
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder = options.folder or RUNS / f"{stamp}-{chosen.name}"
-    say(f"{chosen.name}: {chosen.seconds:g} s of load on {target.urls['proxy']} …")
+    say(f"{chosen.name}: {seconds:g} s of load on {target.urls['proxy']} …")
     keys = targets.credentials(target)
-    return runner.run(chosen, target, keys, folder, options.workers, listen=options.listen)
+    return runner.run(chosen, target, keys, folder, options.workers, other, listen=options.listen)
 
 
 def told(found: Run) -> int:
@@ -81,11 +85,26 @@ def told(found: Run) -> int:
             say(f" ? {reason}")
         say("UNDECIDED: the run is not valid")
         return INVALID
+    told = _comparison if "baseline" in found.summary else _levels
+    outcomes = told(found)
+    if outcomes & {"missed", "worse"}:
+        return MISSED
+    return INVALID if "not enough data" in outcomes else 0
+
+
+def _levels(found: Run) -> set[str]:
     answers = measures.answers(found, slo.load())
     for name, answer in answers:
         say(line(name, answer))
-    outcomes = {answer.outcome for _, answer in answers}
-    return MISSED if "missed" in outcomes else INVALID if "not enough data" in outcomes else 0
+    return {answer.outcome for _, answer in answers}
+
+
+def _comparison(found: Run) -> set[str]:
+    answers = versus.beside(found)
+    say(answers.title)
+    for name, one in answers.found.items():
+        say(f" {MARKS[one.verdict]} {name}: {versus.words(one)}")
+    return {one.verdict for one in answers.found.values()}
 
 
 def line(name: str, answer: Answer) -> str:

@@ -19,13 +19,15 @@ class Schedule:
     op: Array
     intended: Array
     phase: Array
+    side: Array
+    block: Array
 
     def __len__(self) -> int:
         return len(self.op)
 
     def part(self, index: int, of: int) -> "Schedule":
         """What one of several generators sends: every `of`-th arrival."""
-        return Schedule(self.op[index::of], self.intended[index::of], self.phase[index::of])
+        return Schedule(**{name: array[index::of] for name, array in vars(self).items()})
 
     def planned(self, names: list[str]) -> dict[str, int]:
         """How many arrivals of each operation are judged."""
@@ -50,9 +52,9 @@ def _in_order(parts: list[tuple[Array, Array, int]]) -> Schedule:
     times = np.concatenate([times for _, times, _ in parts])
     phase = np.concatenate([np.full(len(op), judged) for op, _, judged in parts])
     order = np.argsort(times, kind="stable")
-    return Schedule(
-        op[order].astype(TYPES["op"]), times[order], phase[order].astype(TYPES["phase"])
-    )
+    columns = {"op": op[order], "intended": times[order], "phase": phase[order]}
+    alone = {name: np.zeros(len(order)) for name in ("side", "block")}
+    return Schedule(**{n: array.astype(TYPES[n]) for n, array in {**columns, **alone}.items()})
 
 
 def _times(phase: Phase, spacing: str, random: np.random.Generator) -> Array:

@@ -2,8 +2,16 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
-SIDES = ("baseline", "candidate")
+import numpy as np
+
+from load.arrivals import Schedule
+from load.samples import TYPES
+
+SIDES = ("candidate", "baseline")
+BLOCK = 25
+"""Arrivals: short enough that a disturbance of the machine falls on both sides."""
 
 
 def plan(pairs: int, seed: int) -> Iterator[str]:
@@ -15,3 +23,11 @@ def plan(pairs: int, seed: int) -> Iterator[str]:
     chance = random.Random(seed)  # noqa: S311 (a plan has to repeat)
     for _ in range(pairs):
         yield from chance.sample(SIDES, 2)
+
+
+def deal(whole: Schedule, seed: int) -> Schedule:
+    """The same arrivals, dealt out to both sides block by block."""
+    block = np.arange(len(whole)) // BLOCK
+    pairs = len(whole) // (2 * BLOCK) + 1
+    turns = np.array([SIDES.index(side) for side in plan(pairs, seed)], TYPES["side"])
+    return replace(whole, side=turns[block], block=block.astype(TYPES["block"]))

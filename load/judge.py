@@ -5,9 +5,11 @@ shape is assumed. A candidate and its baseline take turns in short blocks, two a
 order, so a disturbance of the machine falls on both. What then differs between the two blocks of a
 pair could as well have had the other sign if the sides were equal; turning signs at random shows
 how large a difference chance makes. That is exact for requests that disturb each other, too.
+For the same reason the interval of a difference comes from drawing whole pairs anew.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,7 +31,14 @@ RELEVANT_ERRORS = 0.001
 LEAST_REQUESTS = 500
 """On each side; below that the tail has next to no samples."""
 LEAST_PAIRS = 20
+SHARP = 1.25
+"""Nothing is `same` unless such a ratio of all would have been told nine times in ten."""
+QUICKER = (0.3, 0.5)
+"""The shares of latencies, the quicker ones, that p25 and p50 are judged by: what had to wait for
+a busy machine is among the others. That finds a fifth with a quarter of the requests."""
 TURNS = 4_000
+RESAMPLES = 400
+"""For the interval of a difference: whole pairs are drawn anew so many times."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that was compared: p50, p95, p99, tail or errors."""
+    """One thing that was compared: p25, p50, p95, p99, tail or errors."""
 
     name: str
     candidate: float
@@ -132,13 +141,15 @@ class Difference:
     """Candidate over baseline; for errors, candidate minus baseline."""
     p: float
     """Chance of as large a difference between equal sides, all tests of the comparison in view."""
+    least: float = RELEVANT
+    """The ratio from which a difference of latencies matters."""
 
     @property
     def relevant(self) -> bool:
         """Whether it is large enough to matter."""
         if self.name == "errors":
             return abs(self.effect.value) >= RELEVANT_ERRORS
-        return max(self.effect.value, 1 / self.effect.value) >= RELEVANT
+        return max(self.effect.value, 1 / self.effect.value) >= self.least
 
     @property
     def worse(self) -> bool:
@@ -152,49 +163,84 @@ class Comparison:
 
     verdict: Verdict
     differences: tuple[Difference, ...] = ()
+    telling: tuple[Difference, ...] = ()
+    """Those that make it better or worse: beyond chance, and large enough to matter."""
+    noise: float = 0.0
+    """Standard error of the mean logarithm of the ratio of latencies."""
+    sees: float = 1.0
+    """The ratio of all latencies that would be told nine times in ten."""
 
 
-EFFECTS = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "tail": 0.995}
+EFFECTS = {"p25": 0.25, "p50": 0.5, "p95": 0.95, "p99": 0.99, "tail": 0.995}
 """The quantile at which the size of each difference of latencies is told."""
+TAILS = ("p99", "tail")
 
 
 def compare(
-    candidate: Side, baseline: Side, *, alpha: float = ALPHA, seed: int = 0, turns: int = TURNS
+    candidate: Side,
+    baseline: Side,
+    *,
+    least: float = RELEVANT,
+    requests: int = LEAST_REQUESTS,
+    alpha: float = ALPHA,
+    seed: int = 0,
+    turns: int = TURNS,
 ) -> Comparison:
-    """Whether the candidate is better, the same or worse, in its tail as well as in its middle."""
+    """Whether the candidate is better, the same or worse, in its tail as well as in all the rest.
+
+    `least` is the ratio of latencies from which a difference matters, `requests` how many each side
+    must have; of tails nothing is told from fewer than `LEAST_REQUESTS`.
+    """
     pairs = min(len(np.unique(candidate.block)), len(np.unique(baseline.block)))
     good = min(np.count_nonzero(~side.failed) for side in (candidate, baseline))
-    if good < LEAST_REQUESTS or pairs < LEAST_PAIRS:
+    if good < requests or pairs < LEAST_PAIRS:
         return Comparison("not enough data")
     scores = _scores(candidate, baseline)
-    p = _chances(
-        _means(candidate, scores[0], pairs) - _means(baseline, scores[1], pairs), seed, turns
-    )
-    found = tuple(
-        _difference(n, candidate, baseline, p[i]) for i, n in enumerate((*EFFECTS, "errors"))
-    )
-    telling = [one for one in found if one.p < alpha and one.relevant]
+    apart = _means(candidate, scores[0], pairs) - _means(baseline, scores[1], pairs)
+    p = _chances(apart, seed, turns)
+    spread = _spread(candidate, baseline, pairs, seed)
+    found = [
+        one
+        for one in _differences(candidate, baseline, spread, p, least)
+        if good >= LEAST_REQUESTS or one.name not in TAILS
+    ]
+    return _told(found, float(apart[:, 0].std(ddof=1) / pairs**0.5), alpha)
+
+
+def _told(
+    found: Sequence[Difference], noise: float, alpha: float, comparisons: int = 1
+) -> Comparison:
+    telling = tuple(one for one in found if one.p < alpha and one.relevant)
+    chance = alpha / (2 * comparisons * len(found))
+    sees = float(np.exp(noise * (stats.norm.isf(chance) + stats.norm.ppf(0.9))))
+    verdict: Verdict = "better" if telling else "same"
     if any(one.worse for one in telling):
-        return Comparison("worse", found)
-    return Comparison("better" if telling else "same", found)
+        verdict = "worse"
+    elif not telling and sees > max(SHARP, found[0].least):
+        verdict = "not enough data"  # what is not seen by a blunt look may be there all the same
+    return Comparison(verdict, tuple(found), telling, noise, sees)
 
 
 def _scores(candidate: Side, baseline: Side) -> list[Floats]:
-    """What each request says of p50, p95, p99, the tail and errors, one column each.
+    """What each request says of p25, p50, p95, p99, the tail and errors, one column each.
 
     Limits come from both sides together, so that they favour neither.
     """
     both = np.concatenate([side.latency[~side.failed] for side in (candidate, baseline)])
-    least, p90, p95, p98 = np.maximum(np.quantile(both, [0.005, 0.9, 0.95, 0.98]), 1e-6)
+    least, *quicker = np.maximum(np.quantile(both, [0.005, *QUICKER]), 1e-6)
+    slower = np.maximum(np.quantile(both, [0.9, 0.95, 0.98]), 1e-6)
     return [
         np.column_stack(
             [
-                np.log(np.clip(side.latency, least, p95)),
-                *(np.log(np.maximum(side.latency, limit) / limit) for limit in (p90, p95, p98)),
+                *(
+                    np.log(np.clip(side.latency, least, most) / most) / share
+                    for most, share in zip(quicker, QUICKER, strict=True)
+                ),
+                *(np.log(np.maximum(side.latency, limit) / limit) for limit in slower),
                 side.failed,
             ]
         )
-        * np.column_stack([*[~side.failed] * 4, np.ones(len(side.failed))])
+        * np.column_stack([*[~side.failed] * len(EFFECTS), np.ones(len(side.failed))])
         for side in (candidate, baseline)
     ]
 
@@ -222,29 +268,61 @@ def _chances(pairs: Floats, seed: int, turns: int) -> Floats:
     return chances
 
 
-def _difference(name: str, candidate: Side, baseline: Side, p: float) -> Difference:
-    if name == "errors":
-        now, was = (share(int(s.failed.sum()), len(s.failed)) for s in (candidate, baseline))
-        effect = Interval(now.value - was.value, now.low - was.high, now.high - was.low)
-    else:
-        now, was = (quantile(s.latency[~s.failed], EFFECTS[name]) for s in (candidate, baseline))
-        effect = Interval(
-            *(
-                _ratio(*one)
-                for one in ((now.value, was.value), (now.low, was.high), (now.high, was.low))
-            )
-        )
-    return Difference(name, now.value, was.value, effect, float(p))
+def _spread(candidate: Side, baseline: Side, pairs: int, seed: int) -> Floats:
+    """Ratios of both sides' quantiles, a row for each time that the pairs are drawn anew.
+
+    Whole pairs, because requests that came at the same time were slow for the same reasons.
+    """
+    even = np.full(pairs, 1 / pairs)
+    times = np.random.default_rng(seed).multinomial(pairs, even, size=RESAMPLES)
+    ratios: Floats = _quantiles(candidate, times) / _quantiles(baseline, times)
+    return ratios
 
 
-def _ratio(one: float, other: float) -> float:
-    return one / other if other > 0 else float("inf")
+def _quantiles(side: Side, times: NDArray[np.integer[Any]]) -> Floats:
+    """The quantiles of `EFFECTS` with each block as often as a row of `times` says."""
+    _, index = np.unique(side.block, return_inverse=True)
+    kept = ~side.failed & (index < times.shape[1])
+    order = np.argsort(side.latency[kept])
+    latency, block = side.latency[kept][order], index[kept][order]
+    rows = []
+    for row in times:
+        ranks = np.cumsum(row[block])
+        places = np.searchsorted(ranks, np.array(list(EFFECTS.values())) * ranks[-1])
+        rows.append(latency[places])
+    found: Floats = np.maximum(np.array(rows), 1e-6)
+    return found
 
 
-def holm(chances: dict[str, float], alpha: float = ALPHA) -> set[str]:
-    """The names whose chance stays below `alpha` with all the others in view (Holm)."""
-    ordered = sorted(chances, key=chances.__getitem__)
-    for rank, name in enumerate(ordered):
-        if chances[name] >= alpha / (len(ordered) - rank):
-            return set(ordered[:rank])
-    return set(ordered)
+def _differences(
+    candidate: Side, baseline: Side, spread: Floats, p: Floats, least: float
+) -> Iterator[Difference]:
+    edges = np.quantile(spread, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0).T
+    for index, (name, q) in enumerate(EFFECTS.items()):
+        now, was = (quantile(s.latency[~s.failed], q).value for s in (candidate, baseline))
+        low, high = (float(edge) for edge in edges[index])
+        effect = Interval(now / was if was > 0 else float("inf"), low, high)
+        yield Difference(name, now, was, effect, float(p[index]), least)
+    yield _errors(candidate, baseline, float(p[len(EFFECTS)]))
+
+
+def _errors(candidate: Side, baseline: Side, p: float) -> Difference:
+    now, was = (share(int(s.failed.sum()), len(s.failed)) for s in (candidate, baseline))
+    effect = Interval(now.value - was.value, now.low - was.high, now.high - was.low)
+    return Difference("errors", now.value, was.value, effect, p)
+
+
+def together(found: Mapping[str, Comparison], alpha: float = ALPHA) -> dict[str, Comparison]:
+    """The same comparisons, told again with the number of all of them in view (Holm)."""
+    chances = {
+        name: min(d.p for d in one.differences) for name, one in found.items() if one.differences
+    }
+    told, floor = dict(found), 0.0
+    for rank, name in enumerate(sorted(chances, key=chances.__getitem__)):
+        times = len(chances) - rank
+        floor = max(floor, times * chances[name])
+        corrected = [
+            replace(one, p=min(1.0, max(floor, times * one.p))) for one in found[name].differences
+        ]
+        told[name] = _told(corrected, found[name].noise, alpha, len(chances))
+    return told

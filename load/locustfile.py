@@ -30,16 +30,21 @@ from websocket import WebSocketException, create_connection
 from load import parts, profile, slo
 from load.abort import Watch
 from load.arrivals import schedule
+from load.blocks import deal
 from load.client import Client, Request
 from load.samples import MEASURED
 
 PLACE = Path(os.environ["LOAD_JOB"]).resolve()
 FOLDER = PLACE.parent
 JOB = json.loads(PLACE.read_text(encoding="utf-8"))
-CA_FILE = str(FOLDER / JOB["ca_file"]) if JOB["ca_file"] else None
 PROFILE = profile.load(str(FOLDER / JOB["profile"]))
 PROFILE = PROFILE.reading() if JOB["live"] else PROFILE
+PROFILE = PROFILE.comparing() if JOB["baseline"] else PROFILE
 SCHEDULE = schedule(PROFILE)
+SCHEDULE = deal(SCHEDULE, PROFILE.seed) if JOB["baseline"] else SCHEDULE
+SIDES = [JOB, JOB["baseline"]] if JOB["baseline"] else [JOB]
+"""Where requests go, in the order of `SIDES` of load/blocks.py."""
+LEVELS = slo.load() if JOB["early_end"] and not JOB["baseline"] else []
 KEY = os.environ.get("LOAD_API_KEY", "")
 LEAD_SECONDS = 1.0
 """Between the start and the first arrival, for all users to be there."""
@@ -55,27 +60,18 @@ METRICS = "/api/metrics"
 TICK_LAG = "breakout_bot_tick_lag_seconds"
 
 
-class Work:
-    """What one process sends, and what came of it."""
+def _ca_file(side: dict[str, Any]) -> str | None:
+    return str(FOLDER / side["ca_file"]) if side["ca_file"] else None
 
-    def __init__(self, index: int, stop: Any, leave: Any) -> None:
-        own = SCHEDULE.part(index, JOB["workers"])
-        more = index >= JOB["workers"]  # one that came in place of a lost one: it is too late
-        self.index = index
-        self.began = time.monotonic() + LEAD_SECONDS
-        columns = (own.op.tolist(), own.intended.tolist(), own.phase.tolist())
-        self.arrivals = iter(() if more else zip(*columns, strict=True))
-        self.rows: list[tuple[float, ...]] = []
-        self.dropped = 0
-        self.tick_lag_ms: list[float] = []
-        self.websocket: dict[str, int] = {"messages": 0, "failures": 0}
-        self.aborted: str | None = None
-        self._stop = stop
-        self._leave = leave
-        levels = slo.load() if JOB["early_end"] else []
-        self._watch = Watch(levels, SCHEDULE.planned(PROFILE.names), PROFILE.names)
-        self._cpu = time.process_time()
-        self.client = Client(JOB["url"], CA_FILE, PROFILE.in_flight, ANSWER_SECONDS)
+
+CA_FILE = _ca_file(JOB)
+
+
+class Side:
+    """Connections to one stack, and each operation's request to it."""
+
+    def __init__(self, url: str, ca_file: str | None) -> None:
+        self.client = Client(url, ca_file, PROFILE.in_flight, ANSWER_SECONDS)
         bodies = {one.request: one.body for one in PROFILE.controls}
         self.requests = [self._request(name, bodies.get(name, "")) for name in PROFILE.names]
 
@@ -86,22 +82,48 @@ class Work:
         headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
         return self.client.request(method, path, headers, (body or "{}").encode())
 
-    def send(self, op: int, intended: float, phase: int) -> tuple[Request, float, int]:
+
+class Work:
+    """What one process sends, and what came of it."""
+
+    def __init__(self, index: int, stop: Any, leave: Any) -> None:
+        own = SCHEDULE.part(index, JOB["workers"])
+        more = index >= JOB["workers"]  # one that came in place of a lost one: it is too late
+        self.index = index
+        self.began = time.monotonic() + LEAD_SECONDS
+        columns = (own.op, own.intended, own.phase, own.side, own.block)
+        whole = zip(*(one.tolist() for one in columns), strict=True)
+        self.arrivals = iter(() if more else whole)
+        self.rows: list[tuple[float, ...]] = []
+        self.dropped = 0
+        self.tick_lag_ms: list[float] = []
+        self.websocket: dict[str, int] = {"messages": 0, "failures": 0}
+        self.aborted: str | None = None
+        self._stop = stop
+        self._leave = leave
+        self._watch = Watch(LEVELS, SCHEDULE.planned(PROFILE.names), PROFILE.names)
+        self._cpu = time.process_time()
+        self.sides = [Side(one["url"], _ca_file(one)) for one in SIDES]
+
+    def send(
+        self, op: int, intended: float, phase: int, side: int, block: int
+    ) -> tuple[Request, float, int]:
         """Send one arrival when it is due: (what, ms from then to the answer, status)."""
         due = self.began + intended
         wait = due - time.monotonic()
         if wait > 0:
             gevent.sleep(wait)
-        request = self.requests[op]
+        request = self.sides[side].requests[op]
         began = time.monotonic()
         if began - due > LATE_SECONDS:
             self.dropped += 1
             status = 0
         else:
-            status = self.client.send(request)
+            status = self.sides[side].client.send(request)
         ended = time.monotonic()
         latency = (ended - due) * 1000
-        self.rows.append((op, intended, latency, (ended - began) * 1000, status, phase))
+        service = (ended - began) * 1000
+        self.rows.append((op, intended, latency, service, status, phase, side, block))
         if phase == MEASURED:
             reason = self._watch.add(op, latency, 0 < status < 400)
             if reason and not self.aborted:
@@ -156,7 +178,7 @@ def begin(environment: Any, **_: Any) -> None:
     gc.set_threshold(GARBAGE)
     # A master that waits for a lost worker never tells the others to stop.
     gevent.spawn_later(LEAD_SECONDS + PROFILE.seconds + DRAIN_SECONDS, WORK[0].write)
-    if WORK[0].index == 0:
+    if WORK[0].index == 0 and not JOB["baseline"]:  # one side alone must not be asked for more
         gevent.spawn(WORK[0].watch_engine)
 
 

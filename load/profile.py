@@ -10,13 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from load.files import Document, Rule, Rules, number, one_of, read, text
+from load.files import Document, FileError, Rule, Rules, number, one_of, read, text
 from load.samples import MEASURED, RECOVERY, WARM_UP
 
 FOLDER = Path(__file__).with_name("profiles")
 JUDGED = {"warm-up": WARM_UP, "measured": MEASURED, "spike": WARM_UP, "recovery": RECOVERY}
 """What a phase counts as: a spike is not judged, the time after it is."""
 SAFE = ("GET", "HEAD")
+COMPARED = 1_000
+"""Requests of each operation to each side of a comparison: enough to see a fifth on busy cores."""
+COMPARED_WARM_UP = 10.0
+"""Seconds: one of the two stacks has only just started."""
 REQUEST = re.compile(r"(GET|HEAD|POST|PUT|DELETE) (/\S*)")
 _rows = Rule("one table or more", lambda value: isinstance(value, list) and bool(value))
 _request = Rule(
@@ -119,6 +123,24 @@ class Profile:
         """What of it may go to a live target: reads only."""
         safe = tuple(one for one in self.operations if one.request.startswith(SAFE))
         return replace(self, operations=safe, controls=())
+
+    def comparing(self) -> "Profile":
+        """What of it is sent to a candidate and a baseline in turns: reads, each as often.
+
+        At its own rate, and for as long as it takes to know enough of each. Raises `FileError`.
+        """
+        even = tuple(replace(one, weight=1.0) for one in self.reading().operations)
+        rate = max((one.rate for one in self.phases if one.kind == "measured"), default=0)
+        if not even or not rate:
+            raise FileError(
+                f"{self.path}: expected reads and a measured phase with a rate, to compare by"
+            )
+        seconds = float(round(2 * COMPARED * len(even) / rate))
+        phases = (
+            Phase("warm-up", COMPARED_WARM_UP, rate, rate),
+            Phase("measured", seconds, rate, rate),
+        )
+        return replace(self, operations=even, controls=(), phases=phases, websockets=0)
 
 
 def load(word: str) -> Profile:

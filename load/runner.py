@@ -49,6 +49,7 @@ def run(
     credentials: Credentials,
     folder: Path,
     workers: int = 1,
+    baseline: Target | None = None,
     *,
     early_end: bool = True,
     beside: "Stack | None" = None,
@@ -56,14 +57,16 @@ def run(
 ) -> Run:
     """Run a profile against a target and write run.json, samples.npz and histograms to `folder`.
 
-    It may end early, once a level is beyond saving. Workers are processes here; containers beside
-    a stack; or those of other hosts, waited for on the port `listen`. Raises `MachineError` when
-    Locust does not run.
+    With a baseline its reads go to both in turns, from one process. It may end early, once a level
+    is beyond saving. Workers are processes here; containers beside a stack; or those of other
+    hosts, waited for on the port `listen`. Raises `MachineError` when Locust does not run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chosen = profile.reading() if target.live else profile
+    chosen, workers = (profile.comparing(), 1) if baseline else (chosen, workers)
     began, started = time.time(), datetime.now(UTC)
-    job = _job(profile, target, folder, workers, early_end, NEAR_URL if beside else None)
+    seen = target.located({**target.urls, "proxy": NEAR_URL}) if beside else target
+    job = _job(profile, [seen, *([baseline] if baseline else [])], folder, workers, early_end)
     ended = _locust(chosen, credentials, job, workers, beside, listen)
     found = parts.take(job)
     shutil.rmtree(job)
@@ -76,6 +79,7 @@ def run(
         "operations": chosen.names,
         "machine": machine(),
         **asyncio.run(_of_target(target, credentials, began)),
+        **({"baseline": asyncio.run(_who(baseline))} if baseline else {}),
     }
     reasons = validity.reasons(summary)
     summary["validity"] = {"valid": not reasons, "reasons": reasons}
@@ -90,25 +94,32 @@ def machine() -> dict[str, Any]:
 
 
 def _job(
-    profile: Profile, target: Target, folder: Path, workers: int, early_end: bool, url: str | None
+    profile: Profile, sides: Sequence[Target], folder: Path, workers: int, early_end: bool
 ) -> Path:
     """A folder with everything that a worker needs: it can be mounted, or copied to other hosts."""
     job = folder / "job"
     shutil.rmtree(job, ignore_errors=True)
     job.mkdir()
     shutil.copyfile(profile.path, job / profile.path.name)
-    if target.ca_file:
-        shutil.copyfile(target.ca_file, job / target.ca_file.name)
+    addresses = [_address(side, job, number) for number, side in enumerate(sides)]
     told = {
         "profile": profile.path.name,
-        "live": target.live,
-        "url": url or target.urls["proxy"].rstrip("/"),
-        "ca_file": target.ca_file.name if target.ca_file else None,
+        "live": sides[0].live,
+        **addresses[0],
+        "baseline": addresses[1] if len(addresses) > 1 else None,
         "workers": workers,
         "early_end": early_end,
     }
     (job / JOB_FILE).write_text(json.dumps(told), encoding="utf-8")
     return job
+
+
+def _address(side: Target, job: Path, number: int) -> dict[str, str | None]:
+    """Where a side is, with a copy of its authorities beside the job."""
+    name = f"ca-{number}.crt" if side.ca_file else None
+    if side.ca_file and name:
+        shutil.copyfile(side.ca_file, job / name)
+    return {"url": side.urls["proxy"].rstrip("/"), "ca_file": name}
 
 
 def _locust(
@@ -234,9 +245,14 @@ def _lag(found: Samples) -> float:
 async def _of_target(target: Target, credentials: Credentials, began: float) -> Mapping[str, Any]:
     """Who answered, and how its resources grew."""
     async with Wire(target, credentials, lambda _: None) as wire:
+        slopes = await resources.slopes(wire, began, time.time())
+    return {**await _who(target), "slopes": slopes}
+
+
+async def _who(target: Target) -> dict[str, str | None]:
+    async with Wire(target, Credentials(), lambda _: None) as wire:
         try:
             seen = (await wire.http("/api/health")).json()
-            who = {"version": seen["version"], "revision": seen["revision"]}
+            return {"version": seen["version"], "revision": seen["revision"]}
         except (WireError, ValueError, KeyError):
-            who = {"version": None, "revision": None}
-        return {**who, "slopes": await resources.slopes(wire, began, time.time())}
+            return {"version": None, "revision": None}

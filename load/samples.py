@@ -5,7 +5,7 @@ order, and quantiles of quantiles are no quantiles.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,10 @@ class Samples:
     """int16: the HTTP status, 0 where no answer came."""
     phase: Array
     """uint8: WARM_UP, MEASURED or RECOVERY."""
+    side: Array
+    """uint8: index into `SIDES` of load/blocks.py; 0, the candidate, where nothing is compared."""
+    block: Array
+    """uint32: the block of a comparison, in order of time; two and two make a pair."""
 
     def __len__(self) -> int:
         return len(self.op)
@@ -69,6 +73,8 @@ TYPES = {
     "service_ms": np.float32,
     "status": np.int16,
     "phase": np.uint8,
+    "side": np.uint8,
+    "block": np.uint32,
 }
 
 
@@ -93,8 +99,14 @@ class Run:
 
 
 def samples(**columns: Iterable[float]) -> Samples:
-    """Samples from plain columns, one for each field of `Samples`."""
-    return Samples(**{name: np.asarray(columns[name], TYPES[name]) for name in TYPES})
+    """Samples from plain columns; all of the candidate where no side is given."""
+    return _whole(columns)
+
+
+def _whole(columns: Mapping[str, Any]) -> Samples:
+    alone = {name: np.zeros(len(columns["op"])) for name in ("side", "block")}
+    every = {**alone, **columns}
+    return Samples(**{name: np.asarray(every[name], kind) for name, kind in TYPES.items()})
 
 
 def merged(parts: Iterable[Samples]) -> Samples:
@@ -113,12 +125,17 @@ def write(folder: Path, run: Run) -> None:
     (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
 
 
+def folder(path: Path) -> Path | None:
+    """Where a load run is: there, or below as a run of the gate has it; None where none is."""
+    return next((one for one in (path, path / "load") if (one / SUMMARY).is_file()), None)
+
+
 def read(folder: Path) -> Run:
     """The run in a folder. Raises `RunError`."""
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         with np.load(folder / SAMPLES) as file:
-            found = Samples(**{name: file[name] for name in TYPES})
+            found = _whole(dict(file))
     except (OSError, ValueError, KeyError) as error:
         raise RunError(
             f"expected the {SUMMARY} and {SAMPLES} of a load run in {folder}, got: {error}"

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import pytest
 
 ROOT = Path(__file__).parent.parent
-OPTIONS = frozenset({"--target", "--ca-file", "--report-dir", "--compose-file", "--fault"})
+OPTIONS = frozenset(
+    {"--target", "--ca-file", "--report-dir", "--compose-file", "--fault", "--baseline"}
+)
 """The options of the gate that take a path."""
 
 

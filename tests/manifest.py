@@ -26,6 +26,7 @@ UNMET = {
     "stack": "this run did not bring the stack up, so it may not restart its containers",
     "acme": "a local ACME server needs a stack that this run brought up",
     "previous-contract": "no --previous-contract was given",
+    "baseline": "no --baseline was given",
     "project": "Docker has no containers of this target here",
 }
 

@@ -18,7 +18,9 @@ from tests import manifest as manifests
 from tests.checks import CHANGING, STAGES
 
 if TYPE_CHECKING:
+    from compose.earlier import Version
     from load.profile import Profile
+    from load.samples import Run
     from tests.faults.fault import Fault
 
 ROOT = Path(__file__).parent.parent
@@ -48,11 +50,14 @@ class Options:
     load_profile: "Profile | None" = None
     """What the load stage sends, in place of its own."""
     load_workers: int = 1
+    baseline: "Version | Run | None" = None
+    """What the load stage compares with: another version, side by side, or an earlier run."""
 
     @property
     def given(self) -> frozenset[str]:
         """What checks can count on because an option gave it."""
-        return frozenset({"previous-contract"} if self.previous_contract else ())
+        options = {"previous-contract": self.previous_contract, "baseline": self.baseline}
+        return frozenset(name for name, value in options.items() if value is not None)
 
 
 def add(parser: pytest.Parser) -> None:
@@ -66,6 +71,8 @@ def add(parser: pytest.Parser) -> None:
         "--previous-contract": "FILE or URL of the contract that clients not yet updated know",
         "--report-dir": "folder for reports, in place of reports/",
         "--load-profile": "NAME or FILE of what the load stage sends, in place of `gate`",
+        "--baseline": "VERSION (revision, tag, branch, tag of images) or folder of an earlier RUN"
+        " that the load stage compares with",
         "--load-workers": "how many workers send the load stage's requests, in place of one",
         "--on-stack": "the disposable stack of this RUN_ID (--keep-stack), in place of a new one",
         "--fault": "FILE of a fault to plant in the disposable stack (tests/faults/README.md)",
@@ -119,6 +126,8 @@ def _read(config: pytest.Config) -> Options:
     )
     _contract_budget()
     stages = may_run(asked(option("markexpr")), target, bool(option("markexpr")))
+    planted = fault(option("--fault"), target)
+    profile = load_profile(option("--load-profile"))
     if target.live and option("--keep-stack"):
         raise pytest.UsageError(
             f"expected --keep-stack with a disposable stack only, got --target {target.name}"
@@ -134,11 +143,12 @@ def _read(config: pytest.Config) -> Options:
         report_dir=report_dir(option("--report-dir")),
         compose_files=compose_files(option("--compose-file"), target),
         on_stack=on_stack(option("--on-stack"), target),
-        fault=fault(option("--fault"), target),
+        fault=planted,
         until_caught=until_caught(option("--until-caught"), option("--fault")),
         previous_contract=previous_contract(option("--previous-contract")),
-        load_profile=load_profile(option("--load-profile")),
+        load_profile=profile,
         load_workers=load_workers(option("--load-workers")),
+        baseline=baseline(compared_with(option("--baseline"), planted, stages), target, profile),
     )
 
 
@@ -335,6 +345,42 @@ def load_profile(word: str | None) -> "Profile | None":
         return profile.load(word)
     except FileError as error:
         raise pytest.UsageError(f"--load-profile: {error}") from None
+
+
+def compared_with(word: str | None, planted: "Fault | None", stages: tuple[str, ...]) -> str | None:
+    """The baseline's name: given, or that of the fault. Raises `pytest.UsageError`."""
+    if word is not None and "load" not in stages:
+        got = " or ".join(stages)
+        raise pytest.UsageError(f"expected --baseline with the load stage, got -m {got!r}")
+    if word is None and planted is not None and "load" in stages:
+        return planted.baseline
+    return word
+
+
+def baseline(word: str | None, target: Target, chosen: "Profile | None") -> "Version | Run | None":
+    """What to compare with. Raises `pytest.UsageError` for what can be none."""
+    if word is None:
+        return None
+    from compose import earlier  # only where one is given
+    from load import profile, samples, versus
+    from load.files import FileError
+
+    chosen = chosen or profile.load("gate")
+    try:
+        folder = samples.folder(Path(word))
+        if folder is not None:
+            found = samples.read(folder)
+            versus.require(found, chosen)
+            return found
+        if not target.ours:
+            raise pytest.UsageError(
+                "expected --baseline VERSION with a disposable stack of this run, whose images"
+                f" alone differ, got --target {target.name}"
+            )
+        chosen.comparing()
+        return earlier.find(word)
+    except (FileError, samples.RunError, earlier.VersionError) as error:
+        raise pytest.UsageError(f"--baseline: {error}") from None
 
 
 def _text(name: str, value: str | None) -> str | None:

@@ -76,6 +76,7 @@ HEAD = {
     "findings": Rule("a list of check ids or globs", _texts, required=True),
     "when": _one_of(BEFORE, WHILE),
     "alone": FLAG,
+    "baseline": TEXT,
     "covers": Rule("a list of text", _texts),
 }
 PLANTERS: dict[str, dict[str, Rule]] = {
@@ -162,6 +163,8 @@ class Fault:
     when: str
     parts: tuple[Part, ...]
     alone: bool = False
+    baseline: str | None = None
+    """What the load stage compares the faulty stack with (`--baseline`)."""
     covers: tuple[str, ...] = ()
 
     def expects(self, check: str) -> bool:
@@ -214,6 +217,7 @@ def load(path: Path) -> Fault:
         when=when,
         parts=parts,
         alone=table.get("alone", False),
+        baseline=table.get("baseline"),
         covers=tuple(table.get("covers", ())),
     )
 

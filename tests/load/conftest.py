@@ -4,15 +4,25 @@ from collections.abc import Iterator
 
 import pytest
 
+from compose.earlier import Version
 from compose.machine.console import MachineError
-from load import history, profile, runner
+from load import history, profile, runner, versus
 from load.samples import Run
+from load.versus import Answers
 from tests.control.engine import at_rest
 from tests.control.witness import Witness
 from tests.gate import Gate
-from tests.load import report
+from tests.load import baseline, report
 from tests.load.test_levels import PROFILE
 from tests.operator import Operator
+
+
+def valid(found: Run) -> Run:
+    """The run, if it says something. Raises `MachineError`."""
+    if not found.summary["validity"]["valid"]:
+        reasons = "; ".join(found.summary["validity"]["reasons"])
+        raise MachineError(f"expected a valid run of load, but {reasons}")
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -28,8 +38,30 @@ def load_run(gate: Gate, operator: Operator) -> Iterator[Run]:
     found = runner.run(chosen, where, keys, folder, workers, beside=beside)
     report.write(gate.stream, found)
     history.append(gate.options.report_dir / history.FILE, operator.folder.name, found)
-    if not found.summary["validity"]["valid"]:
-        reasons = "; ".join(found.summary["validity"]["reasons"])
-        raise MachineError(f"expected a valid run of load, but {reasons}")
-    yield found
+    yield valid(found)
     at_rest(operator, witness)
+
+
+@pytest.fixture(scope="session")
+def comparison(gate: Gate, operator: Operator, load_run: Run) -> Answers:
+    """The candidate against its baseline. Raises `MachineError` for a run that says nothing."""
+    given = gate.options.baseline
+    if isinstance(given, Version):
+        found = versus.beside(_in_turns(gate, operator, given))
+    else:
+        assert given is not None
+        found = versus.apart(load_run, given)
+    report.write_comparison(gate.stream, found)
+    return found
+
+
+def _in_turns(gate: Gate, operator: Operator, version: Version) -> Run:
+    """A run whose traffic went to the candidate and the baseline in turns."""
+    at_rest(operator, Witness(operator))
+    chosen = gate.options.load_profile or profile.load(PROFILE)
+    folder = operator.folder / "load" / "baseline"
+    with baseline.beside(gate, operator.stack, version) as other:
+        words = "sending requests to candidate and baseline in turns"
+        with gate.phase("comparison", words):
+            where, keys = operator.target, operator.credentials
+            return valid(runner.run(chosen, where, keys, folder, baseline=other.target()))

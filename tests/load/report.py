@@ -1,7 +1,8 @@
 """What a run of load adds to the report: figures, a table of levels, plots."""
 
-from load import measures, plots, slo
+from load import measures, plots, slo, versus
 from load.samples import Run
+from load.versus import Answers
 from reports.stream import Stream
 
 FACTS = ("profile", "offered", "achieved", "dropped", "lag_p99_ms", "generator_cpu", "aborted")
@@ -19,3 +20,11 @@ def write(stream: Stream, found: Run) -> None:
     stream.emit("table", title="Load: service levels", columns=COLUMNS, rows=rows)
     for title, data in plots.of(found):
         stream.picture(title, data)
+
+
+def write_comparison(stream: Stream, found: Answers) -> None:
+    """Put what a comparison came to into the report."""
+    told = f"{found.verdict}, against {found.baseline}"
+    stream.emit("load", compared=told, baseline=found.entry())
+    rows = list(found.rows())
+    stream.emit("table", title=found.title, columns=versus.COLUMNS, rows=rows)

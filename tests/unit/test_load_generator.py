@@ -175,11 +175,13 @@ def test_recovery_counts_from_the_spike_to_the_last_slow_second() -> None:
 
 
 def test_parts_are_taken_as_they_were_written(tmp_path: Path) -> None:
-    rows = [(1, 0.5, 12.0, 11.0, 200, MEASURED), (0, 0.7, 30.0, 29.0, 0, WARM_UP)]
+    rows = [(1, 0.5, 12.0, 11.0, 200, MEASURED, 0, 6), (0, 0.7, 30.0, 29.0, 0, WARM_UP, 1, 7)]
     parts.keep(tmp_path, 0, parts.packed(rows, {"dropped": 1}))
     (part,) = parts.take(tmp_path)
     assert part.about == {"dropped": 1}
     assert part.samples.status.tolist() == [200, 0]
+    assert part.samples.side.tolist() == [0, 1]
+    assert part.samples.block.tolist() == [6, 7]
     assert isinstance(
         Run({"operations": ["a", "b"]}, part.samples).of("b").latency_ms[0], np.float32
     )

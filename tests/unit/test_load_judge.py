@@ -9,7 +9,7 @@ from scipy import stats
 
 from load import judge
 from load.blocks import plan
-from load.judge import Side, compare, judge_level
+from load.judge import Comparison, Difference, Interval, Side, compare, judge_level
 from load.slo import Level
 
 
@@ -99,9 +99,20 @@ def test_a_handful_of_requests_is_not_enough_data() -> None:
     assert compare(*short).verdict == "not enough data"
 
 
-def test_holm_corrects_for_the_number_of_comparisons() -> None:
-    assert judge.holm({"a": 0.001, "b": 0.004, "c": 0.2}, 0.01) == {"a", "b"}
-    assert judge.holm({"a": 0.004, "b": 0.004, "c": 0.2}, 0.01) == set()
+def chance(p: float) -> Comparison:
+    return Comparison("worse", (Difference("p50", 1.3, 1.0, Interval(1.3, 1.2, 1.4), p),))
+
+
+def test_comparisons_are_corrected_for_their_number() -> None:
+    found = judge.together({"a": chance(0.004), "b": chance(0.001), "c": chance(0.2)})
+    assert [one.verdict for one in found.values()] == ["worse", "worse", "same"]
+    assert [one.differences[0].p for one in found.values()] == pytest.approx([0.008, 0.003, 0.2])
+    found = judge.together({"a": chance(0.004), "b": chance(0.004), "c": Comparison("same")})
+    assert [one.verdict for one in found.values()] == ["worse", "worse", "same"]
+    found = judge.together({"a": chance(0.004), "b": chance(0.004), "c": chance(0.2)})
+    assert {one.verdict for one in found.values()} == {"same"}
+    nothing = {"a": Comparison("not enough data")}
+    assert judge.together(nothing) == nothing
 
 
 def test_a_plan_gives_both_sides_of_every_pair() -> None:

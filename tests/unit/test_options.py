@@ -52,6 +52,8 @@ def smoke(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["--waive", "smoke.no.such=because"], "got 'smoke.no.such'"),
         (["--expect-revision", "main"], "digits of a commit"),
         (["--load-workers", "0"], "a number from 1 to 64, got '0'"),
+        (["--baseline", "HEAD"], "expected --baseline with the load stage, got -m 'smoke'"),
+        (["-m", "load", "--baseline", "no-such"], "--baseline: expected a revision, tag or branch"),
         (["--load-profile", "no-such"], "--load-profile: expected a readable file"),
         (["--expect-version", " "], "expected --expect-version to have a value"),
         (["--ca-file", "no-such.pem"], "no such file"),

@@ -1,0 +1,68 @@
+"""The baseline's stack: another version beside the candidate's, with the same settings and data."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from compose import earlier
+from compose import stack as stacks
+from compose.earlier import Version
+from compose.machine.commands import must
+from compose.machine.console import MachineError
+from compose.stack import GATE_LABELS, Stack
+from compose.sweep import new_run_id
+from tests.gate import Gate
+from tests.operator import API
+
+COPY_LIMIT = 60.0
+DATABASE = "breakout-bot.sqlite3"
+COPY = f"""
+import sqlite3
+source = sqlite3.connect('/from/{DATABASE}', timeout=10)
+copy = sqlite3.connect('/to/{DATABASE}')
+source.backup(copy)
+copy.close()
+"""
+
+
+@contextmanager
+def beside(gate: Gate, candidate: Stack, version: Version) -> Iterator[Stack]:
+    """The stack of a version for as long as it is compared with. Raises `MachineError`."""
+    # In the run's own folder: the next gate's sweep takes it away after kill -9, too.
+    with TemporaryDirectory(dir=candidate.folder) as name, ExitStack() as close:
+        with gate.phase("baseline images", "building the baseline's images"):
+            folder = Path(name) / "sources"
+            release = earlier.sources(version, folder)
+            stack = close.enter_context(Stack(new_run_id(), release, gate.options.compose_files))
+            for secret in stack.credentials.known:
+                gate.stream.redactor.add(secret)
+            if version.commit:
+                stacks.build(stack.of(folder / "compose"), release)
+        with gate.phase("baseline", "bringing the baseline up"):
+            _up(stack, candidate)
+        yield stack
+
+
+def _up(stack: Stack, candidate: Stack) -> None:
+    stack.compose.run("create", "--no-build", "--pull", "never")
+    _copy_data(candidate, stack)
+    problem = stack.up()
+    for one in [problem] if problem else stack.ready(stack.target()):
+        raise MachineError(
+            f"expected the baseline {stack.release.version} ({stack.release.revision[:12]}) to come"
+            f" up with the settings and data of the candidate, but {one.service}: {one.seen}"
+            f" {one.last_words[-600:]}"
+        )
+
+
+def _copy_data(candidate: Stack, stack: Stack) -> None:
+    """Let both answer from the same rows: what was traded so far makes some answers longer."""
+    volumes = {f"{candidate.project}_data": "/from", f"{stack.project}_data": "/to"}
+    mounts = [word for name, path in volumes.items() for word in ("--volume", f"{name}:{path}")]
+    labels = dict(zip(GATE_LABELS, (stack.run_id, stack.started), strict=True))
+    words = ["docker", "run", "--rm", "--network", "none", "--memory", "256m", *mounts]
+    words += [f"--label={name}={value}" for name, value in labels.items()]
+    image = f"breakout-bot/api:{stack.release.tag}"
+    words += ["--user", "10001:10001", "--entrypoint", "/venv/bin/python", image, "-c", COPY]
+    must(f"copy the data of {API}", words, COPY_LIMIT)

@@ -1,0 +1,45 @@
+"""The candidate against its baseline: each operation is no worse, in its tail and errors either."""
+
+import pytest
+
+from compose.machine.console import MachineError
+from load import profile, versus
+from load.measures import WHOLE
+from load.versus import Answers
+from tests.checks import check, fail
+from tests.load.test_levels import PROFILE
+from tests.operator import API
+
+COMPARED = [*profile.load(PROFILE).comparing().names, WHOLE]
+PAGE = {"GET /": "breakout-bot-frontend"}
+
+
+@pytest.mark.parametrize("operation", COMPARED)
+@check(
+    API,
+    cause="{operation} does more, or waits longer, than it did in the baseline",
+    fix="read what changed since the baseline; compare request durations of both in load/run.json",
+    needs=("disposable", "proxy", API, "baseline"),
+)
+def test_is_no_worse(comparison: Answers, operation: str) -> None:
+    found = comparison.found.get(operation)
+    if found is None or found.verdict == "not enough data":
+        seen = versus.words(found) if found else "the profile does not send it"
+        raise MachineError(
+            f"expected to know how {operation} compares with {comparison.baseline}, but {seen}"
+        )
+    if found.verdict == "worse":
+        fail(
+            f"{operation}: no worse than {comparison.baseline}",
+            versus.words(found),
+            component=blamed(comparison, operation),
+            cause=None if comparison.beside else "the release, or the machine: not side by side",
+        )
+
+
+def blamed(comparison: Answers, operation: str) -> str:
+    """The proxy where both the page and the API are worse, for they share it; else who answers."""
+    worse = {name for name, one in comparison.found.items() if one.verdict == "worse"} - {WHOLE}
+    if worse > PAGE.keys():
+        return "proxy"
+    return PAGE.get(operation, API)
