@@ -211,8 +211,8 @@ class Visitor(User):
     def arrivals(self) -> None:
         """One arrival after another, for as long as Locust lets this user run.
 
-        In one task, for choosing a task costs half as much as a request. The end of the schedule
-        is the end of this user.
+        In one task, for Locust's way from one task to the next costs too much for each arrival.
+        The end of the schedule is the end of this user.
         """
         work, fire = WORK[0], self.environment.events.request.fire
         for arrival in work.arrivals:
