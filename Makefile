@@ -110,6 +110,10 @@ load: venv machine ## a minute of load on a disposable stack, held to load/slo.t
 nightly: venv machine ## twenty minutes of load, then the trend of all nights: make nightly [PROFILE=nightly]
 	@$(PYTHON) -m pytest -m load --load-profile=$(or $(PROFILE),nightly); code=$$?; $(PYTHON) -m load trend; exit $$code
 
+.PHONY: bench-load
+bench-load: venv machine ## measure the load generator against others, into reports/bench (12 minutes)
+	@$(PYTHON) -m tests.bench.load
+
 bench-judge: venv machine ## measure the load judge, into reports/bench
 	@$(PYTHON) -m tests.bench.judge
 
@@ -129,6 +133,7 @@ lock: venv $(LOCK_TOOL) ## lock every requirements.in with hashes (UPGRADE=--upg
 	$(call lock,.,3.11)
 	$(call lock,compose/api,3.13)
 	$(call lock,compose/exchange,3.13)
+	$(call lock,load,3.13)
 
 env: venv ## compose/.env with new secrets, when there is none
 	@$(PYTHON) -m compose.machine.secrets

@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--baseline", metavar="TARGET", help="another stack, to compare it with")
     one.add_argument("--ca-file", type=Path)
     one.add_argument("--workers", type=int, default=1, choices=range(1, 65), metavar="N")
+    one.add_argument("--listen", type=int, metavar="PORT", help="for workers of other hosts")
     one.add_argument("--folder", type=Path, help="for what it leaves")
     one.set_defaults(work=run)
     one = commands.add_parser("judge", help="hold a run to the service levels")
@@ -73,7 +74,8 @@ def run(options: argparse.Namespace) -> Run:
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder = options.folder or RUNS / f"{stamp}-{chosen.name}"
     say(f"{chosen.name}: {seconds:g} s of load on {target.urls['proxy']} …")
-    return runner.run(chosen, target, targets.credentials(target), folder, options.workers, other)
+    keys = targets.credentials(target)
+    return runner.run(chosen, target, keys, folder, options.workers, other, listen=options.listen)
 
 
 def told(found: Run) -> int:

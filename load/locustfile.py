@@ -4,9 +4,14 @@
 
 Each Visitor takes the next arrival of the schedule, waits until it is due and sends it; there are
 as many as requests may be under way, so that a slow answer delays nothing else. Latency counts from
-the time that an arrival was due. What a process has seen is in part-N.npz and part-N.json later.
+the time that an arrival was due. What a process has seen is in part-N.npz and part-N.json later,
+beside the job: workers send it to their master. Workers on other hosts need a copy of this tree and
+of the job's folder; `python -m load run --listen` waits for them:
+
+    LOAD_JOB=job.json LOAD_API_KEY=… locust -f load/locustfile.py --worker --master-host HOST
 """
 
+import gc
 import json
 import os
 import time
@@ -19,23 +24,27 @@ from geventhttpclient import HTTPClient
 from locust import User, events, tag, task
 from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
+from locust.user.task import LOCUST_STATE_STOPPING
 from websocket import WebSocketException, create_connection
 
 from load import parts, profile, slo
 from load.abort import Watch
 from load.arrivals import schedule
 from load.blocks import deal
+from load.client import Client, Request
 from load.samples import MEASURED
 
-JOB = json.loads(Path(os.environ["LOAD_JOB"]).read_text(encoding="utf-8"))
-PROFILE = profile.load(JOB["profile"])
+PLACE = Path(os.environ["LOAD_JOB"]).resolve()
+FOLDER = PLACE.parent
+JOB = json.loads(PLACE.read_text(encoding="utf-8"))
+PROFILE = profile.load(str(FOLDER / JOB["profile"]))
 PROFILE = PROFILE.reading() if JOB["live"] else PROFILE
 PROFILE = PROFILE.comparing() if JOB["baseline"] else PROFILE
 SCHEDULE = schedule(PROFILE)
 SCHEDULE = deal(SCHEDULE, PROFILE.seed) if JOB["baseline"] else SCHEDULE
 SIDES = [JOB, JOB["baseline"]] if JOB["baseline"] else [JOB]
 """Where requests go, in the order of `SIDES` of load/blocks.py."""
-LEVELS = [] if JOB["baseline"] else slo.load()
+LEVELS = slo.load() if JOB["early_end"] and not JOB["baseline"] else []
 KEY = os.environ.get("LOAD_API_KEY", "")
 LEAD_SECONDS = 1.0
 """Between the start and the first arrival, for all users to be there."""
@@ -43,43 +52,74 @@ ANSWER_SECONDS = 15.0
 DRAIN_SECONDS = 2.0
 LATE_SECONDS = 5.0
 """An arrival that nobody was free to send for so long is dropped, and said."""
+GARBAGE = 50_000
+"""New objects before Python looks for garbage among them."""
+BEYOND, PART = "beyond", "part"
+"""What workers tell their master: no level can be saved any more; what they have seen."""
 METRICS = "/api/metrics"
 TICK_LAG = "breakout_bot_tick_lag_seconds"
+
+
+def _ca_file(side: dict[str, Any]) -> str | None:
+    return str(FOLDER / side["ca_file"]) if side["ca_file"] else None
+
+
+CA_FILE = _ca_file(JOB)
+
+
+class Side:
+    """Connections to one stack, and each operation's request to it."""
+
+    def __init__(self, url: str, ca_file: str | None) -> None:
+        self.client = Client(url, ca_file, PROFILE.in_flight, ANSWER_SECONDS)
+        bodies = {one.request: one.body for one in PROFILE.controls}
+        self.requests = [self._request(name, bodies.get(name, "")) for name in PROFILE.names]
+
+    def _request(self, name: str, body: str) -> Request:
+        method, path = name.split(" ", 1)
+        if method in ("GET", "HEAD"):
+            return self.client.request(method, path, {})
+        headers = {"X-API-Key": KEY, "Content-Type": "application/json"}
+        return self.client.request(method, path, headers, (body or "{}").encode())
 
 
 class Work:
     """What one process sends, and what came of it."""
 
-    def __init__(self, index: int, of: int, stop: Any) -> None:
-        own = SCHEDULE.part(index, of)
+    def __init__(self, index: int, stop: Any, leave: Any) -> None:
+        own = SCHEDULE.part(index, JOB["workers"])
+        more = index >= JOB["workers"]  # one that came in place of a lost one: it is too late
         self.index = index
         self.began = time.monotonic() + LEAD_SECONDS
         columns = (own.op, own.intended, own.phase, own.side, own.block)
-        self.arrivals = zip(*(one.tolist() for one in columns), strict=True)
-        self.requests = [name.split(" ", 1) for name in PROFILE.names]
-        self.bodies = {one.request: one.body for one in PROFILE.controls}
+        whole = zip(*(one.tolist() for one in columns), strict=True)
+        self.arrivals = iter(() if more else whole)
         self.rows: list[tuple[float, ...]] = []
         self.dropped = 0
         self.tick_lag_ms: list[float] = []
         self.websocket: dict[str, int] = {"messages": 0, "failures": 0}
         self.aborted: str | None = None
         self._stop = stop
+        self._leave = leave
         self._watch = Watch(LEVELS, SCHEDULE.planned(PROFILE.names), PROFILE.names)
         self._cpu = time.process_time()
-        self.clients = [_client(one["url"], one["ca_file"]) for one in SIDES]
+        self.sides = [Side(one["url"], _ca_file(one)) for one in SIDES]
 
     def send(
         self, op: int, intended: float, phase: int, side: int, block: int
-    ) -> tuple[str, float, int]:
-        """Send one arrival when it is due: (its name, ms from then to the answer, status)."""
+    ) -> tuple[Request, float, int]:
+        """Send one arrival when it is due: (what, ms from then to the answer, status)."""
         due = self.began + intended
-        gevent.sleep(max(0.0, due - time.monotonic()))
+        wait = due - time.monotonic()
+        if wait > 0:
+            gevent.sleep(wait)
+        request = self.sides[side].requests[op]
         began = time.monotonic()
         if began - due > LATE_SECONDS:
             self.dropped += 1
             status = 0
         else:
-            status = self._answer(self.clients[side], *self.requests[op])
+            status = self.sides[side].client.send(request)
         ended = time.monotonic()
         latency = (ended - due) * 1000
         service = (ended - began) * 1000
@@ -89,23 +129,16 @@ class Work:
             if reason and not self.aborted:
                 self.aborted = reason
                 self._stop()
-        return PROFILE.names[op], latency, status
-
-    def _answer(self, client: HTTPClient, method: str, path: str) -> int:
-        headers = {"X-API-Key": KEY, "Content-Type": "application/json"} if method != "GET" else {}
-        body = self.bodies.get(f"{method} {path}", "") or ("{}" if method != "GET" else "")
-        try:
-            response = client.request(method, path, body.encode(), headers)
-            response.read()
-        except (OSError, HTTPException):
-            return 0
-        return int(response.status_code)
+        return request, latency, status
 
     def watch_engine(self) -> None:
         """Note every second how late the engine's last cycle began."""
+        trust = {"ssl_options": {"ca_certs": CA_FILE}} if CA_FILE else {}
+        limits = {"connection_timeout": ANSWER_SECONDS, "network_timeout": ANSWER_SECONDS}
+        client = HTTPClient.from_url(JOB["url"], **limits, **trust)
         while True:
             try:
-                text = self.clients[0].get(METRICS).read().decode()
+                text = client.get(METRICS).read().decode()
             except (OSError, HTTPException):
                 text = ""
             for line in text.splitlines():
@@ -123,17 +156,7 @@ class Work:
             "websocket": self.websocket,
             "aborted": self.aborted,
         }
-        parts.write(Path(JOB["folder"]), self.index, self.rows, about)
-
-
-def _client(url: str, ca_file: str | None) -> HTTPClient:
-    return HTTPClient.from_url(
-        url,
-        concurrency=PROFILE.in_flight,
-        connection_timeout=ANSWER_SECONDS,
-        network_timeout=ANSWER_SECONDS,
-        **({"ssl_options": {"ca_certs": ca_file}} if ca_file else {}),
-    )
+        self._leave(self.index, parts.packed(self.rows, about))
 
 
 WORK: list[Work] = []
@@ -145,20 +168,32 @@ def begin(environment: Any, **_: Any) -> None:
     """Get ready; the master of several processes sends nothing itself."""
     runner = environment.runner
     if isinstance(runner, MasterRunner):
-        runner.register_message("beyond", lambda **_: runner.quit())
+        runner.register_message(BEYOND, lambda **_: runner.quit())
+        runner.register_message(PART, lambda msg, **_: parts.keep(FOLDER, *msg.data))
         return
-    is_worker = isinstance(runner, WorkerRunner)
-    index = max(0, runner.worker_index) if is_worker else 0
-    stop = (
-        (lambda: runner.send_message("beyond"))
-        if is_worker
-        else (lambda: gevent.spawn(runner.quit))
-    )
-    WORK[:] = [Work(index, JOB["workers"], stop)]
+    WORK[:] = [_of_a_worker(runner) if isinstance(runner, WorkerRunner) else _alone(runner)]
+    # What is loaded stays: looking through it for garbage takes longer than an arrival may be late.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
     # A master that waits for a lost worker never tells the others to stop.
     gevent.spawn_later(LEAD_SECONDS + PROFILE.seconds + DRAIN_SECONDS, WORK[0].write)
-    if index == 0 and not JOB["baseline"]:  # one side alone must not be asked for more
+    if WORK[0].index == 0 and not JOB["baseline"]:  # one side alone must not be asked for more
         gevent.spawn(WORK[0].watch_engine)
+
+
+def _of_a_worker(runner: Any) -> Work:
+    def leave(index: int, part: dict[str, Any]) -> None:
+        runner.send_message(PART, [index, part])
+
+    return Work(max(0, runner.worker_index), lambda: runner.send_message(BEYOND), leave)
+
+
+def _alone(runner: Any) -> Work:
+    def leave(index: int, part: dict[str, Any]) -> None:
+        parts.keep(FOLDER, index, part)
+
+    return Work(0, lambda: gevent.spawn(runner.quit), leave)
 
 
 @events.test_stop.add_listener  # type: ignore[untyped-decorator]
@@ -173,22 +208,26 @@ class Visitor(User):
 
     @tag("requests")
     @task
-    def next_arrival(self) -> None:
-        """One arrival; the end of the schedule is the end of this user."""
-        work = WORK[0]
-        arrival = next(work.arrivals, None)
-        if arrival is None:
-            raise StopUser
-        name, latency, status = work.send(*arrival)
-        method, path = name.split(" ", 1)
-        self.environment.events.request.fire(
-            request_type=method,
-            name=path,
-            response_time=latency,
-            response_length=0,
-            context={},
-            exception=None if 0 < status < 400 else OSError(f"status {status}"),
-        )
+    def arrivals(self) -> None:
+        """One arrival after another, for as long as Locust lets this user run.
+
+        In one task, for Locust's way from one task to the next costs too much for each arrival.
+        The end of the schedule is the end of this user.
+        """
+        work, fire = WORK[0], self.environment.events.request.fire
+        for arrival in work.arrivals:
+            request, latency, status = work.send(*arrival)
+            fire(
+                request_type=request.method,
+                name=request.path,
+                response_time=latency,
+                response_length=0,
+                context={},
+                exception=None if 0 < status < 400 else OSError(f"status {status}"),
+            )
+            if self._state == LOCUST_STATE_STOPPING:
+                break
+        raise StopUser
 
 
 if PROFILE.websockets:
@@ -203,7 +242,7 @@ if PROFILE.websockets:
         def listen(self) -> None:
             """Count messages; a lost connection is counted and made anew."""
             seen = WORK[0].websocket
-            options = {"ca_certs": JOB["ca_file"]} if JOB["ca_file"] else {}
+            options = {"ca_certs": CA_FILE} if CA_FILE else {}
             try:
                 address = JOB["url"].replace("http", "ws", 1) + "/ws/"
                 connection = create_connection(address, timeout=ANSWER_SECONDS, sslopt=options)

@@ -1,5 +1,6 @@
 """What each generator process leaves for the one that puts a run together."""
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +20,19 @@ class Part:
     about: dict[str, Any]
 
 
-def write(folder: Path, index: int, rows: Sequence[Sequence[float]], about: dict[str, Any]) -> None:
-    """Write part-INDEX.npz and, when that is whole, part-INDEX.json."""
+def packed(rows: Sequence[Sequence[float]], about: dict[str, Any]) -> dict[str, Any]:
+    """A process's part as one message: exact samples, for quantiles of quantiles are none."""
     columns = np.array(rows, dtype=np.float64).reshape(len(rows), len(TYPES)).T
     arrays = {name: columns[n].astype(TYPES[name]) for n, name in enumerate(TYPES)}
-    np.savez(folder / f"part-{index}.npz", allow_pickle=False, **arrays)
-    (folder / f"part-{index}.json").write_text(json.dumps(about), encoding="utf-8")
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return {"samples": file.getvalue(), "about": about}
+
+
+def keep(folder: Path, index: int, part: dict[str, Any]) -> None:
+    """Write part-INDEX.npz and, when that is whole, part-INDEX.json."""
+    (folder / f"part-{index}.npz").write_bytes(part["samples"])
+    (folder / f"part-{index}.json").write_text(json.dumps(part["about"]), encoding="utf-8")
 
 
 def take(folder: Path) -> list[Part]:

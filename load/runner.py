@@ -4,20 +4,21 @@ import asyncio
 import json
 import os
 import platform
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from compose.machine.console import MachineError
+from compose.machine.console import MachineError, say
 from compose.target import Credentials, Target
 from compose.wire import Wire, WireError
 from load import arrivals, parts, resources, samples, validity
@@ -25,12 +26,20 @@ from load.parts import Part
 from load.profile import Profile
 from load.samples import Run, Samples
 
+if TYPE_CHECKING:
+    from compose.stack import Stack
+
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 ROOT = LOCUSTFILE.parent.parent
 DRAIN_SECONDS = 4
 """After the last arrival, for its answer."""
 STOP_SECONDS = 5
 START_LIMIT = 30.0
+AWAIT_SECONDS = 300
+"""For workers of other hosts."""
+NEAR_URL = "https://proxy:8443"
+"""A stack as its own network knows it."""
+JOB_FILE = "job.json"
 USERS_PER_SECOND = 10_000
 
 
@@ -41,20 +50,26 @@ def run(
     folder: Path,
     workers: int = 1,
     baseline: Target | None = None,
+    *,
+    early_end: bool = True,
+    beside: "Stack | None" = None,
+    listen: int | None = None,
 ) -> Run:
     """Run a profile against a target and write run.json, samples.npz and histograms to `folder`.
 
-    With a baseline its reads go to both in turns, from one process. Raises `MachineError` when
-    Locust does not run.
+    With a baseline its reads go to both in turns, from one process. It may end early, once a level
+    is beyond saving. Workers are processes here; containers beside a stack; or those of other
+    hosts, waited for on the port `listen`. Raises `MachineError` when Locust does not run.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chosen = profile.reading() if target.live else profile
     chosen, workers = (profile.comparing(), 1) if baseline else (chosen, workers)
     began, started = time.time(), datetime.now(UTC)
-    job = _job(profile, target, folder, workers, baseline)
-    ended = _locust(chosen, job, credentials, folder, workers)
-    found = parts.take(folder)
-    job.unlink()
+    seen = target.located({**target.urls, "proxy": NEAR_URL}) if beside else target
+    job = _job(profile, [seen, *([baseline] if baseline else [])], folder, workers, early_end)
+    ended = _locust(chosen, credentials, job, workers, beside, listen)
+    found = parts.take(job)
+    shutil.rmtree(job)
     summary = {
         **_of_generators(chosen, found, workers),
         "ended": ended,
@@ -79,53 +94,95 @@ def machine() -> dict[str, Any]:
 
 
 def _job(
-    profile: Profile, target: Target, folder: Path, workers: int, baseline: Target | None
+    profile: Profile, sides: Sequence[Target], folder: Path, workers: int, early_end: bool
 ) -> Path:
-    path = folder / "job.json"
-    job = {
-        "profile": str(profile.path),
-        "live": target.live,
-        **_address(target),
-        "baseline": _address(baseline) if baseline else None,
-        "folder": str(folder.resolve()),
+    """A folder with everything that a worker needs: it can be mounted, or copied to other hosts."""
+    job = folder / "job"
+    shutil.rmtree(job, ignore_errors=True)
+    job.mkdir()
+    shutil.copyfile(profile.path, job / profile.path.name)
+    addresses = [_address(side, job, number) for number, side in enumerate(sides)]
+    told = {
+        "profile": profile.path.name,
+        "live": sides[0].live,
+        **addresses[0],
+        "baseline": addresses[1] if len(addresses) > 1 else None,
         "workers": workers,
+        "early_end": early_end,
     }
-    path.write_text(json.dumps(job), encoding="utf-8")
-    return path
+    (job / JOB_FILE).write_text(json.dumps(told), encoding="utf-8")
+    return job
 
 
-def _address(target: Target) -> dict[str, str | None]:
-    return {
-        "url": target.urls["proxy"].rstrip("/"),
-        "ca_file": str(target.ca_file.resolve()) if target.ca_file else None,
-    }
+def _address(side: Target, job: Path, number: int) -> dict[str, str | None]:
+    """Where a side is, with a copy of its authorities beside the job."""
+    name = f"ca-{number}.crt" if side.ca_file else None
+    if side.ca_file and name:
+        shutil.copyfile(side.ca_file, job / name)
+    return {"url": side.urls["proxy"].rstrip("/"), "ca_file": name}
 
 
 def _locust(
-    profile: Profile, job: Path, credentials: Credentials, folder: Path, workers: int
+    profile: Profile,
+    credentials: Credentials,
+    job: Path,
+    workers: int,
+    beside: "Stack | None",
+    listen: int | None,
 ) -> bool:
     """Run Locust on a job; whether it came to its end by itself."""
     seconds = int(profile.seconds) + DRAIN_SECONDS
     users = profile.in_flight + profile.websockets
-    command = [sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), "--headless"]
-    command += ["--users", str(users), "--spawn-rate", str(USERS_PER_SECOND), "--skip-log"]
-    command += ["--run-time", f"{seconds}s", "--stop-timeout", str(STOP_SECONDS)]
-    if workers > 1:
-        port = str(_free_port())
-        command += ["--processes", str(workers)]
-        command += ["--master-bind-port", port, "--master-port", port]
+    words = ["--headless", "--users", str(users), "--spawn-rate", str(USERS_PER_SECOND)]
+    words += ["--run-time", f"{seconds}s", "--stop-timeout", str(STOP_SECONDS), "--skip-log"]
+    limit = seconds + STOP_SECONDS + START_LIMIT
+    log = job.parent / "locust.log"
+    if beside:
+        from load import containers  # brings Testcontainers with it
+
+        code = containers.locust(words, job, credentials, workers, beside, limit, log)
+    elif listen:
+        limit += AWAIT_SECONDS
+        code = _process([*words, *_awaiting(workers, listen, job)], job, credentials, limit, log)
+    else:
+        words += _forked(workers) if workers > 1 else []
+        code = _process(words, job, credentials, limit, log)
+    if code not in (0, 1, None):  # 1: some requests failed, which is for the judge
+        last = log.read_text(encoding="utf-8").strip()[-600:]
+        raise MachineError(f"expected Locust to run, but it ended with {code}: {last}")
+    return code is not None
+
+
+def _forked(workers: int) -> list[str]:
+    port = str(free_port())
+    own = ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
+    return ["--processes", str(workers), *own]
+
+
+def _awaiting(workers: int, port: int, job: Path) -> list[str]:
+    """A master for workers of other hosts, and how to start them."""
+    say(
+        f"waiting {AWAIT_SECONDS:g} s for {workers} workers; on each host, with copies of this tree"
+        f" and of {job}:\n    LOAD_JOB=…/job/{JOB_FILE} LOAD_API_KEY=…"
+        " .venv/bin/locust -f load/locustfile.py --worker"
+        f" --master-host {platform.node()} --master-port {port}"
+    )
+    expected = ["--expect-workers", str(workers), "--expect-workers-max-wait", str(AWAIT_SECONDS)]
+    return ["--master", "--master-bind-port", str(port), *expected]
+
+
+def _process(
+    words: Sequence[str], job: Path, credentials: Credentials, limit: float, log: Path
+) -> int | None:
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
-        "LOAD_JOB": str(job),
+        "LOAD_JOB": str(job.resolve() / JOB_FILE),
         "LOAD_API_KEY": credentials.api_key or "",
     }
-    with (folder / "locust.log").open("w", encoding="utf-8") as log:
-        code = _ended(command, folder, environment, log, seconds + STOP_SECONDS + START_LIMIT)
-    if code not in (0, 1, None):  # 1: some requests failed, which is for the judge
-        last = (folder / "locust.log").read_text(encoding="utf-8").strip()[-600:]
-        raise MachineError(f"expected Locust to run, but it ended with {code}: {last}")
-    return code is not None
+    command = [sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), *words]
+    with log.open("w", encoding="utf-8") as file:
+        return _ended(command, job, environment, file, limit)
 
 
 def _ended(
@@ -150,7 +207,8 @@ def _ended(
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody has."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -73,7 +73,7 @@ def add(parser: pytest.Parser) -> None:
         "--load-profile": "NAME or FILE of what the load stage sends, in place of `gate`",
         "--baseline": "VERSION (revision, tag, branch, tag of images) or folder of an earlier RUN"
         " that the load stage compares with",
-        "--load-workers": "how many processes send the load stage's requests, in place of one",
+        "--load-workers": "how many workers send the load stage's requests, in place of one",
         "--on-stack": "the disposable stack of this RUN_ID (--keep-stack), in place of a new one",
         "--fault": "FILE of a fault to plant in the disposable stack (tests/faults/README.md)",
     }.items():

@@ -7,10 +7,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from compose.machine.commands import run
 from compose.stack import Stack
+from compose.sweep import companions
+from load import profile, runner
+from load.containers import WORKER
 from tests.faults.runs import LIMIT, ROOT, described
 
 WORKERS = 2
@@ -19,6 +24,7 @@ BEGUN_SECONDS = 6.0
 SLICE_SECONDS = 0.2
 TENTH = 0.1
 UNDECIDED = 6
+DOCKER_LIMIT = 30.0
 
 
 @contextmanager
@@ -89,3 +95,17 @@ def test_a_lost_worker_is_undecided(stack: Stack, tmp_path: Path) -> None:
         output, _ = process.communicate(timeout=2 * LIMIT)
     assert process.returncode == UNDECIDED, output
     assert f"expected {WORKERS} generator processes to report, but 1 did" in output
+
+
+def test_a_lost_worker_in_a_container_is_said(stack: Stack, tmp_path: Path) -> None:
+    worker = f"{companions(stack.run_id)}-{WORKER}-{WORKERS}"
+    chosen, target, keys = profile.load("smoke"), stack.target(), stack.credentials
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(runner.run, chosen, target, keys, tmp_path, WORKERS, beside=stack)
+        until(lambda: run(["docker", "top", worker], DOCKER_LIMIT).ok, LIMIT)
+        time.sleep(BEGUN_SECONDS)
+        assert run(["docker", "kill", worker], DOCKER_LIMIT).ok
+        found = running.result(2 * LIMIT)
+    validity = found.summary["validity"]
+    assert not validity["valid"]
+    assert f"expected {WORKERS} generator processes to report, but 1 did" in validity["reasons"]

@@ -33,7 +33,9 @@ def load_run(gate: Gate, operator: Operator) -> Iterator[Run]:
     folder = operator.folder / "load"
     chosen = gate.options.load_profile or profile.load(PROFILE)
     where, keys = operator.target, operator.credentials
-    found = runner.run(chosen, where, keys, folder, gate.options.load_workers)
+    workers = gate.options.load_workers
+    beside = operator.stack if workers > 1 and where.ours else None
+    found = runner.run(chosen, where, keys, folder, workers, beside=beside)
     report.write(gate.stream, found)
     history.append(gate.options.report_dir / history.FILE, operator.folder.name, found)
     yield valid(found)

@@ -176,7 +176,7 @@ def test_recovery_counts_from_the_spike_to_the_last_slow_second() -> None:
 
 def test_parts_are_taken_as_they_were_written(tmp_path: Path) -> None:
     rows = [(1, 0.5, 12.0, 11.0, 200, MEASURED, 0, 6), (0, 0.7, 30.0, 29.0, 0, WARM_UP, 1, 7)]
-    parts.write(tmp_path, 0, rows, {"dropped": 1})
+    parts.keep(tmp_path, 0, parts.packed(rows, {"dropped": 1}))
     (part,) = parts.take(tmp_path)
     assert part.about == {"dropped": 1}
     assert part.samples.status.tolist() == [200, 0]
