@@ -8,11 +8,12 @@ from tests.checks import check, expect
 from tests.operator import API, Operator
 from tests.ui.hands import SHOWN_SECONDS, TABLE
 from tests.ui.session import PRESET, RISEN, TRADE_SECONDS, Session
-from tests.ui.test_page import FRONTEND, STANDS
+from tests.ui.test_page import FRONTEND, WORKS
 
 NEEDS = ("disposable", "proxy", API, FRONTEND, "direct:exchange")
 START = "ui.controls.button_does_what_it_says[start]"
-LIVE = "ui.live.becomes_live"
+SHOWN = (*WORKS, "ui.live.becomes_live", "ui.live.updates_keep_coming")
+"""What a button does is seen on the page by what the WebSocket tells it."""
 TRADES = "ui.controls.start_makes_it_trade"
 
 
@@ -23,7 +24,7 @@ TRADES = "ui.controls.start_makes_it_trade"
     fix="press {command} with the browser's network view open; the request must be"
     " POST /api/engine/{command} with the key in its header",
     needs=NEEDS,
-    follows=(STANDS, LIVE, START),
+    follows=(*SHOWN, START),
 )
 def test_button_does_what_it_says(pressed: Session, command: str) -> None:
     done, (before, after) = pressed.presses[command], TABLE[command]
@@ -42,7 +43,7 @@ def test_button_does_what_it_says(pressed: Session, command: str) -> None:
     cause="the page does not follow the state, or has a table of its own that is wrong",
     fix="compare the buttons in {state} with GET /api/engine/commands",
     needs=NEEDS,
-    follows=(STANDS, LIVE),
+    follows=SHOWN,
 )
 def test_offers_what_the_state_allows(pressed: Session, state: str, command: str) -> None:
     done = pressed.presses[command]
@@ -63,7 +64,7 @@ def _on(commands: dict[str, bool]) -> str:
     cause="the page hides that the API refused the key, or the API takes any key",
     fix="type a wrong key and press a button: the API must answer 403 and the page must say so",
     needs=NEEDS,
-    follows=(STANDS, LIVE),
+    follows=SHOWN,
 )
 def test_wrong_key_changes_nothing_and_is_said(pressed: Session) -> None:
     done = pressed.wrong_key
@@ -77,7 +78,7 @@ def test_wrong_key_changes_nothing_and_is_said(pressed: Session) -> None:
     cause="the page puts the key where others read it: proxy logs, history, a shared browser",
     fix="send the key in the X-API-Key header alone, and keep it in sessionStorage",
     needs=NEEDS,
-    follows=(STANDS, LIVE),
+    follows=SHOWN,
 )
 def test_key_is_in_no_address_and_not_kept(operator: Operator, pressed: Session) -> None:
     key = operator.credentials.api_key or ""
@@ -91,7 +92,7 @@ def test_key_is_in_no_address_and_not_kept(operator: Operator, pressed: Session)
     cause="the preset chosen on the page is not sent along with start",
     fix='look at the body of POST /api/engine/start: {{"preset": …}}',
     needs=NEEDS,
-    follows=(STANDS, LIVE, START),
+    follows=(*SHOWN, START),
 )
 def test_starts_with_the_chosen_preset(pressed: Session) -> None:
     expect(pressed.preset == PRESET, f"the engine on preset {PRESET}", pressed.preset)
@@ -102,7 +103,7 @@ def test_starts_with_the_chosen_preset(pressed: Session) -> None:
     cause="the engine runs by its own word and trades nothing: no lease, no prices, no loop",
     fix="look at GET /api/engine/status (leaseHeld, trading) and at the API's log",
     needs=NEEDS,
-    follows=(STANDS, LIVE, START),
+    follows=(*SHOWN, START),
 )
 def test_start_makes_it_trade(pressed: Session) -> None:
     expect(
@@ -118,7 +119,7 @@ def test_start_makes_it_trade(pressed: Session) -> None:
     cause="the page does not ask again when the API says over the WebSocket that {part} changed",
     fix="look at the page's requests after ORDER_UPDATE and POSITION_UPDATE",
     needs=NEEDS,
-    follows=(STANDS, LIVE, TRADES),
+    follows=(*SHOWN, TRADES),
 )
 def test_shows_what_is_traded(pressed: Session, part: str) -> None:
     text = getattr(pressed, part)
@@ -137,7 +138,7 @@ def test_shows_what_is_traded(pressed: Session, part: str) -> None:
     cause="what another client does shows on the page with its next poll only, or never",
     fix="look for ENGINE_UPDATE among the WebSocket's messages, and what the page does with it",
     needs=NEEDS,
-    follows=(STANDS, LIVE, "ui.live.updates_keep_coming"),
+    follows=SHOWN,
 )
 def test_follows_what_others_do(pressed: Session) -> None:
     expect(
@@ -152,7 +153,7 @@ def test_follows_what_others_do(pressed: Session) -> None:
     cause="the emergency stop acts at the first touch, or the question says nothing",
     fix="ask in a dialog that says what will happen, before anything is sent",
     needs=NEEDS,
-    follows=(STANDS, LIVE, START),
+    follows=(*SHOWN, START),
 )
 def test_emergency_stop_asks_first(pressed: Session) -> None:
     expect(pressed.question, "a dialog", "none", pressed.after_cancel.trouble)
@@ -168,7 +169,7 @@ def test_emergency_stop_asks_first(pressed: Session) -> None:
     cause="Cancel stops all the same: people learn not to trust it",
     fix="send nothing until the question is answered with yes",
     needs=NEEDS,
-    follows=(STANDS, LIVE, START, "ui.controls.emergency_stop_asks_first"),
+    follows=(*SHOWN, START, "ui.controls.emergency_stop_asks_first"),
 )
 def test_cancel_does_nothing(pressed: Session) -> None:
     done = pressed.after_cancel
@@ -182,7 +183,7 @@ def test_cancel_does_nothing(pressed: Session) -> None:
     cause="the emergency stop answers success and leaves orders or positions at the exchange",
     fix="close them by hand at the exchange now; then look at the API's log of the liquidation",
     needs=NEEDS,
-    follows=(STANDS, LIVE, "ui.controls.button_does_what_it_says[emergency-stop]"),
+    follows=(*SHOWN, "ui.controls.button_does_what_it_says[emergency-stop]"),
 )
 def test_emergency_stop_leaves_nothing_open(pressed: Session) -> None:
     left = pressed.left
@@ -194,7 +195,7 @@ def test_emergency_stop_leaves_nothing_open(pressed: Session) -> None:
     cause="the page goes on showing positions that are closed",
     fix="look at the page's requests after POSITION_UPDATE",
     needs=NEEDS,
-    follows=(STANDS, LIVE, "ui.controls.emergency_stop_leaves_nothing_open", TRADES),
+    follows=(*SHOWN, "ui.controls.emergency_stop_leaves_nothing_open", TRADES),
 )
 def test_shows_that_nothing_is_open(pressed: Session) -> None:
     text = " ".join(pressed.emptied.split())

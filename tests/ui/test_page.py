@@ -1,5 +1,6 @@
 """The page: it loads through the proxy, works without an error, and shows what the API says."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +16,10 @@ from tests.ui.visit import INNER, PHONE, POLL_SECONDS, Visit
 FRONTEND = "breakout-bot-frontend"
 NEEDS = ("disposable", "proxy", "breakout-bot-api", FRONTEND)
 POLICY_WORDS = ("Content Security Policy", "violates the following")
+ADDRESSES = re.compile(r"'((?:https?|wss?)://[^']+)'")
 STANDS = "ui.page.stands"
+WORKS = (STANDS, "ui.page.asks_only_its_own_origin", "ui.page.policy_allows_the_page")
+"""Without these nothing on the page does."""
 PARTS = ("health", "live", "engine-state", "mode", "page-version", "api-version")
 
 
@@ -51,6 +55,8 @@ def test_loads_through_the_proxy(visited: Visit) -> None:
 )
 def test_asks_only_its_own_origin(browser: Browser, visited: Visit) -> None:
     asked = [one.partition(" ")[2] for one in visited.diary.requests]
+    # What the policy forbids never leaves the browser: only the refusal names it.
+    asked += ADDRESSES.findall("\n".join(refused_by_policy(visited.diary.errors)))
     others = [url for url in asked if not url.startswith("data:") and origin(url) != browser.base]
     expect(
         not others,
@@ -168,7 +174,7 @@ WANTED: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     cause="the page reads another name than the API writes, or shows something of its own",
     fix="compare what the page shows with the API's answer; deploy page and API of one build",
     needs=NEEDS,
-    follows=(STANDS, "ui.live.becomes_live"),
+    follows=(*WORKS, "ui.live.becomes_live"),
 )
 def test_shows_what_the_api_says(
     operator: Operator, browser: Browser, visited: Visit, part: str
@@ -188,7 +194,7 @@ def test_shows_what_the_api_says(
     cause="page and API are of different builds: an update went half way",
     fix="deploy both of one release; the page says which it is under Versions",
     needs=NEEDS,
-    follows=(STANDS, "ui.page.shows_what_the_api_says[api-version]"),
+    follows=(*WORKS, "ui.page.shows_what_the_api_says[api-version]"),
 )
 def test_is_of_the_same_build_as_the_api(visited: Visit) -> None:
     warning = visited.shown.get("version-warning")

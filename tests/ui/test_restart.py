@@ -3,7 +3,7 @@
 from tests.checks import check, expect
 from tests.operator import API
 from tests.ui.restart import BACK_SECONDS, Restart
-from tests.ui.test_page import FRONTEND, STANDS
+from tests.ui.test_page import FRONTEND, WORKS
 
 NEEDS = ("disposable", "stack", "proxy", API, FRONTEND)
 LIVE = "ui.live.becomes_live"
@@ -15,7 +15,7 @@ BACK = "ui.restart.page_comes_back_by_itself"
     cause="the page does not notice that the API is gone: people trust old figures",
     fix="let the page show when its WebSocket is closed and its requests fail",
     needs=NEEDS,
-    follows=(STANDS, LIVE),
+    follows=(*WORKS, LIVE),
 )
 def test_page_says_that_the_api_is_away(restarted: Restart) -> None:
     shown = restarted.away.get("live", "nothing")
@@ -29,7 +29,7 @@ def test_page_says_that_the_api_is_away(restarted: Restart) -> None:
     cause="the page forgets what it knew when a request fails",
     fix="keep the last answer of each operation and mark it as old",
     needs=NEEDS,
-    follows=(STANDS, LIVE, "ui.restart.page_says_that_the_api_is_away"),
+    follows=(*WORKS, LIVE, "ui.restart.page_says_that_the_api_is_away"),
 )
 def test_figures_stay_while_the_api_is_away(restarted: Restart) -> None:
     parts = ("engine-state", "mode", "api-version")
@@ -44,7 +44,7 @@ def test_figures_stay_while_the_api_is_away(restarted: Restart) -> None:
     cause="the page does not reconnect, or only after too long a pause",
     fix="look at the pauses between attempts in src/live.ts, and at the API's log of its start",
     needs=NEEDS,
-    follows=(STANDS, LIVE),
+    follows=(*WORKS, LIVE),
 )
 def test_page_comes_back_by_itself(restarted: Restart) -> None:
     live = restarted.back.get("live", "nothing")
@@ -61,7 +61,7 @@ def test_page_comes_back_by_itself(restarted: Restart) -> None:
     cause="after the reconnect the page shows what it knew before",
     fix="ask for everything anew once the WebSocket is open again",
     needs=NEEDS,
-    follows=(STANDS, LIVE, BACK),
+    follows=(*WORKS, LIVE, BACK),
 )
 def test_page_shows_the_api_as_healthy_again(restarted: Restart) -> None:
     shown = restarted.back.get("health", "nothing")
