@@ -105,7 +105,7 @@ class Gate:
 
     def prepare(self, items: list[pytest.Item]) -> bool:
         """Bring the stack up, gather evidence and drop what cannot run; False when that failed."""
-        release = None if self.target.live else release_of_this_tree()
+        release = release_of_this_tree() if self.target.ours else None
         self._start(release)
         if not items:  # nothing would judge a stack
             self._require()

@@ -65,5 +65,19 @@ def test_a_healthy_live_stack_is_promoted_and_only_looked_at(stack: Stack, tmp_p
     assert methods == {"GET", "OPTIONS"}
 
 
+def test_a_disposable_stack_of_somebody_else_is_judged_as_it_stands(
+    stack: Stack, tmp_path: Path
+) -> None:
+    target = tmp_path / "target.toml"
+    text = described(stack.target(), stack.project)
+    target.write_text(text.replace('kind = "live"', 'kind = "disposable"'), encoding="utf-8")
+    secrets = {"GATE_REDIS_PASSWORD": stack.credentials.redis_password or ""}
+    outcome = gate("-m", "smoke", f"--target={target}", folder=tmp_path, environment=secrets)
+    assert outcome.code == 0, outcome.output
+    assert "bring-up" not in {event.get("name") for event in outcome.events}
+    addresses = {row["name"]: row["address"] for row in outcome.verdict["components"]}
+    assert addresses["proxy"] == stack.target().urls["proxy"]
+
+
 def log(stack: Stack, service: str) -> list[str]:
     return run(["docker", "logs", container(stack, service)], LIMIT).text.splitlines()
