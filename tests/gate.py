@@ -177,7 +177,8 @@ class Gate:
         self._plant_before(self.stack)
         with self.phase("bring-up", "bringing the stack up"):
             self._up(self.stack)
-        if "smoke" in self.options.stages and not self.problems.keys() & {"stack", "prometheus"}:
+        looked_at = {"smoke", "observability"}.intersection(self.options.stages)
+        if looked_at and not self.problems.keys() & {"stack", "prometheus"}:
             with self.phase("settle", "waiting for the first scrape and health checks"):
                 self.stack.settle(self.target, set(self.problems))
         if "smoke" in self.options.stages and not self.problems:
