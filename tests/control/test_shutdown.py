@@ -29,8 +29,8 @@ KILL_SECONDS = 12
 """When Docker kills what has not ended: later than that, so that the two can be told apart."""
 LISTENERS = 5
 LISTEN_SECONDS = 20.0
-SLOW = 400
-"""Milliseconds for each call to the exchange, so that a scan is under way for a while."""
+SLOW = 1000
+"""Milliseconds for each call to the exchange: a scan is still under way when the signal arrives."""
 CONNECT_SECONDS = 5.0
 TAKE_UP_SECONDS = {"restart": 5.0, "kill": 20.0}
 """Until positions are watched again: at once when the lease was given up, else after its TTL."""
