@@ -122,12 +122,16 @@ class Engine:
         self._bus.say("ENGINE_UPDATE", self.status())
 
     async def _trade(self) -> None:
+        token = self.lease.token
         try:
             await self._try("exits", self.desk.exits)
             await self._try("daily loss", self._watch_loss)
             if self.state is State.RUNNING:
                 await self._try("entries", self._enter)
         except FencedOff as error:
+            if self.state not in TRADING or self.lease.token != token:
+                log.info("a stop of our own has overtaken an order: %s", error)
+                return
             log.error("fenced off, standing down: %s", error)
             self.fenced += 1
             await self.lease.stand_down()

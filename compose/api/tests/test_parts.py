@@ -1,6 +1,8 @@
 """The small parts keep their promises by themselves."""
 
 import asyncio
+import contextlib
+import dataclasses
 import json
 import logging
 import subprocess
@@ -10,9 +12,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from breakout_bot import logs, probe, resources, strategy
+from breakout_bot.desk import FencedOff
 from breakout_bot.hub import QUEUE, Hub
 from breakout_bot.lease import Lease, LeaseError
 from breakout_bot.presets import PresetBody
+from breakout_bot.services import Services
+from breakout_bot.states import State
 from redis.asyncio import Redis
 
 
@@ -135,3 +140,22 @@ def test_a_log_line_is_one_json_object_with_the_requests_id():
     assert "\n" not in line
     entry = json.loads(line)
     assert (entry["message"], entry["request_id"]) == ("two\nlines 7", "r-1")
+
+
+@pytest.mark.parametrize("state", [State.IDLE, State.RUNNING])
+def test_only_a_trading_engine_that_is_fenced_off_stands_down(settings, state):
+    async def late():
+        raise FencedOff("the token is too old")
+
+    async def trade():
+        services = Services(settings)
+        engine = services.engine
+        engine.load()
+        engine._control = dataclasses.replace(engine._control, state=state)
+        engine.desk.exits = late
+        with contextlib.suppress(LeaseError):  # standing down tells Redis, which refuses here
+            await engine._trade()
+        await services.close()
+        return engine.fenced
+
+    assert asyncio.run(trade()) == (1 if state is State.RUNNING else 0)
