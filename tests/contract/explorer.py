@@ -6,6 +6,7 @@ from typing import Any
 
 import requests
 from schemathesis import Case
+from schemathesis.core import NotSet
 from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.core.transport import Response
 
@@ -76,7 +77,7 @@ class Explorer:
         begun = self._begun.setdefault(label, time.monotonic())
         if time.monotonic() - begun > self.budget.seconds_each:
             return
-        self.ledger.sends(f"{case.method} {case.formatted_path} {case.query!r} {case.body!r}")
+        self.ledger.sends(written(case))
         if label in NEEDED_STATE:
             to_state(self.operator, NEEDED_STATE[label])
         try:
@@ -116,6 +117,12 @@ class Explorer:
             kind = response.headers.get("content-type", ["no content type"])[0]
             answer = shown(response.status_code, kind, response.content)
         self.ledger.breaches[label].append(Breach(rule, what, request, answer))
+
+
+def written(case: Case[Any]) -> str:
+    """A case in one line, the same whenever it is the same case."""
+    body = "no body" if isinstance(case.body, NotSet) else repr(case.body)
+    return f"{case.method} {case.formatted_path} {case.query!r} {body}"
 
 
 def _words(failure: Failure) -> str:
