@@ -18,7 +18,15 @@ from hypothesis.stateful import (
 
 from compose.wire import Answer, WireError
 from contracts.budget import Budget
-from contracts.states import COMMANDS, TABLE, after, breaches, explained, two_traders
+from contracts.states import (
+    COMMANDS,
+    RATE_LIMITED,
+    TABLE,
+    after,
+    breaches,
+    explained,
+    two_traders,
+)
 from tests.contract.engine import PRESET, SYMBOL, at_rest, to_idle
 from tests.contract.ledger import Ledger, as_curl
 from tests.operator import API, Operator
@@ -183,7 +191,7 @@ class Machine(RuleBasedStateMachine):
             found = [one for one in answers if isinstance(one, Answer)]
             for command, answer in zip(commands, found, strict=True):
                 self.play.ledger.saw(f"POST /api/engine/{command}", answer.status)
-            if len(calls) > 1 or found[0].status != 429:
+            if len(calls) > 1 or found[0].status != RATE_LIMITED:
                 return found
             time.sleep(float(found[0].headers.get("retry-after", 1)))
         return found

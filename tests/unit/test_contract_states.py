@@ -34,6 +34,9 @@ def test_the_table_is_closed_and_every_command_is_on_it() -> None:
         ([200, 409], "RUNNING", True),
         ([409, 200], "RUNNING", False),
         ([200, 200], "RUNNING", False),
+        ([200, 429], "RUNNING", True),
+        ([429, 409], "IDLE", True),
+        ([429, 429], "RUNNING", False),
     ],
 )
 def test_commands_at_once_end_as_some_order_of_them(
