@@ -61,8 +61,8 @@ class Gate:
         self.problems: dict[str, Problem] = {}
         self.deselected: dict[str, str] = {}
         self.progress = Progress()
-        self.failed = self.failed_smoke = False
         self.red: list[str] = []
+        """Checks that failed, in order."""
         self._stream: Stream | None = None
         self._stage: str | None = None
         self._stage_phase = ExitStack()
@@ -300,17 +300,20 @@ class Gate:
         """Why a stage gets no work: a broken stack is not driven any further."""
         if self.options.until_caught and self._caught(stage):
             return "the planted fault is found: --until-caught asks for no more"
-        if stage == "smoke" or not (self.failed_smoke or self.problems):
+        failed_smoke = bool(self._red_of("smoke"))
+        if stage == "smoke" or not (failed_smoke or self.problems):
             return None
-        if self.failed_smoke:
+        if failed_smoke:
             return "smoke failed: a broken stack is given no more work"
         services = ", ".join(f"{one.service}: {one.seen}" for one in self.problems.values())
         return f"the stack did not come up ({services})"
 
     def _caught(self, stage: str) -> bool:
         fault = self.options.fault
-        mine = [check for check in self.red if check.startswith(f"{stage}.")]
-        return fault is not None and any(fault.expects(check) for check in mine)
+        return fault is not None and any(map(fault.expects, self._red_of(stage)))
+
+    def _red_of(self, stage: str) -> list[str]:
+        return [check for check in self.red if check.startswith(f"{stage}.")]
 
     def _end_stage(self) -> None:
         self._stage_phase.close()
@@ -349,9 +352,7 @@ class Gate:
     ) -> None:
         name, check, title = self._items[nodeid]
         if outcome in ("failed", "error"):
-            self.failed = True
             self.red.append(name)
-            self.failed_smoke |= name.startswith("smoke.")
         component = (finding and finding.failure.component) or check.component
         self.stream.emit(
             "check",
@@ -402,7 +403,7 @@ class Gate:
             )
 
     def _take_down(self, stack: "Stack") -> None:
-        if self.failed or self.problems:
+        if self.red or self.problems:
             with self.phase("logs", "keeping the logs"):
                 self._keep_logs(stack)
         with self.phase("teardown", "taking the stack down"):
