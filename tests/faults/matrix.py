@@ -2,8 +2,8 @@
 
 `make faults [FAULTS=DIR] [STAGE=…]` plants every fault of a folder at every stage that has to catch
 it, and writes reports/faults/: matrix.json, index.html and summary.md. A run of one stage, or of
-what was not caught before (`AGAIN=1`), leaves the other rows of the matrix as they are. `JOBS=2`
-plants two at a time in the stages that mostly wait; `QUICK=1` ends a stage once it has found its
+what was not caught before (`AGAIN=1`), leaves the other rows of the matrix as they are: those of our
+catalogue are kept in reports/bench/matrix.jsonl, a line a run with its date. `JOBS=2` plants two at a time in the stages that mostly wait; `QUICK=1` ends a stage once it has found its
 fault.
 """
 
@@ -15,7 +15,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import mean
@@ -25,12 +25,13 @@ from compose.machine.console import MachineError, say
 from compose.stack import Stack
 from reports.checks import matches
 from tests import manifest as manifests
-from tests.bench.record import Figure, write
+from tests.bench.record import FOLDER, Figure, write
 from tests.checks import STAGES
 from tests.faults.fault import CATALOGUE, Fault, FaultError, folder
-from tests.faults.runs import Result, healthy_stack, judged
+from tests.faults.runs import Result, digest, healthy_stack, judged
 
 REPORTS = Path(__file__).parent.parent.parent / "reports" / "faults"
+RESULTS = FOLDER / "matrix.jsonl"
 PROVED = Path(__file__).with_name("proved.toml")
 UNPROVED = Path(__file__).with_name("unproved.toml")
 TEMPLATE = Path(__file__).with_name("matrix.html.j2")
@@ -197,9 +198,19 @@ def rows(path: Path) -> list[Result]:
     """The results of the matrix that is there; none where none is."""
     if not path.exists():
         return []
-    found = json.loads(path.read_text(encoding="utf-8"))["results"]
+    text = path.read_text(encoding="utf-8")
+    lines = path.suffix == ".jsonl"
+    found = map(json.loads, text.splitlines()) if lines else json.loads(text)["results"]
     names = [field.name for field in fields(Result)]
     return [Result(**{name: row[name] for name in names}) for row in found]
+
+
+def keep(results: Iterable[Result]) -> None:
+    """Write the rows of our own catalogue where they are committed, stage by stage."""
+    order = list(STAGES)
+    told = sorted(results, key=lambda one: (order.index(one.stage), one.fault))
+    lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in told]
+    RESULTS.write_text("".join(lines), encoding="utf-8")
 
 
 def report(results: list[Result]) -> None:
@@ -273,14 +284,20 @@ def main() -> int:
         say(str(error))
         return 4
     plan, whole = planned(faults, asked.stage), planned(faults, None)
-    before = {(one.stage, one.fault): one for one in rows(REPORTS / "matrix.json")}
-    if asked.again:
-        plan = [pair for pair in plan if not good(before.get((pair[0], pair[1].id)))]
-    kept = {key for stage, fault in whole if (key := (stage, fault.id)) in before}
-    parts = asked.again or asked.stage
     ours = asked.faults.absolute() == CATALOGUE
-    known = {key: before[key] for key in kept} if parts else {}
+    known = still_true(rows(RESULTS if ours else REPORTS / "matrix.json"), whole)
+    if asked.again:
+        plan = [pair for pair in plan if not good(known.get((pair[0], pair[1].id)))]
+    if not (asked.again or asked.stage):
+        known = {}
     return run(plan, known, whole if ours else [], asked.jobs, asked.quick)
+
+
+def still_true(results: Iterable[Result], whole: Plan) -> dict[tuple[str, str], Result]:
+    """What is known of faults whose file is as it was."""
+    there = {(stage, fault.id, digest(fault)) for stage, fault in whole}
+    kept = (one for one in results if (one.stage, one.fault, one.file) in there)
+    return {(one.stage, one.fault): one for one in kept}
 
 
 def good(result: Result | None) -> bool:
@@ -306,6 +323,8 @@ def run(
             new.append(result)
             found[result.stage, result.fault] = result
             report(list(found.values()))
+            if whole:
+                keep(found.values())
     except MachineError as error:
         say(str(error))
         return 6

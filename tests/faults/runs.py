@@ -1,5 +1,6 @@
 """Runs of the gate against planted faults, in processes of their own, as a user starts them."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,10 @@ class Result:
     wall: float = 0.0
     """Seconds of the whole run."""
     message: str = ""
+    file: str = ""
+    """Digest of the fault's file: what is known of another file says nothing of this one."""
+    made: str = ""
+    """When it ran, UTC."""
 
     @property
     def right_first(self) -> bool:
@@ -164,10 +170,15 @@ def read(fault: Fault, stage: str, outcome: Outcome) -> Result:
     )
 
 
+def digest(fault: Fault) -> str:
+    """What tells a fault's file from a changed one."""
+    return hashlib.sha256(fault.path.read_bytes()).hexdigest()[:12]
+
+
 def _result(fault: Fault, stage: str, outcome: str, **more: Any) -> Result:
-    return Result(
-        fault.id, fault.title, fault.component, list(fault.covers), stage, outcome, **more
-    )
+    told = (fault.id, fault.title, fault.component, list(fault.covers), stage, outcome)
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    return Result(*told, **more, file=digest(fault), made=made)
 
 
 def described(target: Target, project: str) -> str:

@@ -1,6 +1,7 @@
 """The kill matrix: what counts as caught, and what is proved of the checks."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,19 @@ def test_only_what_was_caught_with_the_right_blame_needs_no_other_try() -> None:
     assert matrix.good(read(FAULT, "smoke", ran(RUNNING)))
     assert not matrix.good(read(FAULT, "smoke", ran(RUNNING, first="proxy")))
     assert not matrix.good(None)
+
+
+def test_what_is_known_of_a_fault_holds_until_its_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matrix, "RESULTS", tmp_path / "matrix.jsonl")
+    result = read(FAULT, "smoke", ran(RUNNING))
+    matrix.keep([result])
+    known = matrix.rows(matrix.RESULTS)
+    assert known == [result]
+    whole = [("smoke", FAULT)]
+    assert matrix.still_true(known, whole) == {("smoke", FAULT.id): result}
+    assert matrix.still_true([replace(result, file="another")], whole) == {}
 
 
 def test_faults_are_planned_stage_by_stage() -> None:
