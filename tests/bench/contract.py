@@ -190,13 +190,20 @@ def _share(found: list[float | None]) -> float:
     return sum(one is not None for one in found) / len(found)
 
 
-def main() -> int:
-    """Measure everything and say where the figures are."""
+PARTS = {"healthy": healthy, "planted": planted}
+
+
+def main(arguments: list[str]) -> int:
+    """Measure everything, or a part (`healthy`, `planted`): the figures of the other one stay."""
+    if wrong := set(arguments) - PARTS.keys():
+        say(f"expected {' or '.join(PARTS)}, got {' '.join(sorted(wrong))}")
+        return 4
     stacks.clean_start()
-    path = write("contract", [*healthy(), *planted()])
+    figures = [one for part in arguments or PARTS for one in PARTS[part]()]
+    path = write("contract", figures, merge=bool(arguments))
     say(f"written: {path.relative_to(ROOT)}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

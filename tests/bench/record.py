@@ -35,15 +35,19 @@ class Figure:
         return self.value <= target if self.better == "lower" else self.value >= target
 
 
-def write(name: str, figures: list[Figure]) -> Path:
-    """Write reports/bench/NAME.json and return its path."""
+def write(name: str, figures: list[Figure], merge: bool = False) -> Path:
+    """Write reports/bench/NAME.json and return its path; `merge` keeps figures of other names."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{name}.json"
+    rows = {one.name: asdict(one) for one in figures}
+    if merge and path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))["figures"]
+        rows = {one["name"]: one for one in before} | rows
     found = {
         "schema": 1,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine(),
-        "figures": [asdict(figure) for figure in figures],
+        "figures": list(rows.values()),
     }
     path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return path

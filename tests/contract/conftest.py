@@ -7,7 +7,7 @@ import pytest
 
 from contracts.budget import budget
 from contracts.rules import RULES
-from tests.contract.engine import to_idle
+from tests.contract.engine import put_preset, to_idle
 from tests.contract.ledger import COLUMNS, Ledger
 from tests.contract.state import Before, seen
 from tests.gate import Gate
@@ -46,7 +46,9 @@ def _count(ledger: Ledger, rule: str) -> str:
 @pytest.fixture(scope="session")
 def before(operator: Operator) -> Before:
     """What the deployment held before the first check of this stage that changes anything."""
-    return seen(operator)
+    held = seen(operator)
+    put_preset(operator)
+    return held
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +57,7 @@ def explorer(operator: Operator, ledger: Ledger) -> Iterator["Explorer"]:
     from tests.contract.explorer import Explorer
 
     to_idle(operator)
+    put_preset(operator)
     yield Explorer(operator, ledger, budget())
     to_idle(operator)
 

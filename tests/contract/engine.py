@@ -33,13 +33,24 @@ def to_idle(operator: Operator) -> None:
 
 
 def to_state(operator: Operator, state: str) -> None:
-    """Lead the engine to a state. Fails the check when a command on the way is refused."""
+    """Lead the engine to a state, with the preset of `put_preset` where it has to start.
+
+    Fails the check when a command on the way is refused.
+    """
     if operator.state() == state:
         return
     to_idle(operator)
     for command in WAYS[state]:
-        answer = operator.command(command)
+        # Under the stage's own preset: a day's losses end the others' trading sooner.
+        body = {"preset": PRESET} if command == "start" else {}
+        answer = operator.command(command, **body)
         expect(answer.status == 200, f"{command} to lead to {state}", answer.brief)
+
+
+def put_preset(operator: Operator) -> None:
+    """Bring in the preset that this stage trades with. Fails the check when it is refused."""
+    answer = operator.http(f"/api/presets/{PRESET}", method="PUT", json=EAGER)
+    expect(answer.status == 200, "the preset to be taken", answer.brief)
 
 
 def _one_step_back(operator: Operator) -> bool:
@@ -53,8 +64,7 @@ def _one_step_back(operator: Operator) -> bool:
 def at_rest(operator: Operator) -> Iterator[None]:
     """An eager preset and an engine in IDLE before, and IDLE without drills after."""
     to_idle(operator)
-    answer = operator.http(f"/api/presets/{PRESET}", method="PUT", json=EAGER)
-    expect(answer.status == 200, "the preset to be taken", answer.brief)
+    put_preset(operator)
     try:
         yield
     finally:

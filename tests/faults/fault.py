@@ -7,6 +7,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -295,8 +296,11 @@ def _check_findings(path: Path, stages: list[str], findings: list[str]) -> None:
     for glob in findings:
         known = manifest.get(glob.partition(".")[0], {})
         if not any(matches(glob, check) for check in known):
+            every = [*known] or [check for checks in manifest.values() for check in checks]
+            near = get_close_matches(glob, every, 2, 0.4)
+            hint = f" (near it: {', '.join(near)})" if near else ""
             raise FaultError(
-                f"{path}: findings: expected a check of tests/manifest.toml, got {glob!r}"
+                f"{path}: findings: expected a check of tests/manifest.toml, got {glob!r}{hint}"
             )
     for stage in stages:
         if not any(glob.startswith(f"{stage}.") for glob in findings):

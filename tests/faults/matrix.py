@@ -2,8 +2,9 @@
 
 `make faults [FAULTS=DIR] [STAGE=…]` plants every fault of a folder at every stage that has to catch
 it, and writes reports/faults/: matrix.json, index.html and summary.md. A run of one stage, or of
-what was not caught before (`AGAIN=1`), leaves the other rows of the matrix as they are: those of our
-catalogue are kept in reports/bench/matrix.jsonl, a line a run with its date. `JOBS=2` plants two at a time in the stages that mostly wait; `QUICK=1` ends a stage once it has found its
+what was not caught before (`AGAIN=1`), leaves the other rows of the matrix as they are; those of
+our own catalogue are kept in reports/bench/matrix.jsonl, a line a run with its date. `JOBS=2`
+plants two at a time in the stages that mostly wait; `QUICK=1` ends a stage once it has found its
 fault.
 """
 

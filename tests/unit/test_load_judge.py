@@ -81,6 +81,14 @@ def test_a_slower_tail_is_worse_though_the_median_is_not() -> None:
     assert size["p50"].low < 1.1
 
 
+def test_a_stretched_tail_is_told_by_how_far_it_reaches() -> None:
+    candidate, baseline = sides()
+    rank = stats.rankdata(candidate.latency) / len(candidate.latency)
+    found = compare(changed(candidate, 1 + 0.5 * np.clip((rank - 0.9) / 0.09, 0, 1)), baseline)
+    assert found.verdict == "worse"
+    assert {one.name: one.p for one in found.differences}["p99"] < judge.ALPHA
+
+
 def test_a_quicker_candidate_is_better() -> None:
     candidate, baseline = sides()
     assert compare(changed(candidate, 0.8), baseline).verdict == "better"
@@ -109,7 +117,7 @@ def test_comparisons_are_corrected_for_their_number() -> None:
     assert [one.differences[0].p for one in found.values()] == pytest.approx([0.008, 0.003, 0.2])
     found = judge.together({"a": chance(0.004), "b": chance(0.004), "c": Comparison("same")})
     assert [one.verdict for one in found.values()] == ["worse", "worse", "same"]
-    found = judge.together({"a": chance(0.004), "b": chance(0.004), "c": chance(0.2)})
+    found = judge.together({"a": chance(0.008), "b": chance(0.008), "c": chance(0.2)})
     assert {one.verdict for one in found.values()} == {"same"}
     nothing = {"a": Comparison("not enough data")}
     assert judge.together(nothing) == nothing
