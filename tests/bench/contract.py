@@ -32,6 +32,8 @@ from tests.faults.runs import ROOT, Outcome, gate
 SEEDS = 20
 REPEATS = 2
 LIMIT = 900.0
+OWN_FILES = 2
+"""compose.yaml and gate.yaml."""
 LOG_LIMIT = 30.0
 KEY_VARIABLE = "CONTRACT_BENCH_KEY"
 
@@ -64,13 +66,19 @@ def standing(fault: Fault | None = None) -> Iterator[Stack]:
 def staged(stack: Stack, seed: int) -> tuple[Run, Outcome]:
     """The contract stage on a stack that stands."""
     with tempfile.TemporaryDirectory() as name:
-        words = ["-m", "contract", f"--on-stack={stack.run_id}"]
+        words = ["-m", "contract", f"--on-stack={stack.run_id}", *_overrides(stack)]
         done = gate(*words, folder=Path(name), environment={SEED: str(seed)}, limit=LIMIT)
     explored = [e for e in done.events if e.get("check", "").startswith("contract.fuzz.")]
     begun = next(e for e in done.events if e["kind"] == "phase" and e["name"] == "contract")
     failed = [e["t"] - begun["started"] for e in done.failed]
     seconds = sum(e["seconds"] for e in explored)
     return Run(_sent(done, explored), seconds, min(failed, default=None)), done
+
+
+def _overrides(stack: Stack) -> list[str]:
+    """Options for the files of a planted fault: without them the gate would take it away again."""
+    files = list(stack.compose.compose_file_name or ())
+    return [f"--compose-file={one}" for one in files[OWN_FILES:]]
 
 
 def _sent(done: Outcome, explored: list[dict[str, Any]]) -> int:
