@@ -51,6 +51,12 @@ def updated(deployment: Deployment, wanted: Release, wishes: update.Wishes) -> N
     recovery.do(deployment, "update", update.facts(deployment, wanted, wishes))
 
 
+def brought_to(deployment: Deployment, wanted: Release, wishes: update.Wishes) -> None:
+    """Update to a release where it does not run yet: a check depends on none before it."""
+    if running(deployment).tag != wanted.tag:
+        updated(deployment, wanted, wishes)
+
+
 def revision(deployment: Deployment) -> str:
     """The revision that answers through the proxy."""
     where = verify.target(deployment, proxy.live(deployment))

@@ -6,7 +6,7 @@ from compose.lifecycle import recovery, releases, update
 from compose.lifecycle.deployment import API, Deployment
 from compose.release import Release
 from tests.checks import check, expect
-from tests.lifecycle.disposable import leftovers, revision, updated
+from tests.lifecycle.disposable import brought_to, leftovers, revision, updated
 from tests.lifecycle.harm import BAD, QUICK, kill_at, schema_taken_back, taken_back
 from tests.lifecycle.traffic import SOCKETS, steady
 from tests.lifecycle.witness import LeaseWatch, broken_promises, order_log, rows, start_engine
@@ -85,8 +85,8 @@ def test_a_killed_update_is_put_in_order(
     follows=DEPLOYED,
 )
 def test_rollback_goes_back(deployment: Deployment, first: Release, second: Release) -> None:
-    updated(deployment, first, WISHES)
-    updated(deployment, second, WISHES)
+    brought_to(deployment, first, WISHES)
+    brought_to(deployment, second, WISHES)
     before = rows(deployment)
     facts = update.facts(deployment, first, WISHES)
     facts |= {"schema_differs": False, "schema": 0, "restore": None}
@@ -105,6 +105,6 @@ def test_rollback_goes_back(deployment: Deployment, first: Release, second: Rele
     follows=DEPLOYED,
 )
 def test_rollback_takes_a_newer_schema_back(deployment: Deployment, first: Release) -> None:
-    updated(deployment, first, WISHES)
+    brought_to(deployment, first, WISHES)
     wrong = schema_taken_back(deployment, first)
     expect(not wrong, "data and schema as before the newer release", wrong)
