@@ -12,6 +12,10 @@ from compose.wire import Wire, WireError
 ROLE_LABEL = "org.breakout-bot.role"
 SOURCE_LABEL = "org.breakout-bot.image-source"
 VERSION_LABEL = "org.opencontainers.image.version"
+PROJECT_LABEL = "com.docker.compose.project"
+OF_COMPOSE = "com.docker.compose.oneoff=False"
+"""Compose writes its project on the images that it builds too: what `docker run` makes of them has
+that label, as the proxy that an update is verified through. Only compose's own have this one."""
 REVISION_LABEL = "org.opencontainers.image.revision"
 
 
@@ -157,7 +161,8 @@ class Container:
 
 async def containers(wire: Wire, project: str) -> dict[str, Container]:
     """Containers of a compose project by service. Raises `WireError` without Docker."""
-    wanted = quote(json.dumps({"label": [f"com.docker.compose.project={project}"]}))
+    labels = [f"{PROJECT_LABEL}={project}", OF_COMPOSE]
+    wanted = quote(json.dumps({"label": labels}))
     listed = await wire.docker(f"/containers/json?all=1&filters={wanted}")
     found = await asyncio.gather(*(_inspect(wire, row["Id"]) for row in listed))
     # While an update runs, and for as long as it keeps the old colour, a service has two: the one

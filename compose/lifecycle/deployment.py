@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compose.containers import Container
+from compose.containers import OF_COMPOSE, PROJECT_LABEL, Container
 from compose.machine.commands import Result, bare_environment, run
 from compose.machine.console import MachineError
 from compose.release import HERE, Release, release_environment
@@ -23,7 +23,6 @@ DOCKER_LIMIT = 60.0
 COMPOSE_LIMIT = 180.0
 BUILD_LIMIT = 1200.0
 POLL_SECONDS = 0.2
-PROJECT_LABEL = "com.docker.compose.project"
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,7 @@ class Deployment:
 
     def containers(self, service: str | None = None) -> list[Container]:
         """Its containers, oldest first; of one service where that is named."""
-        filters = [f"label={PROJECT_LABEL}={self.project}"]
-        filters += ["label=com.docker.compose.oneoff=False"]
+        filters = [f"label={PROJECT_LABEL}={self.project}", f"label={OF_COMPOSE}"]
         if service:
             filters.append(f"label=com.docker.compose.service={service}")
         words = [word for one in filters for word in ("--filter", one)]

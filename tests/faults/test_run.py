@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from compose.containers import PROJECT_LABEL
 from compose.machine.commands import run
 from compose.stack import Stack
 from compose.sweep import RUN_LABEL, leftovers, sweep
@@ -69,6 +70,22 @@ def test_two_gates_side_by_side_do_not_meet(tmp_path: Path) -> None:
     addresses = [{row["address"] for row in one.verdict["components"]} for one in outcomes]
     assert addresses[0] & addresses[1] <= {None}
     assert [containers(run_id(folder)) for folder in folders] == [[], []]
+
+
+def test_what_runs_of_the_images_beside_a_stack_is_none_of_its_services(stack: Stack) -> None:
+    before = stack.target()
+    name = f"{stack.project}-proxy-1"
+    image = run(["docker", "inspect", "--format", "{{.Image}}", name], LIMIT).out.strip()
+    # As the image has them when the stack's own project has built it last.
+    labels = {PROJECT_LABEL: stack.project, "com.docker.compose.service": "proxy"}
+    words = [f"--label={key}={value}" for key, value in labels.items()]
+    beside = ["docker", "run", "--rm", "--detach", "--network=none", *words, image, "sleep", "60"]
+    started_one = run(beside, LIMIT).out.strip()
+    try:
+        assert started_one
+        assert stack.target() == before
+    finally:
+        run(["docker", "rm", "--force", started_one], LIMIT)
 
 
 def started(folder: Path) -> subprocess.Popen[str]:
