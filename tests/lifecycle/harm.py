@@ -2,6 +2,7 @@
 
 import json
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,13 +10,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from compose.lifecycle import recovery, releases, rollback, update
 from compose.lifecycle.deployment import API, Deployment, until
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.trouble import Refused
+from compose.machine.commands import run
 from compose.release import HERE, Release
 from tests.checks import expect
 from tests.lifecycle import candidates
@@ -24,6 +26,7 @@ from tests.lifecycle.witness import rows
 
 STEP_LIMIT = 120.0
 DOCKER_SOCKET = "/var/run/docker.sock"
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 WATCH = 1.0
 MAIN = "/app/breakout_bot/__main__.py"
 MIDDLEWARE = "/app/breakout_bot/middleware.py"
@@ -138,6 +141,28 @@ def schema_taken_back(deployment: Deployment, first: Release) -> str | None:
     return leftovers(deployment)
 
 
+def disk_filled(deployment: Deployment, folder: Path) -> str:
+    """What `compose/update.sh` of a changed tree says whose build fills the disk.
+
+    The full disk is the one of 64 MB that a build step has at /dev/shm.
+    """
+    tree = folder / "tree"
+    shutil.copytree(HERE, tree / HERE.name, ignore=shutil.ignore_patterns("releases", ".env"))
+    shutil.copy(HERE.parent / "pyproject.toml", tree)
+    with (tree / HERE.name / "api" / "Dockerfile").open("a", encoding="utf-8") as file:
+        file.write(f"RUN dd if=/dev/zero of=/dev/shm/{folder.name} bs=1M count=128\n")
+    files = [tree / HERE.name / one.name if one.parent == HERE else one for one in deployment.files]
+    command = [sys.executable, "-m", "compose.lifecycle", "update", "--watch", f"{WATCH:g}"]
+    done = run(
+        [*command, *words(replace(deployment, files=tuple(files)))],
+        STEP_LIMIT,
+        cwd=tree,
+        base={"PATH": SYSTEM_PATH},
+    )
+    expect(done.code == 1, "an update that is refused", done.code, done.text[-1500:])
+    return done.text
+
+
 # Broken off in the middle
 
 
@@ -165,7 +190,7 @@ def _updating(
 ) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "compose.lifecycle", "update", "--watch", f"{WATCH:g}"]
     environment = {
-        "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+        "PATH": SYSTEM_PATH,
         "BOT_TAG": wanted.tag,
         "BOT_VERSION": wanted.version,
         "BOT_REVISION": wanted.revision,

@@ -1,5 +1,7 @@
 """Updates under steady traffic: nobody notices, and a bad one is taken back."""
 
+from pathlib import Path
+
 import pytest
 
 from compose.lifecycle import recovery, releases, update
@@ -7,7 +9,7 @@ from compose.lifecycle.deployment import API, Deployment
 from compose.release import Release
 from tests.checks import check, expect
 from tests.lifecycle.disposable import brought_to, leftovers, revision, updated
-from tests.lifecycle.harm import BAD, QUICK, kill_at, schema_taken_back, taken_back
+from tests.lifecycle.harm import BAD, QUICK, disk_filled, kill_at, schema_taken_back, taken_back
 from tests.lifecycle.traffic import SOCKETS, steady
 from tests.lifecycle.witness import LeaseWatch, broken_promises, order_log, rows, start_engine
 
@@ -54,6 +56,26 @@ def test_a_bad_candidate_is_taken_back(deployment: Deployment, first: Release, k
     expect(not wrong, "it taken back, with nothing changed", wrong)
     expect(not seen.failures, "no failed request", seen.failures[:5])
     expect(not leftovers(deployment), "one container a service", leftovers(deployment))
+
+
+@check(
+    "stack",
+    cause="what could not be built was started or recorded all the same",
+    fix="read Update.images in compose/lifecycle/update.py; the runbook disk-full.md makes room",
+    needs=NEEDS,
+    follows=DEPLOYED,
+)
+def test_a_disk_that_fills_while_building_changes_nothing(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    runs = revision(deployment)
+    with steady(deployment) as seen:
+        said = disk_filled(deployment, tmp_path)
+    expect("No space left on device" in said, "the disk to be named", said[-600:])
+    expect(not seen.failures, "no failed request", seen.failures[:5])
+    expect(revision(deployment) == runs, runs, revision(deployment))
+    expect(not leftovers(deployment), "one container a service", leftovers(deployment))
+    expect(recovery.left(deployment) is None, "nothing unfinished", recovery.left(deployment))
 
 
 @pytest.mark.parametrize("step", ["switch", "hand over"])
