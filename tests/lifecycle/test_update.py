@@ -11,7 +11,7 @@ from tests.checks import check, expect
 from tests.lifecycle.disposable import brought_to, leftovers, revision, updated
 from tests.lifecycle.harm import BAD, QUICK, disk_filled, kill_at, schema_taken_back, taken_back
 from tests.lifecycle.traffic import SOCKETS, steady
-from tests.lifecycle.witness import LeaseWatch, broken_promises, order_log, rows, start_engine
+from tests.lifecycle.witness import LeaseWatch, books, rows, trade_eagerly
 
 NEEDS = ("stack", "proxy", API)
 DEPLOYED = "lifecycle.deploy.runs_what_should_run"
@@ -27,7 +27,7 @@ WISHES = update.Wishes(watch=1.0)
     follows=DEPLOYED,
 )
 def test_nobody_notices_an_update(deployment: Deployment, first: Release, second: Release) -> None:
-    start_engine(deployment)
+    trade_eagerly(deployment)
     with LeaseWatch(deployment) as lease, steady(deployment) as seen:
         updated(deployment, second, WISHES)
         expect(revision(deployment) == second.revision, second.revision, revision(deployment))
@@ -38,8 +38,10 @@ def test_nobody_notices_an_update(deployment: Deployment, first: Release, second
     expect(set(seen.codes) <= {RESTARTED}, f"close code {RESTARTED}", sorted(set(seen.codes)))
     expect(len(seen.codes) == 2 * SOCKETS, "one reconnect a client and update", len(seen.codes))
     expect(len(lease.owners) == 3, "the lease with three engines in turn", lease.owners)
-    wrong = broken_promises(order_log(deployment))
-    expect(not wrong, "no order twice or by a replaced engine", wrong[:3], component=API)
+    orders = books(deployment)
+    expect(orders.accepted, "orders, meanwhile", "none")
+    expected = "no order twice, lost or by a replaced engine"
+    expect(not orders.wrong, expected, orders.wrong[:3], component=API)
 
 
 @pytest.mark.parametrize("kind", QUICK)

@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,17 @@ LEASE = "breakout-bot:lease"
 EVERY_SECONDS = 0.05
 LOG_PAGE = 1000
 LOG_LIMIT = 10.0
+BOT = "breakout-bot"
+VOLATILITY = 20.0
+EAGER = {
+    "description": "Trades at every breakout, and no daily limit ends it",
+    "max_positions": 20,
+    "lookback": 5,
+    "stop_percent": 0.3,
+    "target_r": 1.0,
+    "daily_loss_limit_r": 100,
+    "cooldown_seconds": 0,
+}
 
 
 class LeaseWatch:
@@ -106,16 +118,74 @@ def broken_promises(log: list[dict[str, Any]]) -> list[str]:
     return found
 
 
+@dataclass(frozen=True)
+class Books:
+    """The orders of the bot, as its database and the exchange's log have them."""
+
+    taken: set[str]
+    """Those that the database says the exchange has taken."""
+    log: list[dict[str, Any]]
+    """The exchange's, read after that."""
+    known: set[str]
+    """All of the database, read after the log: the bot writes an order down before it sends it."""
+
+    @property
+    def accepted(self) -> set[str]:
+        """What the exchange has taken from the bot."""
+        own = (one for one in self.log if one["client_id"] == BOT)
+        return {one["client_order_id"] for one in own if one["event"] == "order_accepted"}
+
+    @property
+    def wrong(self) -> list[str]:
+        """Orders that came twice, from an engine that was replaced, or that one side has lost."""
+        lost = [f"{one} is not in the exchange's log" for one in self.taken - self.accepted]
+        unknown = [f"{one} is not in the database" for one in self.accepted - self.known]
+        return [*broken_promises(self.log), *sorted(lost), *sorted(unknown)]
+
+
+def books(deployment: Deployment) -> Books:
+    """Both sides' orders, also while the engine trades."""
+    taken = _orders(deployment, " WHERE status NOT IN ('sent', 'refused')")
+    log = order_log(deployment)
+    return Books(taken, log, _orders(deployment))
+
+
+def _orders(deployment: Deployment, which: str = "") -> set[str]:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "data.sqlite3"
+        backups.snapshot(deployment, path)
+        with closing(sqlite3.connect(path)) as data:
+            rows = data.execute(f"SELECT client_order_id FROM orders{which}").fetchall()
+    return {name for (name,) in rows}
+
+
 def start_engine(deployment: Deployment) -> None:
     """Trading, so that there is a lease to hand over; an engine that trades already goes on."""
     where = verify.target(deployment, proxy.live(deployment))
-    if verify.look(where, "/api/engine/status").get("state") == "RUNNING":
-        return
+    if verify.look(where, "/api/engine/status").get("state") != "RUNNING":
+        with _hands(deployment) as client:
+            client.post("/api/engine/start", json={"preset": "balanced"}).raise_for_status()
+
+
+def trade_eagerly(deployment: Deployment) -> None:
+    """Many orders a minute, so that an update has some to lose or to send twice."""
+    port = deployment.container("exchange").host_port(8100)
+    wild = {"volatility": VOLATILITY}
+    httpx.put(f"http://localhost:{port}/drills", json=wild, timeout=LOG_LIMIT).raise_for_status()
+    where = verify.target(deployment, proxy.live(deployment))
+    with _hands(deployment) as client:
+        client.put("/api/presets/eager", json=EAGER).raise_for_status()
+        if verify.look(where, "/api/engine/status").get("state") != "IDLE":
+            client.post("/api/engine/stop").raise_for_status()
+        client.post("/api/engine/start", json={"preset": "eager"}).raise_for_status()
+
+
+def _hands(deployment: Deployment) -> httpx.Client:
+    """A client with the operator's key, through the proxy."""
+    where = verify.target(deployment, proxy.live(deployment))
     trusted = ssl.create_default_context(cafile=where.ca_file)
     headers = {"X-API-Key": deployment.credentials.api_key or ""}
-    url = f"{where.urls['proxy']}/api/engine/start"
-    answer = httpx.post(url, headers=headers, json={"preset": "balanced"}, verify=trusted)
-    answer.raise_for_status()
+    return httpx.Client(base_url=where.urls["proxy"], verify=trusted, headers=headers)
 
 
 ALWAYS_WRITTEN = {"probes", "notes", "signals", "trades", "positions", "orders", "control"}
@@ -136,10 +206,7 @@ def rows(deployment: Deployment) -> dict[str, Any]:
 
 def rename_preset(deployment: Deployment, text: str) -> None:
     """Write something that can be found again: the description of a preset."""
-    where = verify.target(deployment, proxy.live(deployment))
-    trusted = ssl.create_default_context(cafile=where.ca_file)
-    headers = {"X-API-Key": deployment.credentials.api_key or ""}
-    with httpx.Client(base_url=where.urls["proxy"], verify=trusted, headers=headers) as client:
+    with _hands(deployment) as client:
         body = client.get("/api/presets/balanced").json() | {"description": text}
         body.pop("name")
         client.put("/api/presets/witness", json=body).raise_for_status()
