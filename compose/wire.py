@@ -10,9 +10,9 @@ import os
 import ssl
 import time
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -243,16 +243,25 @@ class Wire:
             raise
         return True
 
-    async def websocket(self, path: str, messages: int = 1, within: float = 3.0) -> Conversation:
+    async def websocket(
+        self,
+        path: str,
+        messages: int = 1,
+        within: float = 3.0,
+        over: asyncio.Event | None = None,
+    ) -> Conversation:
         """A handshake through the proxy and up to `messages` first messages.
 
-        Fewer come back when `within` seconds pass first. A refused upgrade is a
+        Fewer come back when `within` seconds pass first, or `over` is set. A refused upgrade is a
         `Conversation` with the status that came instead of 101.
         """
         url = "wss" + self.base("proxy").removeprefix("https") + path
-        return await self._recorded("GET", url, "proxy", self._converse(url, messages, within))
+        talk = self._converse(url, messages, within, over or asyncio.Event())
+        return await self._recorded("GET", url, "proxy", talk)
 
-    async def _converse(self, url: str, messages: int, within: float) -> Conversation:
+    async def _converse(
+        self, url: str, messages: int, within: float, over: asyncio.Event
+    ) -> Conversation:
         from websockets.asyncio.client import connect
         from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 
@@ -261,7 +270,7 @@ class Wire:
         try:
             async with connect(url, close_timeout=0.2, **options) as socket:
                 with suppress(TimeoutError, WebSocketException):
-                    async with asyncio.timeout(within):
+                    async with asyncio.timeout(within) as limit, _ended_by(over, limit):
                         while len(heard) < messages:
                             heard.append(str(await socket.recv()))
         except InvalidStatus as error:
@@ -391,6 +400,21 @@ async def _untrusted(host: str, port: int, problem: str) -> Certificate:
     except x509.ExtensionNotFound:
         listed = ()
     return Certificate(False, problem, shown.not_valid_after_utc, listed, tls.version())
+
+
+@asynccontextmanager
+async def _ended_by(over: asyncio.Event, limit: asyncio.Timeout) -> AsyncIterator[None]:
+    """Let a timeout pass at once when `over` is set."""
+
+    async def end() -> None:
+        await over.wait()
+        limit.reschedule(asyncio.get_running_loop().time())
+
+    waiting = asyncio.create_task(end())
+    try:
+        yield
+    finally:
+        waiting.cancel()
 
 
 async def _redis(url: str, commands: list[tuple[str, ...]]) -> list[Any]:

@@ -27,7 +27,11 @@ from tests.evidence import Evidence, probe
 from tests.operator import API, Operator
 
 FIRST_MESSAGES = 3
-SESSION_SECONDS = 9.0
+LEAST_SECONDS, MOST_SECONDS = 9.0, 45.0
+"""How long a session is heard: three heartbeats, and longer where the engine takes its time."""
+ENTRY_SECONDS = 30.0
+AFTER_SECONDS = 2.0
+"""For the messages of the stop."""
 CYCLE = ("disposable", "direct:exchange", "proxy", API)
 
 
@@ -72,7 +76,8 @@ def session(operator: Operator) -> Iterator[Session]:
 
 
 async def _listen(wire: Wire, key: str, symbol: str) -> tuple[Conversation, Answer]:
-    listening = asyncio.create_task(wire.websocket("/ws/", 10_000, SESSION_SECONDS))
+    over, began = asyncio.Event(), time.monotonic()
+    listening = asyncio.create_task(wire.websocket("/ws/", 10_000, MOST_SECONDS, over))
     headers = {"X-API-Key": key}
     body = {"preset": PRESET}
     answer = await wire.http("/api/engine/start", method="POST", headers=headers, json=body)
@@ -81,12 +86,14 @@ async def _listen(wire: Wire, key: str, symbol: str) -> tuple[Conversation, Answ
     position = await wire.http(f"/api/trading/positions/{identity}")
     await wire.http("/api/scanner/scan", method="POST", headers=headers)
     await wire.http("/api/engine/stop", method="POST", headers=headers)
+    await asyncio.sleep(max(AFTER_SECONDS, began + LEAST_SECONDS - time.monotonic()))
+    over.set()
     return await listening, position
 
 
 async def _entered(wire: Wire, symbol: str) -> str:
     """The id of the position that the engine opens; none in time shows in the messages."""
-    deadline = time.monotonic() + SESSION_SECONDS / 2
+    deadline = time.monotonic() + ENTRY_SECONDS
     while time.monotonic() < deadline:
         for one in (await wire.http("/api/positions")).json():
             if one["symbol"] == symbol:
