@@ -13,7 +13,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
 .PHONY: deploy update rollback backup restore status start stop drill lifecycle help gate smoke contract contract-accept contract-deep bench-contract test lint types unit bot-tests page-tests stages fault-tests faults bench-smoke repeat \
 	format lock env manifest report clean venv machine
-.PHONY: calm
+.PHONY: findings calm
 
 # $(call part,NAME,COMMAND): run it, and say in one line how it ended and how long it took.
 define part
