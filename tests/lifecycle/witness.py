@@ -23,12 +23,14 @@ EVERY_SECONDS = 0.05
 LOG_PAGE = 1000
 LOG_LIMIT = 10.0
 BOT = "breakout-bot"
-VOLATILITY = 20.0
+VOLATILITY = 5.0
+"""With a stop of 3 %: several trades a minute, of which none loses much more than its stop, so that
+it takes hours to lose the most that a preset may lose in a day."""
 EAGER = {
-    "description": "Trades at every breakout, and no daily limit ends it",
+    "description": "Trades at every breakout",
     "max_positions": 20,
     "lookback": 5,
-    "stop_percent": 0.3,
+    "stop_percent": 3.0,
     "target_r": 1.0,
     "daily_loss_limit_r": 100,
     "cooldown_seconds": 0,
