@@ -7,10 +7,11 @@ from tests.checks import expect
 from tests.operator import Operator
 
 PRESET = "contract-stage"
+LOOKBACK = 5
 EAGER = {
     "description": "of the contract stage: trades at the first breakout",
     "max_positions": 20,
-    "lookback": 5,
+    "lookback": LOOKBACK,
     "stop_percent": 50,
     "daily_loss_limit_r": 100,
     "cooldown_seconds": 0,
@@ -73,15 +74,21 @@ def at_rest(operator: Operator) -> Iterator[None]:
 
 
 def jump(operator: Operator, percent: float) -> str:
-    """Move one price at once, so that the next look finds a breakout; returns the symbol."""
-    before = _price(operator)
-    operator.http("/drills", "exchange", "PUT", json={"moves": {SYMBOL: percent}})
-    moved = before * (1 + percent / 200)
-    operator.until(lambda: _price(operator) > moved, 5, f"the price of {SYMBOL} to jump")
+    """Move one price at once so far above what it was lately that the next look finds a breakout.
+
+    Above all candles that the preset looks back at, whatever moved them; returns the symbol.
+    """
+    candles = _candles(operator)
+    wanted = max(one["high"] for one in candles) * (1 + percent / 100)
+    move = (wanted / candles[-1]["close"] - 1) * 100
+    operator.http("/drills", "exchange", "PUT", json={"moves": {SYMBOL: move}})
+    moved = wanted / (1 + percent / 200)
+    there = f"the price of {SYMBOL} to jump"
+    operator.until(lambda: _candles(operator)[-1]["close"] > moved, 5, there)
     return SYMBOL
 
 
-def _price(operator: Operator) -> float:
-    """The close of the open candle: what a scan looks at, one tick behind the price."""
-    candles = operator.json(f"/candles/{SYMBOL}?limit=1", "exchange")["candles"]
-    return float(candles[-1]["close"])
+def _candles(operator: Operator) -> list[dict[str, float]]:
+    """The last one is open; its close is what a scan looks at, one tick behind the price."""
+    path = f"/candles/{SYMBOL}?limit={LOOKBACK + 1}"
+    return list(operator.json(path, "exchange")["candles"])
