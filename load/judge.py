@@ -228,9 +228,9 @@ def _told(
 
 TAIL = 0.9
 """The share of latencies, the quicker ones, that the others are the tail of."""
-OUTLIERS = 0.98, 0.99
-"""Where the few begin that `tail` is about, and where p99's score stops to grow: what lies beyond
-is a matter of single requests, and would hide what happened to the rest of the tail."""
+OUTLIERS = 0.98
+"""Where the few begin that `tail` is about and p99's score stops to grow: beyond it single requests
+count so much that they would hide what happened to the rest."""
 CALM = 0.7
 """The share of pairs that count for p25 and p50 as they are; the others, further apart, no more."""
 SCORES = (*EFFECTS, "errors")
@@ -246,7 +246,7 @@ def _scores(candidate: Side, baseline: Side) -> list[Floats]:
     """
     both = np.concatenate([side.latency[~side.failed] for side in (candidate, baseline)])
     least, *quicker = np.maximum(np.quantile(both, [0.005, *QUICKER]), 1e-6)
-    limit, few, top = np.maximum(np.quantile(both, [TAIL, *OUTLIERS]), 1e-6)
+    limit, few = np.maximum(np.quantile(both, [TAIL, OUTLIERS]), 1e-6)
     return [
         np.column_stack(
             [
@@ -255,7 +255,7 @@ def _scores(candidate: Side, baseline: Side) -> list[Floats]:
                     for most, share in zip(quicker, QUICKER, strict=True)
                 ),
                 np.log(np.maximum(side.latency, limit) / limit),
-                np.log(np.clip(side.latency, limit, top) / limit),
+                np.log(np.clip(side.latency, limit, few) / limit),
                 np.log(np.maximum(side.latency, few) / few),
                 side.failed,
                 side.latency > limit,
