@@ -87,7 +87,7 @@ def _engine_figures(lease: LeaseWatch, orders: Books) -> list[Figure]:
         Figure("engine without a lease, median update", "s", lease.gaps or [0.0]),
         Figure("engine without a lease, worst update", "s", [max(lease.gaps, default=0.0)]),
         Figure("lease changes", "changes", [changes], float(UPDATES), "higher"),
-        Figure("orders the exchange took", "orders", [float(len(orders.accepted))], 100, "higher"),
+        Figure("orders the exchange took", "orders", [float(len(orders.accepted))], 20, "higher"),
         Figure(
             "orders twice, lost or by a replaced engine", "orders", [float(len(orders.wrong))], 0.0
         ),

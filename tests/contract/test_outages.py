@@ -31,8 +31,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "POST /api/engine/command": {"command": "stop"},
     "PUT /api/presets/{name}": {},
 }
+COMMANDS = "POST /api/engine/"
 Call = dict[str, Any]
-Headers = dict[str, str]
 RELEASE = "/tmp/contract-release"
 LOCK = f"""
 import fcntl, glob, os, time
@@ -118,15 +118,22 @@ def test_says_503_as_documented(operator: Operator, ledger: Ledger, outage: str)
 
 
 def _asked(operator: Operator, labels: list[str]) -> dict[str, Answer]:
-    """An answer of each operation, all asked at once."""
+    """An answer of each operation, all asked at once, commands one after another.
+
+    The engine takes one command at a time, and each waits two seconds for a locked database.
+    """
     headers = {KEY_HEADER: operator.credentials.api_key or ""}
-    calls = [_call(one) for one in labels]
-    answers = operator.run(lambda wire: _all(wire, headers, calls))
-    return dict(zip(labels, answers, strict=True))
+    commands = [one for one in labels if one.startswith(COMMANDS)]
+    turns = [[one] for one in labels if one not in commands] + [commands]
 
+    async def ask(wire: Wire, turn: list[str]) -> list[tuple[str, Answer]]:
+        return [(one, await wire.http(**_call(one), headers=headers)) for one in turn]
 
-async def _all(wire: Wire, headers: Headers, calls: list[Call]) -> list[Answer]:
-    return await asyncio.gather(*(wire.http(**call, headers=headers) for call in calls))
+    async def everything(wire: Wire) -> list[tuple[str, Answer]]:
+        found = await asyncio.gather(*(ask(wire, turn) for turn in turns))
+        return [pair for pairs in found for pair in pairs]
+
+    return dict(operator.run(everything))
 
 
 def _call(label: str) -> Call:
