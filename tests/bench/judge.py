@@ -169,7 +169,8 @@ def figures(name: str, recorded: Floats) -> list[Figure]:
 
 def main(arguments: list[str]) -> int:
     """Measure, or use a recording: `python -m tests.bench.judge [FILE.npy]`."""
-    say(f"recording {RECORDED} answers of a real stack")
+    if not arguments:
+        say(f"recording {RECORDED} answers of a real stack")
     recorded: NDArray[Any] = np.load(arguments[0]) if arguments else record(RECORDED)
     with tempfile.NamedTemporaryFile(prefix="recorded-", suffix=".npy", delete=False) as kept:
         np.save(kept, recorded)
