@@ -30,6 +30,8 @@ from compose.release import Release
 
 READY_SECONDS = 60.0
 PAGE_SECONDS = 10.0
+SCRAPED_SECONDS = 15.0
+"""Three scrapes: who is not seen by then is for the smoke stage to tell."""
 SWITCH_SECONDS = 15.0
 DRAIN_SECONDS = 20.0
 """Longer than the proxy lets any request take."""
@@ -150,11 +152,20 @@ class Update:
         if not seen:
             raise Refused(f"the new API is not healthy after {READY_SECONDS:g} s")
         until(self.page_answers, PAGE_SECONDS)
+        # A rollback has the bot stopped for a moment; a scrape of then would hold the smoke stage.
+        until(self.scraped, SCRAPED_SECONDS)
 
     def page_answers(self) -> bool:
         """Asked for itself: Docker's first look at a container comes after its whole interval."""
         page = f"{name_of(self.alive(FRONTEND))}:3000"
         return ask(self.alive(API).id, "/", page)[0] == 200
+
+    def scraped(self) -> bool:
+        """Whether Prometheus's last look at each target of the API found it up."""
+        where = verify.target(self.deployment, proxy.live(self.deployment))
+        found = verify.look(where, "/prometheus/api/v1/targets?state=active").get("data", {})
+        targets = [one for one in found.get("activeTargets", ()) if API in one["scrapeUrl"]]
+        return bool(targets) and all(one["health"] == "up" for one in targets)
 
     def alive(self, service: str) -> Container:
         """The new colour's container. Raises `Refused` when it has crashed."""
