@@ -261,7 +261,7 @@ def _scores(candidate: Side, baseline: Side) -> list[Floats]:
                 side.latency > limit,
             ]
         )
-        * np.column_stack([*[~side.failed] * 5, np.ones(len(side.failed)), ~side.failed])
+        * np.column_stack([*[~side.failed] * len(EFFECTS), np.ones(len(side.failed)), ~side.failed])
         for side in (candidate, baseline)
     ]
 

@@ -27,6 +27,7 @@ from compose.lifecycle.trouble import Refused
 from compose.machine.commands import run
 from compose.machine.console import say
 from compose.release import Release
+from compose.target import Target
 
 READY_SECONDS = 60.0
 PAGE_SECONDS = 10.0
@@ -153,19 +154,13 @@ class Update:
             raise Refused(f"the new API is not healthy after {READY_SECONDS:g} s")
         until(self.page_answers, PAGE_SECONDS)
         # A rollback has the bot stopped for a moment; a scrape of then would hold the smoke stage.
-        until(self.scraped, SCRAPED_SECONDS)
+        where = verify.target(self.deployment, proxy.live(self.deployment))
+        until(lambda: scraped(where), SCRAPED_SECONDS)
 
     def page_answers(self) -> bool:
         """Asked for itself: Docker's first look at a container comes after its whole interval."""
         page = f"{name_of(self.alive(FRONTEND))}:3000"
         return ask(self.alive(API).id, "/", page)[0] == 200
-
-    def scraped(self) -> bool:
-        """Whether Prometheus's last look at each target of the API found it up."""
-        where = verify.target(self.deployment, proxy.live(self.deployment))
-        found = verify.look(where, "/prometheus/api/v1/targets?state=active").get("data", {})
-        targets = [one for one in found.get("activeTargets", ()) if API in one["scrapeUrl"]]
-        return bool(targets) and all(one["health"] == "up" for one in targets)
 
     def alive(self, service: str) -> Container:
         """The new colour's container. Raises `Refused` when it has crashed."""
@@ -292,6 +287,13 @@ def address(container: Container) -> str:
     networks = container.inspected["NetworkSettings"]["Networks"]
     front = next(value for name, value in networks.items() if name.endswith("_front"))
     return f"{front['IPAddress']}:8000"
+
+
+def scraped(where: Target) -> bool:
+    """Whether Prometheus's last look at each target of the API found it up."""
+    found = verify.look(where, "/prometheus/api/v1/targets?state=active").get("data", {})
+    targets = [one for one in found.get("activeTargets", ()) if API in one["scrapeUrl"]]
+    return bool(targets) and all(one["health"] == "up" for one in targets)
 
 
 def trades_if_told(api: str) -> bool:

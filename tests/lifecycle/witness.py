@@ -174,10 +174,9 @@ def trade_eagerly(deployment: Deployment) -> None:
     port = deployment.container("exchange").host_port(8100)
     wild = {"volatility": VOLATILITY}
     httpx.put(f"http://localhost:{port}/drills", json=wild, timeout=LOG_LIMIT).raise_for_status()
-    where = verify.target(deployment, proxy.live(deployment))
     with _hands(deployment) as client:
         client.put("/api/presets/eager", json=EAGER).raise_for_status()
-        if verify.look(where, "/api/engine/status").get("state") != "IDLE":
+        if client.get("/api/engine/status").json()["state"] != "IDLE":
             client.post("/api/engine/stop").raise_for_status()
         client.post("/api/engine/start", json={"preset": "eager"}).raise_for_status()
 
