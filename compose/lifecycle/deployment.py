@@ -23,6 +23,9 @@ DOCKER_LIMIT = 60.0
 COMPOSE_LIMIT = 180.0
 BUILD_LIMIT = 1200.0
 POLL_SECONDS = 0.2
+LAST_LINES = 16
+"""Of what a failed command printed. A failed build repeats its step's own words at its end, but
+sometimes without the first of them, which name the cause: they stand only further above."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def docker(*words: str, limit: float = DOCKER_LIMIT) -> str:
 
 def _succeeded(what: str, done: Result) -> str:
     if not done.ok:
-        last = done.text.splitlines()[-6:]
+        last = [line for line in done.text.splitlines() if line.strip()][-LAST_LINES:]
         raise MachineError(f"Expected `{what}` to succeed, but: {' | '.join(last)}")
     return done.out
 
