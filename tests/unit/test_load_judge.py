@@ -117,7 +117,7 @@ def test_comparisons_are_corrected_for_their_number() -> None:
     assert [one.differences[0].p for one in found.values()] == pytest.approx([0.008, 0.003, 0.2])
     found = judge.together({"a": chance(0.004), "b": chance(0.004), "c": Comparison("same")})
     assert [one.verdict for one in found.values()] == ["worse", "worse", "same"]
-    found = judge.together({"a": chance(0.008), "b": chance(0.008), "c": chance(0.2)})
+    found = judge.together({"a": chance(0.004), "b": chance(0.004), "c": chance(0.2)})
     assert {one.verdict for one in found.values()} == {"same"}
     nothing = {"a": Comparison("not enough data")}
     assert judge.together(nothing) == nothing
