@@ -29,8 +29,9 @@ from reports.progress import Progress
 from reports.redact import Redactor
 from reports.stream import Stream
 from reports.write import finish
-from tests import budgets
+from tests import beside, budgets
 from tests import manifest as manifests
+from tests.beside import Beside, Group
 from tests.budgets import Budgets
 from tests.checks import STAGES, Check, CheckFailed, Failure, described, identifier, node
 from tests.evidence import REGISTRY, Evidence, gather
@@ -70,6 +71,8 @@ class Gate:
         self._budgets = Budgets(budgets.read(profile.seconds if profile else 0.0))
         self._setup_seconds = 0.0
         self._items: dict[str, tuple[str, Check, str]] = {}
+        self._groups: list[Group] = []
+        self._beside: dict[str, Beside] = {}
 
     @property
     def stream(self) -> Stream:
@@ -126,7 +129,15 @@ class Gate:
         self._components()
         self._require()
         items[:] = [item for item in items if self._will_run(item)]
+        if self._may_share_the_machine():
+            self._groups = beside.grouped(items)
+            items[:] = beside.ordered(items, self._groups)
         return True
+
+    def _may_share_the_machine(self) -> bool:
+        """Whether checks may run beside others: a fault is planted in one stack only."""
+        options = self.options
+        return self.target.ours and not (options.fault or options.on_stack) and beside.possible()
 
     def _programs(self, items: list[pytest.Item]) -> None:
         """Raises `MachineError` where a stage that will run has not the program it needs."""
@@ -286,6 +297,11 @@ class Gate:
     def begins(self, item: pytest.Item) -> bool:
         """The turn of a check; False when its stage gets no work, which is written down."""
         stage = self._items[node(item)][0].partition(".")[0]
+        if stage != "smoke" and self._groups and not self._held_back(stage):
+            self._start_beside()
+        if item.nodeid in self._beside:
+            self._join(self._beside[item.nodeid])
+            return False
         if stage != self._stage:
             self._end_stage()
             self._stage = stage
@@ -295,6 +311,28 @@ class Gate:
         if reason:
             self._emit_check(node(item), "not_run", 0.0, reason=reason)
         return reason is None
+
+    def _start_beside(self) -> None:
+        options = [f"--compose-file={file}" for file in self.options.compose_files]
+        for group in self._groups:
+            started = Beside(group, self.stream.folder, options, self.stream.now())
+            self._beside |= dict.fromkeys(group.nodes, started)
+        self._groups = []
+
+    def _join(self, one: Beside) -> None:
+        """Take over what a gate beside this one says of its checks, at the first of them."""
+        if one.joined:
+            return
+        self._end_stage()
+        self._stage = None
+        with self.progress.step(f"{one.group.stage} ({one.group.name}), which runs beside"):
+            one.join()
+        for event in one.events():
+            if event["kind"] == "check" and event["outcome"] in ("failed", "error"):
+                self.red.append(event["check"])
+            self.stream.emit(**{key: value for key, value in event.items() if key != "t"})
+        for name, text in one.logs():
+            self.stream.attach(name, text)
 
     def _held_back(self, stage: str) -> str | None:
         """Why a stage gets no work: a broken stack is not driven any further."""
@@ -376,6 +414,8 @@ class Gate:
     def finish(self, exitstatus: int) -> int:
         """Take the stack away, write every report, show the verdict; returns the exit code."""
         self._end_stage()
+        for one in set(self._beside.values()):
+            one.stop()
         for check, reason in self.deselected.items():
             self._not_run(check, reason)
         if self.stack is not None:

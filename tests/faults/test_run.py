@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from compose.containers import PROJECT_LABEL
@@ -59,6 +60,32 @@ def test_a_stack_that_fails_smoke_is_given_no_more_work(tmp_path: Path) -> None:
     assert left == {"smoke failed: a broken stack is given no more work"}
     stages = {one["name"]: one for one in outcome.verdict["stages"]}
     assert stages["control"]["passed"] == 0
+
+
+def test_a_killed_gate_beside_the_run_leaves_its_checks_unknown(tmp_path: Path) -> None:
+    words = ["-m", "control or observability", "-k", "nothing_changes_without or counters"]
+    with ThreadPoolExecutor(1) as pool:
+        whole = pool.submit(gate, *words, folder=tmp_path)
+        own = f"--report-dir={tmp_path}/runs/"
+        os.kill(process_with(own), signal.SIGKILL)
+        outcome = whole.result()
+    assert outcome.code == 6, outcome.output
+    assert outcome.troubles == ["the gate of tests/control/ ended with -9"]
+    assert "run `pytest -m control` by itself" in outcome.output
+    assert containers(run_id(tmp_path)) == []
+    sweep()  # the killed one's
+
+
+def process_with(words: str) -> int:
+    """The process that was started with some words, once there is one."""
+    ends = time.monotonic() + READY_SECONDS
+    while time.monotonic() < ends:
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                if words.encode() in entry.read_bytes():
+                    return int(entry.parent.name)
+        time.sleep(0.1)
+    raise AssertionError(f"no process with {words}")
 
 
 def test_two_gates_side_by_side_do_not_meet(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""What runs beside the rest of a run, and what becomes of its results."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from reports.redact import Redactor
+from reports.stream import Stream
+from tests.beside import Beside, Group, grouped, ordered
+
+
+def items(*nodes: str) -> list[Any]:
+    return [SimpleNamespace(nodeid=node) for node in nodes]
+
+
+CONTROL = "tests/control/test_pause.py::test_a"
+UPDATE = "tests/lifecycle/test_update.py::test_b"
+BACKUP = "tests/lifecycle/test_backup.py::test_c"
+SMOKE = "tests/smoke/test_tls.py::test_d"
+LOAD = "tests/load/test_levels.py::test_e"
+
+
+def test_what_waits_runs_beside_the_others() -> None:
+    found = grouped(items(SMOKE, CONTROL, BACKUP, UPDATE, LOAD))
+    assert [(one.name, one.stage, one.nodes) for one in found] == [
+        ("control", "control", (CONTROL,)),
+        ("update", "lifecycle", (UPDATE,)),
+    ]
+
+
+def test_what_has_nothing_beside_it_runs_as_always() -> None:
+    assert grouped(items(SMOKE, CONTROL, UPDATE)) == []
+    assert grouped(items(SMOKE, BACKUP)) == []
+
+
+def test_results_are_taken_over_before_load() -> None:
+    every = items(SMOKE, CONTROL, BACKUP, UPDATE, LOAD)
+    turns = [item.nodeid for item in ordered(every, grouped(every))]
+    assert turns == [SMOKE, BACKUP, CONTROL, UPDATE, LOAD]
+
+
+def beside(folder: Path) -> Beside:
+    nothing = Group("tests/control/", "control", ("tests/control/test_none.py::test_none",))
+    one = Beside(nothing, folder, [], 7.0)
+    one.join()
+    return one
+
+
+def test_one_that_judges_nothing_is_trouble(tmp_path: Path) -> None:
+    (trouble,) = beside(tmp_path).events()
+    assert trouble["kind"] == "trouble"
+    assert trouble["message"] == "the gate of tests/control/ ended with 4"
+    assert "test_none" in trouble["seen"]
+    assert trouble["next_step"] == "run `pytest -m control` by itself"
+
+
+def test_checks_times_and_logs_are_taken_over(tmp_path: Path) -> None:
+    one = beside(tmp_path)
+    runs = tmp_path / "beside" / "control" / "runs"
+    shutil.rmtree(runs)
+    stream = Stream(runs / "a", Redactor())
+    stream.emit("phase", name="set-up", started=0.0, seconds=2.0)
+    stream.emit("phase", name="control", started=2.0, seconds=3.0)
+    stream.emit("check", check="control.pause.a", outcome="passed")
+    stream.emit("run_finished", pytest_exit=0, seconds=5.0)
+    stream.attach("api.log", "words")
+    phase, check = one.events()
+    assert (phase["name"], phase["started"], phase["seconds"]) == ("control", 9.0, 3.0)
+    assert check["check"] == "control.pause.a"
+    assert list(one.logs()) == [("control-api.log", "words")]
