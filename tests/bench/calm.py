@@ -1,24 +1,35 @@
 """`make calm N=30`: full gates on healthy stacks, where every finding is a false alarm.
 
 A third of the runs has to share both cores with busy loops, another third reaches the API over
-100 ms of network delay. Writes reports/bench/gate.json: false alarms, and the wall times.
+100 ms of network delay. Every run is kept at once in reports/bench/calm.jsonl, a line with its date
+and the tree it judged; `AGAIN=1` goes on with what is there, so that 30 runs may take several
+nights or machines. Writes reports/bench/gate.json: false alarms, wall times, and from the kill
+matrix how soon a fault is found.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from compose.machine.console import say
-from tests.bench.record import Figure, write
+from compose.release import release
+from tests.bench.record import FOLDER, Figure, write
+from tests.faults import matrix
 from tests.faults.runs import Outcome, gate
 
+RESULTS = FOLDER / "calm.jsonl"
+RUNS = 30
+
 GATE_SECONDS = 300
+LIMIT = 1800.0
 DELAY = """\
 id = "far-away"
 title = "The API is 100 ms away: no defect, nothing may be found"
@@ -54,41 +65,78 @@ def one(kind: str, folder: Path, stages: str | None) -> Outcome:
     if kind == "delayed":
         fault = folder / "far-away.toml"
         fault.write_text(DELAY, encoding="utf-8")
-        return gate(*words, f"--fault={fault}", folder=folder, limit=4 * GATE_SECONDS)
+        return gate(*words, f"--fault={fault}", folder=folder, limit=LIMIT)
     if kind == "contended":
         with busy():
-            return gate(*words, folder=folder, limit=4 * GATE_SECONDS)
-    return gate(*words, folder=folder, limit=4 * GATE_SECONDS)
+            return gate(*words, folder=folder, limit=LIMIT)
+    return gate(*words, folder=folder, limit=LIMIT)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run: its kind, the tree it judged, when it ended (UTC), its seconds, what it said."""
+
+    kind: str
+    tree: str
+    made: str
+    seconds: float
+    found: tuple[str, ...]
+    """Findings: each is a false alarm."""
+    undecided: tuple[str, ...]
+    """Why it could not judge: no alarm, but no answer either."""
+
+
+def ran(kind: str, stages: str | None) -> Row:
+    """One run of the gate, told."""
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = one(kind, Path(folder), stages)
+    found = tuple(check for _, check in outcome.roots) if outcome.verdict else ()
+    troubles = tuple(outcome.troubles if outcome.verdict else [outcome.output[-300:]])
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Row(kind, release().tag, now, round(outcome.seconds, 1), found, troubles)
+
+
+def kept() -> list[Row]:
+    """The runs that are there."""
+    if not RESULTS.exists():
+        return []
+    return [Row(**json.loads(line)) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
 
 
 def main() -> int:
-    """Run them all; 1 when anything was found or could not be judged."""
+    """Run as many as are wanted; 1 when anything was found or could not be judged."""
     parser = argparse.ArgumentParser(prog="make calm")
-    parser.add_argument("--runs", type=int, default=30)
+    parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--stages", help="a -m expression; all stages without it")
+    parser.add_argument("--again", action="store_true", help="go on with the runs that are there")
     asked = parser.parse_args()
-    alarms: Counter[str] = Counter()
-    walls: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    rows = kept() if asked.again else []
     for number in range(asked.runs):
-        kind = KINDS[number % len(KINDS)]
-        with tempfile.TemporaryDirectory() as folder:
-            outcome = one(kind, Path(folder), asked.stages)
-        found = [check for _, check in outcome.roots] + outcome.troubles
-        alarms.update(found)
-        walls[kind].append(outcome.seconds)
-        say(f"{number + 1}/{asked.runs} {kind}: {outcome.seconds:.0f} s, {found or 'no finding'}")
-    write("gate", list(figures(alarms, walls)))
-    return int(bool(alarms))
+        row = ran(KINDS[len(rows) % len(KINDS)], asked.stages)
+        rows.append(row)
+        lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows]
+        RESULTS.write_text("".join(lines), encoding="utf-8")
+        told = ", ".join([*row.found, *row.undecided]) or "no finding"
+        say(f"{number + 1}/{asked.runs} {row.kind}: {row.seconds:.0f} s, {told}")
+        write("gate", list(figures(rows)))
+    return int(any(row.found or row.undecided for row in rows))
 
 
-def figures(alarms: Counter[str], walls: dict[str, list[float]]) -> Iterator[Figure]:
+def figures(rows: list[Row]) -> Iterator[Figure]:
     """What was found where nothing is wrong, and how long a gate takes."""
-    yield Figure("healthy runs", "", [sum(map(len, walls.values()))], 30, "higher")
-    yield Figure("false alarms", "", [alarms.total()], 0)
+    yield Figure("healthy runs", "", [len(rows)], RUNS, "higher")
+    contended = sum(row.kind == "contended" for row in rows)
+    yield Figure("healthy runs under contention", "", [contended], RUNS // len(KINDS), "higher")
+    yield Figure("false alarms", "", [sum(len(row.found) for row in rows)], 0)
+    yield Figure("undecided runs", "", [sum(bool(row.undecided) for row in rows)])
     targets = {"calm": GATE_SECONDS, "contended": None, "delayed": None}
-    for kind, seconds in walls.items():
+    for kind, target in targets.items():
+        seconds = [row.seconds for row in rows if row.kind == kind]
         if seconds:
-            yield Figure(f"wall time of a gate, {kind}", "s", seconds, targets[kind])
+            yield Figure(f"wall time of a gate, {kind}", "s", seconds, target)
+    sooner = matrix.summary(matrix.rows(matrix.RESULTS))["smoke_seconds"]
+    if sooner is not None:
+        yield Figure("planted fault to finding, smoke, mean", "s", [sooner])
 
 
 if __name__ == "__main__":
