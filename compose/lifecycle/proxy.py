@@ -5,11 +5,14 @@
 
 import json
 import re
+import socket
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from compose.containers import Container
-from compose.lifecycle.deployment import Deployment, ask, docker, name_of, until
+from compose.lifecycle.deployment import Deployment, ask, docker, inspected, name_of, until
 from compose.lifecycle.releases import image
 from compose.lifecycle.trouble import Refused
 from compose.machine.commands import run
@@ -18,6 +21,12 @@ from compose.release import Release
 
 LIMIT = 30.0
 FILES = "nginx.conf upstreams.conf version.conf mime.types"
+API_PORT = 8000
+ESTABLISHED = re.compile(
+    r"^ *\d+: [0-9A-F]+:([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) 01 (?:\S+ ){3} *\S+ +\S+ +(\d+) ",
+    re.MULTILINE,
+)
+"""A row of /proc/net/tcp: the local port, the remote address and port, the socket's number."""
 DOORS = {8443, 8080, 8000, 3000}
 """Ports on which the proxy takes connections."""
 
@@ -83,10 +92,12 @@ def _in(deployment: Deployment, script: str) -> str:
     return docker("exec", live(deployment).id, "sh", "-c", script, limit=LIMIT)
 
 
-def in_flight(deployment: Deployment, old_api: str) -> int:
-    """Requests that workers of the former configuration still have to answer, WebSockets left out.
+def in_flight(deployment: Deployment, api: str) -> int:
+    """Requests to an API that workers of former configurations still have to answer.
 
-    Every request holds one connection to a client; so does every WebSocket: the API counts those.
+    Each request holds a connection to a client. So does a WebSocket, but those the API counts, and
+    what is passed on to another API already holds a connection to that one. Requests that are
+    still being taken in are passed on later: they count, whichever API they will go to.
     """
     script = (
         "cat /proc/net/tcp; for p in /proc/[0-9]*; do"
@@ -95,14 +106,35 @@ def in_flight(deployment: Deployment, old_api: str) -> int:
     )
     words = _in(deployment, script)
     held = set(re.findall(r"socket:\[(\d+)\]", words))
-    clients = [inode for port, inode in _established(words) if port in DOORS and inode in held]
-    return max(0, len(clients) - websockets(old_api))
+    rows = [row for row in _established(words) if row.inode in held]
+    clients = sum(row.local_port in DOORS for row in rows)
+    own = address(inspected([api])[0])
+    others = sum(row.remote.endswith(f":{API_PORT}") and row.remote != own for row in rows)
+    return max(0, clients - others - websockets(api))
 
 
-def _established(table: str) -> Iterator[tuple[int, str]]:
-    row = r"^ *\d+: [0-9A-F]+:([0-9A-F]{4}) \S+ 01 (?:\S+ ){3} *\S+ +\S+ +(\d+) "
-    for port, inode in re.findall(row, table, re.MULTILINE):
-        yield int(port, 16), inode
+@dataclass(frozen=True)
+class Connection:
+    """One of the proxy's established TCP connections."""
+
+    local_port: int
+    remote: str
+    """`IP:PORT`."""
+    inode: str
+
+
+def _established(table: str) -> Iterator[Connection]:
+    """Those in the text of /proc/net/tcp, whose addresses are words of the machine in hex."""
+    for local, word, remote, inode in ESTABLISHED.findall(table):
+        ip = socket.inet_ntoa(int(word, 16).to_bytes(4, sys.byteorder))
+        yield Connection(int(local, 16), f"{ip}:{int(remote, 16)}", inode)
+
+
+def address(api: Container) -> str:
+    """Where the proxy reaches an API container, as its log has it."""
+    networks = api.inspected["NetworkSettings"]["Networks"]
+    front = next(value for name, value in networks.items() if name.endswith("_front"))
+    return f"{front['IPAddress']}:{API_PORT}"
 
 
 def websockets(api: str) -> int:
@@ -112,9 +144,9 @@ def websockets(api: str) -> int:
     return int(float(found[1])) if found else 0
 
 
-def await_drained(deployment: Deployment, old_api: str, seconds: float) -> bool:
-    """Wait for the requests in flight; False when some are left after `seconds`."""
-    return bool(until(lambda: in_flight(deployment, old_api) == 0, seconds))
+def await_drained(deployment: Deployment, api: str, seconds: float) -> bool:
+    """Wait for an API's requests in flight; False when some are left after `seconds`."""
+    return bool(until(lambda: in_flight(deployment, api) == 0, seconds))
 
 
 def access_log(deployment: Deployment, since: str) -> list[dict[str, Any]]:

@@ -196,7 +196,9 @@ class Update:
             self.alive(API)
             time.sleep(LOOK_SECONDS)
         entries = proxy.access_log(self.deployment, since)
-        new, before = (judge.share(entries, address(one)) for one in (self.new(API), self._old_api))
+        new, before = (
+            judge.share(entries, proxy.address(one)) for one in (self.new(API), self._old_api)
+        )
         say(f"    new colour {new.requests} requests, old {before.requests}")
         if reason := judge.worse(new, before):
             raise Refused(f"canary: {reason}")
@@ -280,13 +282,6 @@ def facts(deployment: Deployment, release: Release, wishes: Wishes) -> dict[str,
         "folder": proxy.serving(deployment),
         "wishes": asdict(wishes),
     }
-
-
-def address(container: Container) -> str:
-    """Where the proxy reaches an API container, as its log has it."""
-    networks = container.inspected["NetworkSettings"]["Networks"]
-    front = next(value for name, value in networks.items() if name.endswith("_front"))
-    return f"{front['IPAddress']}:8000"
 
 
 def scraped(where: Target) -> bool:
