@@ -1,5 +1,6 @@
 """What a service level is held to, from a run: latencies, errors, lag, recovery, slopes."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ OF_OPERATIONS = (*QUANTILES, "max", "error_rate")
 """Metrics that every operation has; the others are the run's, the engine's or a service's."""
 PROXYS = (0, 502, 503, 504)
 ON_TIME_MS = 5_000.0
+STEP_SECONDS, STEP_WINDOWS = 5.0, 3
+KNEE = 3.0
+NO_ANSWER = "no answer"
 
 
 def answers(run: Run, levels: list[Level]) -> list[tuple[str, Answer]]:
@@ -79,6 +83,51 @@ def throughput(found: Samples) -> Floats:
     measured = found.where(found.phase == MEASURED)
     good = measured.ok & (measured.latency_ms < ON_TIME_MS)
     return np.array([good.mean()]) if len(measured) else np.empty(0)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What answers took at one rate, in medians of its windows."""
+
+    offered: float
+    """Arrivals a second."""
+    answered: float
+    """Good answers a second."""
+    p50: float
+    """Milliseconds."""
+    p99: float
+
+
+def steps(found: Samples) -> list[Step]:
+    """What answers took at each rate that was sent for a while, the lowest first.
+
+    Rates less than a quarter apart are one; a window's answers are those of its arrivals.
+    """
+    windows = (found.intended / STEP_SECONDS).astype(int)
+    told: dict[int, list[tuple[float, ...]]] = {}
+    for one in np.unique(windows):
+        inside = found.where(windows == one)
+        good = inside.latency_ms[inside.ok]
+        if len(good):
+            rates = np.array([len(inside), len(good)]) / STEP_SECONDS
+            row = (*rates, *np.quantile(good, (0.5, 0.99)))
+            told.setdefault(round(np.log(rates[0]) / np.log(1.25)), []).append(row)
+    often = [rows for _, rows in sorted(told.items()) if len(rows) >= STEP_WINDOWS]
+    return [Step(*(float(one) for one in np.median(rows, axis=0))) for rows in often]
+
+
+def knee(found: list[Step]) -> Step | None:
+    """The last step before p99 is for good so many times that of the lowest; None without one."""
+    limit = KNEE * found[0].p99 if found else 0.0
+    quick = [index for index, one in enumerate(found) if one.p99 <= limit]
+    return found[quick[-1]] if quick and quick[-1] + 1 < len(found) else None
+
+
+def errors(found: Samples) -> dict[str, int]:
+    """How many arrivals ended in an error, by kind: the HTTP status, or no answer at all."""
+    status, counts = np.unique(found.status[~found.ok], return_counts=True)
+    kinds = [f"status {one}" if one else NO_ANSWER for one in status]
+    return dict(zip(kinds, map(int, counts), strict=True))
 
 
 def recovery(found: Samples) -> Floats:

@@ -1,4 +1,4 @@
-"""Plots of a run as PNG: latency over time, and the percentile curve."""
+"""Plots of a run as PNG: latency over time, by percentile and by throughput, errors by kind."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -10,12 +10,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from load import measures
 from load.samples import MEASURED, Run, Samples
 
 SIZE = (9.0, 4.2)
 DPI = 110
 MARKERS = "osv^DPX*"
 Drawer = Callable[[Axes, Run], None]
+STEPS = 3
+"""Rates without which latency by throughput is no curve."""
 TICKS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999)
 
 
@@ -23,6 +26,10 @@ def of(run: Run) -> Iterator[tuple[str, bytes]]:
     """Every plot: its title and its PNG."""
     yield "Latency over time", _drawn(run, _over_time)
     yield "Latency by percentile", _drawn(run, _by_percentile)
+    if len(measures.steps(run.samples)) >= STEPS:
+        yield "Latency by throughput", _drawn(run, _by_throughput)
+    if measures.errors(run.samples):
+        yield "Errors by kind", _drawn(run, _errors)
 
 
 def _drawn(run: Run, draw: Drawer) -> bytes:
@@ -76,4 +83,36 @@ def _by_percentile(axes: Axes, run: Run) -> None:
     axes.set(xscale="log", yscale="log", xlabel="percentile", ylabel="latency, ms")
     axes.set_xticks([1 / (1 - one) for one in TICKS], [f"{one * 100:g}" for one in TICKS])
     axes.legend(fontsize="small")
+    axes.grid(alpha=0.3)
+
+
+def _by_throughput(axes: Axes, run: Run) -> None:
+    """What answers took at each rate, and the rate up to which they stay quick."""
+    found = measures.steps(run.samples)
+    rates = [one.answered for one in found]
+    axes.plot(rates, [one.p50 for one in found], "-o", label="p50", color="#1f4e79")
+    axes.plot(rates, [one.p99 for one in found], "--s", label="p99", color="#1f4e79")
+    knee = measures.knee(found)
+    if knee is None:
+        axes.set_title(f"no knee up to {max(rates):.0f} answers a second", fontsize="medium")
+    else:
+        axes.axvline(knee.answered, color="black", linestyle="-.")
+        words = f"knee: {knee.answered:.0f} a second "
+        place = (knee.answered, 0.8)
+        axes.annotate(words, place, xycoords=("data", "axes fraction"), ha="right")
+    axes.set(yscale="log", xlabel="good answers a second", ylabel="latency, ms")
+    axes.legend(loc="upper left")
+    axes.grid(alpha=0.3)
+
+
+def _errors(axes: Axes, run: Run) -> None:
+    """Errors of each second, a line a kind."""
+    found = run.samples.where(~run.samples.ok)
+    seconds = found.intended.astype(int)
+    for index, status in enumerate(np.unique(found.status)):
+        every, counts = np.unique(seconds[found.status == status], return_counts=True)
+        (kind,) = measures.errors(found.where(found.status == status))
+        axes.plot(every, counts, MARKERS[index % len(MARKERS)], label=f"{kind} ({counts.sum()})")
+    axes.set(xlabel="seconds since the start", ylabel="errors a second", ylim=(0, None))
+    axes.legend()
     axes.grid(alpha=0.3)

@@ -12,6 +12,10 @@ COLUMNS = ["what", "promised", "seen", "outcome"]
 def write(stream: Stream, found: Run) -> None:
     """Put a run into the report."""
     facts = {name: found.summary[name] for name in FACTS}
+    if knee := measures.knee(measures.steps(found.samples)):
+        facts["knee"] = f"{knee.answered:.0f} answers a second"
+    if errors := measures.errors(found.samples):
+        facts["errors"] = ", ".join(f"{count} {kind}" for kind, count in errors.items())
     stream.emit("load", valid=found.summary["validity"]["valid"], **facts)
     rows = [
         [name, answer.level.words, answer.words, answer.outcome]

@@ -8,6 +8,7 @@ import pytest
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
+from load import measures, plots
 from load.samples import MEASURED, WARM_UP, Run, RunError, Samples, merged, read, samples, write
 
 
@@ -50,6 +51,42 @@ def test_merged_histograms_keep_quantiles_to_a_thousandth_and_leave_errors_out(
     assert whole.get_total_count() == 1000
     seen = whole.get_value_at_percentile(99) / 1000
     assert seen == pytest.approx(np.quantile(good.latency_ms, 0.99), rel=2e-3)
+
+
+def ramp(*rates: tuple[int, float]) -> Samples:
+    """Twenty seconds at each rate, every answer after so many ms."""
+    rows = [
+        (20 * index + number / rate, latency)
+        for index, (rate, latency) in enumerate(rates)
+        for number in range(20 * rate)
+    ]
+    whole = [0] * len(rows)
+    intended, latency = zip(*rows, strict=True)
+    return samples(
+        op=whole,
+        intended=intended,
+        latency_ms=latency,
+        service_ms=latency,
+        status=[200] * len(rows),
+        phase=[MEASURED] * len(rows),
+    )
+
+
+def test_the_knee_is_the_last_rate_that_is_quick() -> None:
+    found = measures.steps(ramp((20, 4.0), (40, 30.0), (80, 5.0), (160, 50.0)))
+    assert [(one.answered, one.p99) for one in found] == [
+        *((20.0, 4.0), (40.0, 30.0), (80.0, 5.0), (160.0, 50.0)),
+    ]
+    knee = measures.knee(found)
+    assert knee is not None and knee.answered == 80.0
+    assert measures.knee(found[:3]) is None
+
+
+def test_errors_are_counted_by_kind() -> None:
+    found = merged([some(20), some(3, status=502), some(2, status=0)])
+    assert measures.errors(found) == {"no answer": 2, "status 502": 3}
+    titles = [title for title, _ in plots.of(Run({"operations": ["health"]}, found))]
+    assert titles == ["Latency over time", "Latency by percentile", "Errors by kind"]
 
 
 def test_a_folder_without_a_run_is_refused_in_one_sentence(tmp_path: Path) -> None:
