@@ -78,7 +78,8 @@ def test_the_knee_is_the_last_rate_that_is_quick() -> None:
         *((20.0, 4.0), (40.0, 30.0), (80.0, 5.0), (160.0, 50.0)),
     ]
     knee = measures.knee(found)
-    assert knee is not None and knee.answered == 80.0
+    assert knee is not None
+    assert knee.answered == 80.0
     assert measures.knee(found[:3]) is None
 
 
