@@ -1,8 +1,9 @@
 """Checks that run beside the others, in a gate of their own on a stack of their own.
 
-`control` and the updates of `lifecycle` mostly wait, and neither touches the stack that the other
-stages judge. So a whole run starts a gate for each as soon as smoke has passed, goes on meanwhile,
-and takes their results from their streams before load, which wants the machine for itself.
+`lifecycle` mostly waits, and does not touch the stack that the other stages judge. So a whole run
+starts a gate for it as soon as smoke has passed, goes on meanwhile, and takes its results from its
+stream before load, which wants the machine for itself. Two stacks at a time is what two cores
+bear: with a third one healthy stacks answered too late for their checks.
 """
 
 import os
@@ -19,8 +20,8 @@ import pytest
 from reports.stream import FILE, Event, read
 
 ROOT = Path(__file__).parent.parent
-PLACES = ("tests/control/", "tests/lifecycle/test_update.py")
-"""Where such checks live. What is left for the run itself takes about as long as each of them."""
+PLACES = ("tests/lifecycle/",)
+"""Where such checks live. What is left for the run itself takes about as long."""
 LAST = "load"
 ENDED = (0, 1)
 """pytest's exit codes of a run that came to its end."""
@@ -39,7 +40,7 @@ class Group:
 
     @property
     def name(self) -> str:
-        """For files and for people: `control`, `update`."""
+        """For files and for people, such as `lifecycle`."""
         return Path(self.place).stem.removeprefix("test_")
 
 

@@ -325,7 +325,7 @@ class Gate:
             return
         self._end_stage()
         self._stage = None
-        with self.progress.step(f"{one.group.stage} ({one.group.name}), which runs beside"):
+        with self.progress.step(f"{one.group.name}, which runs beside the others"):
             one.join()
         for event in one.events():
             if event["kind"] == "check" and event["outcome"] in ("failed", "error"):

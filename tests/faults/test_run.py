@@ -63,15 +63,15 @@ def test_a_stack_that_fails_smoke_is_given_no_more_work(tmp_path: Path) -> None:
 
 
 def test_a_killed_gate_beside_the_run_leaves_its_checks_unknown(tmp_path: Path) -> None:
-    words = ["-m", "control or observability", "-k", "nothing_changes_without or counters"]
+    words = ["-m", "observability or lifecycle", "-k", "counters or runs_what_should_run"]
     with ThreadPoolExecutor(1) as pool:
         whole = pool.submit(gate, *words, folder=tmp_path)
         own = f"--report-dir={tmp_path}/runs/"
         os.kill(process_with(own), signal.SIGKILL)
         outcome = whole.result()
     assert outcome.code == 6, outcome.output
-    assert outcome.troubles == ["the gate of tests/control/ ended with -9"]
-    assert "run `pytest -m control` by itself" in outcome.output
+    assert outcome.troubles == ["the gate of tests/lifecycle/ ended with -9"]
+    assert "run `pytest -m lifecycle` by itself" in outcome.output
     assert containers(run_id(tmp_path)) == []
     sweep()  # the killed one's
 

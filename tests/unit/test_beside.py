@@ -24,20 +24,19 @@ LOAD = "tests/load/test_levels.py::test_e"
 def test_what_waits_runs_beside_the_others() -> None:
     found = grouped(items(SMOKE, CONTROL, BACKUP, UPDATE, LOAD))
     assert [(one.name, one.stage, one.nodes) for one in found] == [
-        ("control", "control", (CONTROL,)),
-        ("update", "lifecycle", (UPDATE,)),
+        ("lifecycle", "lifecycle", (BACKUP, UPDATE)),
     ]
 
 
 def test_what_has_nothing_beside_it_runs_as_always() -> None:
-    assert grouped(items(SMOKE, CONTROL, UPDATE)) == []
-    assert grouped(items(SMOKE, BACKUP)) == []
+    assert grouped(items(SMOKE, BACKUP, UPDATE)) == []
+    assert grouped(items(SMOKE, CONTROL)) == []
 
 
 def test_results_are_taken_over_before_load() -> None:
-    every = items(SMOKE, CONTROL, BACKUP, UPDATE, LOAD)
+    every = items(SMOKE, BACKUP, UPDATE, CONTROL, LOAD)
     turns = [item.nodeid for item in ordered(every, grouped(every))]
-    assert turns == [SMOKE, BACKUP, CONTROL, UPDATE, LOAD]
+    assert turns == [SMOKE, CONTROL, BACKUP, UPDATE, LOAD]
 
 
 def beside(folder: Path) -> Beside:
