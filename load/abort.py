@@ -11,6 +11,7 @@ from load.slo import QUANTILES, Level
 class _Count:
     level: Level
     most: float
+    seen: int = 0
     bad: int = 0
 
 
@@ -19,7 +20,8 @@ class Watch:
     """Counts what speaks against each level, among all arrivals that are planned.
 
     A quantile is lost once more answers are beyond its limit than may lie above it; an error rate
-    once there are more errors than its share of all. So much is certain before the end.
+    once there are more errors than its share of all. So much is certain before the end; and it is
+    not said before there are as many answers as the judge needs, who else could say nothing.
     """
 
     levels: Iterable[Level]
@@ -42,8 +44,9 @@ class Watch:
         """One more answer; why the run may stop now, None while it may not."""
         for one in self._counts[op]:
             of_errors = one.level.metric == "error_rate"
+            one.seen += of_errors or good
             one.bad += (not good) if of_errors else (good and latency_ms > one.level.limit)
-            if one.bad > one.most + MARGIN:
+            if one.bad > one.most + MARGIN and one.seen >= one.level.samples:
                 kind = "errors" if of_errors else "answers beyond it"
                 return f"{self.names[op]}: {one.level.words} is beyond saving: {one.bad} {kind}"
         return None

@@ -16,6 +16,8 @@ from compose.target import SERVICES
 from reports.checks import matches
 from tests import manifest as manifests
 from tests.checks import STAGES
+from tests.faults.sources import MODULES
+from tests.lifecycle import pages
 
 CATALOGUE = Path(__file__).with_name("catalogue")
 BEFORE, WHILE = "before start", "while running"
@@ -63,6 +65,7 @@ TEXT = Rule("text", _text)
 NEEDED = Rule("text", _text, required=True)
 NUMBER = Rule("a number above 0", _number)
 PORT = Rule("a port", lambda value: isinstance(value, int) and 0 < value < 65536)
+REPLACEMENT = Rule("text, perhaps empty", lambda value: isinstance(value, str), required=True)
 FLAG = Rule("true or false", lambda value: isinstance(value, bool))
 
 HEAD = {
@@ -116,9 +119,14 @@ PLANTERS: dict[str, dict[str, Rule]] = {
         "volumes": FLAG,
     },
     "source": {
-        "module": NEEDED,
+        "module": _one_of(*MODULES, required=True),
         "replace": NEEDED,
-        "with": Rule("text, perhaps empty", lambda value: isinstance(value, str), required=True),
+        "with": REPLACEMENT,
+    },
+    "page": {
+        "page": _one_of(*pages.names(), required=True),
+        "replace": NEEDED,
+        "with": REPLACEMENT,
     },
     "drills": {"switches": Rule("a table", lambda value: isinstance(value, dict), required=True)},
     "effect": {

@@ -24,6 +24,7 @@ from compose.stack import BUILD_LIMIT, POLL_SECONDS, Stack
 from compose.wire import Answer, Wire, WireError
 from tests.faults import sources
 from tests.faults.fault import Part
+from tests.lifecycle import pages
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = ROOT / "compose"
@@ -73,9 +74,14 @@ def patched(part: Part, text: str) -> str:
     if "text" in part.values:
         return str(part["text"])
     if part["replace"] not in text:
-        where = f"{part['file']} of {part['service']}"
-        raise NotPlanted(f"expected {where} to hold {part['replace']!r}, but it does not")
+        raise NotPlanted(f"expected {_place(part)} to hold {part['replace']!r}, but it does not")
     return text.replace(part["replace"], part["with"])
+
+
+def _place(part: Part) -> str:
+    if part.kind == "patch":
+        return f"{part['file']} of {part['service']}"
+    return f"module {part['module']}" if part.kind == "source" else f"runbook {part['page']}"
 
 
 def in_sources(service: str, file: str) -> Path | None:
@@ -378,12 +384,23 @@ def _ask(stack: Stack, service: str, path: str, method: str = "GET", **options: 
 
 
 @contextmanager
-def source(stack: Stack, part: Part) -> Iterator[None]:
-    """A changed module of the lifecycle package, shown by the functions that differ."""
-    path = sources.path_of(part["module"])
-    text = patched(part, path.read_text(encoding="utf-8"))
-    with sources.changed(part["module"], text) as differing:
-        _expect(True, differing > 0, f"a function of {path.name} to differ for {stack.project}")
+def source(_stack: Stack, part: Part) -> Iterator[None]:
+    """A changed module of the lifecycle package, in the gate and in programs that it starts."""
+    module = part["module"]
+    text = patched(part, sources.text_of(module))
+    with sources.changed(module, text) as differing:
+        _expect(True, differing > 0, f"a function of {module} to differ")
+        _expect(True, sources.elsewhere(module) == text, f"{module} to differ for other programs")
+        yield
+
+
+@contextmanager
+def page(_stack: Stack, part: Part) -> Iterator[None]:
+    """A changed runbook, shown by its command blocks."""
+    name = part["page"]
+    before = pages.blocks(name)
+    with pages.changed(name, patched(part, pages.text(name))):
+        _expect(True, pages.blocks(name) != before, f"a command of {name} to differ")
         yield
 
 
@@ -393,6 +410,7 @@ ACTIONS: dict[str, Callable[[Stack, Part], AbstractContextManager[None]]] = {
     "run": script,
     "drills": drills,
     "source": source,
+    "page": page,
     "effect": effect,
 }
 

@@ -1,29 +1,65 @@
-"""Changes to the lifecycle's own modules, inside the gate's process: the scripts are planted too.
+"""Changes to the lifecycle's own modules, for faults of the commands themselves.
 
-The code of functions and methods is exchanged where it stands, so that whoever imported one by name
-runs the changed one; constants are set. Commands that a runbook starts in a shell stay as they are.
+In the gate's process the code of functions and methods is exchanged where it stands, so that
+whoever imported one by name runs the changed one; constants are set. Programs that the gate starts,
+such as `compose/update.sh` in a runbook's shell, load the changed text with `environment()`.
 """
 
 import importlib
 import inspect
+import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from compose.machine.commands import must
+from compose.release import HERE
+
 PACKAGE = "compose.lifecycle"
+MODULES = sorted({path.stem for path in (HERE / "lifecycle").glob("*.py")} - {"__init__"})
 CONSTANT = (str, int, float, tuple, frozenset)
+HOOK = Path(__file__).with_name("hook")
+VARIABLE = "GATE_CHANGED_SOURCES"
+"""What hook/sitecustomize.py reads: changed texts by the whole names of their modules."""
+LIMIT = 30.0
+_texts: dict[str, str] = {}
 
 
 def path_of(module: str) -> Path:
     """The file of a module of the lifecycle package."""
-    return Path(str(importlib.import_module(f"{PACKAGE}.{module}").__file__))
+    return HERE / "lifecycle" / f"{module}.py"
+
+
+def text_of(module: str) -> str:
+    """The text of a module, with the changes that are in force."""
+    return _texts.get(module) or path_of(module).read_text(encoding="utf-8")
+
+
+def environment() -> dict[str, str]:
+    """What lets a program run the changed modules too; empty while none is changed."""
+    if not _texts:
+        return {}
+    texts = {f"{PACKAGE}.{module}": text for module, text in _texts.items()}
+    return {"PYTHONPATH": str(HOOK), VARIABLE: json.dumps(texts)}
+
+
+def elsewhere(module: str) -> str:
+    """The text of a module as a program with `environment()` loads it. Raises `MachineError`."""
+    name = f"{PACKAGE}.{module}"
+    script = (
+        "import importlib.util as u, sys;"
+        f" sys.stdout.write(u.find_spec({name!r}).loader.get_source({name!r}))"
+    )
+    words = [sys.executable, "-c", script]
+    return must(f"load {name}", words, LIMIT, cwd=HERE.parent, env=environment()).out
 
 
 @contextmanager
 def changed(module: str, text: str) -> Iterator[int]:
-    """Let a module have another text; gives how many of its parts differ."""
+    """Let a module have another text; gives how many of its parts differ in this process."""
     own = importlib.import_module(f"{PACKAGE}.{module}")
     other = _loaded(own, text)
     codes, constants = _codes(own), _constants(own)
@@ -32,13 +68,17 @@ def changed(module: str, text: str) -> Iterator[int]:
     values = {
         name: value for name, value in _constants(other).items() if value != constants.get(name)
     }
+    before = dict(_texts)
     _set_codes(own, {name: functions[name] for name in differing})
     vars(own).update(values)
+    _texts[module] = text
     try:
         yield len(differing) + len(values)
     finally:
         _set_codes(own, {name: codes[name] for name in differing})
         vars(own).update({name: constants[name] for name in values if name in constants})
+        _texts.clear()
+        _texts.update(before)
 
 
 def _loaded(own: ModuleType, text: str) -> ModuleType:

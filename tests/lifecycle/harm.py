@@ -20,13 +20,14 @@ from compose.lifecycle.trouble import Refused
 from compose.machine.commands import run
 from compose.release import HERE, Release
 from tests.checks import expect
+from tests.faults import sources
 from tests.lifecycle import candidates
 from tests.lifecycle.disposable import leftovers, revision, updated, words
+from tests.lifecycle.pages import SYSTEM_PATH
 from tests.lifecycle.witness import rows
 
 STEP_LIMIT = 120.0
 DOCKER_SOCKET = "/var/run/docker.sock"
-SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 WATCH = 1.0
 MAIN = "/app/breakout_bot/__main__.py"
 MIDDLEWARE = "/app/breakout_bot/middleware.py"
@@ -157,7 +158,7 @@ def disk_filled(deployment: Deployment, folder: Path) -> str:
         [*command, *words(replace(deployment, files=tuple(files)))],
         STEP_LIMIT,
         cwd=tree,
-        base={"PATH": SYSTEM_PATH},
+        base={"PATH": SYSTEM_PATH, **sources.environment()},
     )
     expect(done.code == 1, "an update that is refused", done.code, done.text[-1500:])
     return done.text
@@ -194,6 +195,7 @@ def _updating(
         "BOT_TAG": wanted.tag,
         "BOT_VERSION": wanted.version,
         "BOT_REVISION": wanted.revision,
+        **sources.environment(),
         **variables,
     }
     with subprocess.Popen(

@@ -2,23 +2,54 @@
 
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from compose.release import HERE
 from tests.checks import expect
+from tests.faults import sources
 
 ROOT = HERE.parent
 PAGES = ROOT / "docs" / "runbooks"
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 LIMIT = 240.0
+_texts: dict[str, str] = {}
+
+
+def names() -> tuple[str, ...]:
+    """Every page."""
+    return tuple(sorted({path.stem for path in PAGES.glob("*.md")} - {"README"}))
+
+
+def text(page: str) -> str:
+    """What a page says, with the changes that are in force."""
+    return _texts.get(page) or (PAGES / f"{page}.md").read_text(encoding="utf-8")
+
+
+def blocks(page: str) -> list[str]:
+    """The command blocks of a page, in order."""
+    return BLOCK.findall(text(page))
+
+
+@contextmanager
+def changed(page: str, text: str) -> Iterator[None]:
+    """Let a page say something else, for a planted fault."""
+    before = dict(_texts)
+    _texts[page] = text
+    try:
+        yield
+    finally:
+        _texts.clear()
+        _texts.update(before)
 
 
 def follow(page: str, environment: Mapping[str, str]) -> None:
     """Run every command block of a page. Fails the check where one does not end with 0."""
-    blocks = BLOCK.findall((PAGES / f"{page}.md").read_text(encoding="utf-8"))
-    expect(len(blocks) >= 2, "a block before and one after", f"{len(blocks)} blocks")
-    for number, block in enumerate(blocks, 1):
+    every = blocks(page)
+    expect(len(every) >= 2, "a block before and one after", f"{len(every)} blocks")
+    for number, block in enumerate(every, 1):
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", block],
             cwd=ROOT,
@@ -34,5 +65,5 @@ def follow(page: str, environment: Mapping[str, str]) -> None:
 
 def shell(folder: Path) -> dict[str, str]:
     """What a shell has anyway, with `folder` for its files."""
-    path = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-    return {"PATH": path, "HOME": str(folder), "TMPDIR": str(folder)}
+    own = {"PATH": SYSTEM_PATH, "HOME": str(folder), "TMPDIR": str(folder)}
+    return own | sources.environment()

@@ -7,11 +7,10 @@ from load import profile
 from load.measures import WHOLE
 from load.versus import Answers
 from tests.checks import check, fail
-from tests.load.test_levels import PROFILE
+from tests.load.test_levels import PAGE, PROFILE
 from tests.operator import API
 
 COMPARED = [*profile.load(PROFILE).comparing().names, WHOLE]
-PAGE = {"GET /": "breakout-bot-frontend"}
 
 
 @pytest.mark.parametrize("operation", COMPARED)

@@ -11,6 +11,8 @@ from tests.checks import check, fail
 from tests.operator import API
 
 PROFILE = "gate"
+PAGE = {"GET /": "breakout-bot-frontend"}
+"""Operations that the API does not answer, and who does."""
 HELD = measures.held(profile.load(PROFILE).names, slo.load())
 CAUSES = {
     "error_rate": "answers with an error under load: a pool, a limit or a worker is too small",
@@ -42,7 +44,8 @@ def _id(name: str, level: Level) -> str:
 def test_keeps(load_run: Run, operation: str, level: Level) -> None:
     answer = judge_level(level, measures.values(load_run, operation, level))
     if answer.outcome == "missed":
-        whose = "proxy" if measures.from_the_proxy(load_run, operation, level) else API
+        proxys = measures.from_the_proxy(load_run, operation, level)
+        whose = "proxy" if proxys else PAGE.get(operation, API)
         fail(f"{operation}: {level.words}", answer.words, component=whose)
     if answer.outcome != "met" and load_run.summary["aborted"]:
         pytest.skip(f"the run was ended early: {load_run.summary['aborted']}")

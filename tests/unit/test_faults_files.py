@@ -4,12 +4,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from compose.stack import Stack
 from tests.faults import sources
-from tests.faults.fault import BEFORE, CATALOGUE, PLANTERS, WHILE, FaultError, load
-from tests.faults.planters import ACTIONS, IN_COMPOSE, in_sources, patched
+from tests.faults.fault import BEFORE, CATALOGUE, PLANTERS, WHILE, FaultError, Part, load
+from tests.faults.planters import ACTIONS, IN_COMPOSE, NotPlanted, in_sources, patched
+from tests.lifecycle import pages
 
 ROOT = Path(__file__).parent.parent.parent
 HEAD = {
@@ -20,6 +23,9 @@ HEAD = {
     "findings": '["smoke.redis.*"]',
 }
 STOP = '[[docker]]\nservice = "redis"\nverb = "stop"\n'
+SOURCE = '[[source]]\nmodule = "backups"\nreplace = "a"\n'
+PAGE = '[[page]]\npage = "update"\nreplace = "a"\nwith = "b"\n'
+NO_STACK = cast(Stack, None)
 PATCH = '[[patch]]\nservice = "redis"\nfile = "/etc/redis/redis.conf"\n'
 
 
@@ -54,6 +60,10 @@ def written(folder: Path, parts: str = STOP, **changes: str) -> Path:
         ({}, PATCH + 'replace = "a"\ntext = "b"\n', ""),
         ({}, '[[network]]\nservice = "redis"\ncondition = "loss"\n', "expected `percent` for loss"),
         ({}, "[[drills]]\nswitches = 1\n", "drills: switches: expected a table, got 1"),
+        ({}, SOURCE, "source: with: expected text, perhaps empty, got nothing"),
+        ({}, SOURCE.replace("backups", "backup"), "source: module: expected one of __main__, "),
+        ({}, PAGE.replace("update", "upgrade"), "page: page: expected one of certificate-renewal"),
+        ({}, PAGE + 'service = "redis"\n', "page: expected one of page, replace, with"),
         ({"x": "="}, STOP, "expected TOML, got"),
     ],
 )
@@ -99,17 +109,24 @@ def test_every_kind_of_planter_is_planted_somewhere() -> None:
     assert set(PLANTERS) == {*IN_COMPOSE, *ACTIONS, "override"}
 
 
+def original(part: Part) -> Path | None:
+    """The file of this tree that a part changes."""
+    if part.kind == "source":
+        return sources.path_of(part["module"])
+    if part.kind == "page":
+        return pages.PAGES / f"{part['page']}.md"
+    return in_sources(part["service"], part["file"]) if part.kind == "patch" else None
+
+
 @pytest.mark.parametrize("path", sorted(CATALOGUE.glob("*.toml")), ids=lambda path: path.stem)
 def test_a_fault_of_the_catalogue_fits_the_code(path: Path) -> None:
     texts: dict[Path, str] = {}
     for part in load(path).parts:
-        source = sources.path_of(part["module"]) if part.kind == "source" else None
-        if part.kind == "patch":
-            source = in_sources(part["service"], part["file"])
-        if source is not None and source.is_file():
-            before = texts.get(source) or source.read_text(encoding="utf-8")
-            texts[source] = patched(part, before)
-            assert texts[source] != before
+        file = original(part)
+        if file is not None and file.is_file():
+            before = texts.get(file) or file.read_text(encoding="utf-8")
+            texts[file] = patched(part, before)
+            assert texts[file] != before
 
 
 def test_a_changed_module_is_changed_for_whoever_imported_it_and_as_before_afterwards() -> None:
@@ -123,3 +140,53 @@ def test_a_changed_module_is_changed_for_whoever_imported_it_and_as_before_after
         assert differing
         assert _weak("") is None
     assert _weak("") == "blank"
+
+
+def test_a_changed_module_is_changed_for_programs_that_are_started_and_keeps_no_trace() -> None:
+    renamed = Part("source", {"module": "__main__", "replace": '"--keep"', "with": '"--kept"'})
+    text = sources.text_of("__main__")
+    assert sources.environment() == {}
+    with ACTIONS["source"](NO_STACK, renamed):
+        said = asked_for_help()
+        assert "--kept" in said
+        assert "--keep " not in said
+        again = Part("source", {**renamed.values, "replace": '"--verify"', "with": '"--prove"'})
+        with ACTIONS["source"](NO_STACK, again):
+            assert re.search("--prove.*--kept", asked_for_help(), re.DOTALL)
+        assert asked_for_help() == said
+    assert sources.environment() == {}
+    assert sources.text_of("__main__") == text
+    assert "--keep " in asked_for_help()
+
+
+def asked_for_help() -> str:
+    """What the command line of a backup says of itself in the shell of a runbook."""
+    command = [sys.executable, "-m", "compose.lifecycle", "backup", "--help"]
+    environment = pages.shell(Path("/nowhere"))
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30, check=True
+    )
+    return done.stdout
+
+
+def test_a_changed_page_is_followed_and_as_before_afterwards() -> None:
+    former = Part("page", {"page": "update", "replace": "status.sh", "with": "state.sh"})
+    before = pages.blocks("update")
+    with ACTIONS["page"](NO_STACK, former):
+        assert pages.blocks("update") == [one.replace("status.sh", "state.sh") for one in before]
+    assert pages.blocks("update") == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "said"),
+    [
+        ("source", {"module": "backups"}, "expected module backups to hold 'no such', but"),
+        ("page", {"page": "update"}, "expected runbook update to hold 'no such', but"),
+        ("page", {"page": "update", "replace": "# Update"}, "a command of update to differ"),
+        ("source", {"module": "backups", "replace": "Backups: a"}, "a function of backups to"),
+    ],
+)
+def test_a_change_that_does_not_take_is_said(kind: str, values: dict[str, str], said: str) -> None:
+    part = Part(kind, {"replace": "no such", "with": "x", **values})
+    with pytest.raises(NotPlanted, match=re.escape(said)), ACTIONS[kind](NO_STACK, part):
+        pass

@@ -8,6 +8,7 @@ import pytest
 from load import arrivals, measures, parts, profile, validity
 from load.abort import MARGIN, Watch
 from load.files import FileError
+from load.judge import judge_level
 from load.samples import MEASURED, RECOVERY, WARM_UP, Run, samples
 from load.slo import Level
 
@@ -153,6 +154,16 @@ def test_a_run_ends_early_only_when_a_level_is_beyond_saving() -> None:
     assert told[-2] is None
     assert "beyond saving" in (told[-1] or "")
     assert watch.add(0, 50.0, good=False) is not None
+
+
+def test_a_run_does_not_end_before_the_judge_has_the_samples_that_he_needs() -> None:
+    level = Level("GET /a", "p99", 100, upper=True, samples=100, confidence=0.99)
+    watch = Watch([level], {"GET /a": 300}, ["GET /a"])
+    told = [watch.add(0, 500.0, good=True) for _ in range(100)]
+    assert told[98] is None
+    assert judge_level(level, np.full(99, 500.0)).outcome == "not enough data"
+    assert "beyond saving" in (told[99] or "")
+    assert judge_level(level, np.full(100, 500.0)).outcome == "missed"
 
 
 def test_recovery_counts_from_the_spike_to_the_last_slow_second() -> None:
