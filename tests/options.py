@@ -127,6 +127,9 @@ def _read(config: pytest.Config) -> Options:
     _contract_budget()
     stages = may_run(asked(option("markexpr")), target, bool(option("markexpr")))
     planted = fault(option("--fault"), target)
+    known = option("--previous-contract")
+    if known is None and planted is not None:
+        known = planted.previous_contract
     profile = load_profile(option("--load-profile"))
     if target.live and option("--keep-stack"):
         raise pytest.UsageError(
@@ -145,7 +148,7 @@ def _read(config: pytest.Config) -> Options:
         on_stack=on_stack(option("--on-stack"), target),
         fault=planted,
         until_caught=until_caught(option("--until-caught"), option("--fault")),
-        previous_contract=previous_contract(option("--previous-contract")),
+        previous_contract=previous_contract(known),
         load_profile=profile,
         load_workers=load_workers(option("--load-workers")),
         baseline=baseline(compared_with(option("--baseline"), planted, stages), target, profile),

@@ -21,6 +21,8 @@ class Before:
 def seen(operator: Operator) -> Before:
     """What the deployment holds now."""
     body = operator.json("/api/presets/")
+    whole = isinstance(body, dict) and {"presets", "active"} <= body.keys()
+    expect(whole, "the presets and the one in use from /api/presets/", body)
     return Before({one["name"]: one for one in body["presets"]}, body["active"])
 
 

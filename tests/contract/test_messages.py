@@ -97,7 +97,7 @@ async def _entered(wire: Wire, symbol: str) -> str:
     deadline = time.monotonic() + ENTRY_SECONDS
     while time.monotonic() < deadline:
         for one in (await wire.http("/api/positions")).json():
-            if one["symbol"] == symbol:
+            if isinstance(one, dict) and one.get("symbol") == symbol:
                 return str(one["id"])
         await asyncio.sleep(0.1)
     return "none"

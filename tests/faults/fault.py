@@ -81,6 +81,7 @@ HEAD = {
     "when": _one_of(BEFORE, WHILE),
     "alone": FLAG,
     "baseline": TEXT,
+    "previous_contract": TEXT,
     "covers": Rule("a list of text", _texts),
 }
 PLANTERS: dict[str, dict[str, Rule]] = {
@@ -174,6 +175,8 @@ class Fault:
     alone: bool = False
     baseline: str | None = None
     """What the load stage compares the faulty stack with (`--baseline`)."""
+    previous_contract: str | None = None
+    """What clients not yet updated know (`--previous-contract`)."""
     covers: tuple[str, ...] = ()
 
     def expects(self, check: str) -> bool:
@@ -227,6 +230,7 @@ def load(path: Path) -> Fault:
         parts=parts,
         alone=table.get("alone", False),
         baseline=table.get("baseline"),
+        previous_contract=table.get("previous_contract"),
         covers=tuple(table.get("covers", ())),
     )
 

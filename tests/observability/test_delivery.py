@@ -14,6 +14,7 @@ RULES = {
     "EngineEmergency": "an emergency stop",
     "MarketDataStale": "prices that stand still",
 }
+ENDED = "EngineEmergency"
 SECONDS = 45.0
 """Stale after 10 s, held for 15 s; then a scrape, an evaluation and the group's wait, 5 s each."""
 
@@ -44,12 +45,12 @@ def _limit(operator: Operator, rule: str) -> float:
     needs=WHOLE,
     follows=(*AWAY, "observability.delivery.reaches_the_webhook[*]"),
 )
-def test_end_of_trouble_is_known(operator: Operator) -> None:
+def test_end_of_trouble_is_known(operator: Operator, webhook: Webhook) -> None:
     operator.command("reset")
 
-    def firing() -> list[str]:
-        found = operator.json("/api/v2/alerts?active=true", "alertmanager")
-        return [one["labels"]["alertname"] for one in found]
+    def told_last() -> list[str]:
+        told = [one["status"] for one in webhook.alerts() if one["labels"]["alertname"] == ENDED]
+        return told[-1:]
 
-    what = "EngineEmergency to end in Alertmanager after a reset"
-    operator.until(firing, 20, what, lambda names: "EngineEmergency" not in names)
+    what = f"the end of {ENDED} at the webhook after a reset"
+    operator.until(told_last, SECONDS, what, lambda status: status == ["resolved"])

@@ -49,6 +49,7 @@ def written(folder: Path, parts: str = STOP, **changes: str) -> Path:
         ({"stages": '["smoke", "control"]'}, STOP, "expected a check of the stage control"),
         ({"when": '"later"'}, STOP, "when: expected one of before start, while running"),
         ({"when": '"before start"'}, STOP, "when: expected 'while running' for docker"),
+        ({"previous_contract": "1"}, STOP, "previous_contract: expected text, got 1"),
         ({"colour": '"red"'}, STOP, "got the unknown key 'colour'"),
         ({}, "", "got nothing to plant"),
         ({"docker": '"stop"'}, "", "docker: expected a table, got 'stop'"),
