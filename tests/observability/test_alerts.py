@@ -77,7 +77,8 @@ def _same(operator: Operator, loaded: dict[str, Any], written: dict[str, Any]) -
     expect(seen == query, f"{name}: {query}", seen)
     seconds = _seconds(str(written.get("for", "0s")))
     expect(loaded["duration"] == seconds, f"{name} for {seconds} s", f"{loaded['duration']} s")
-    kept, after = _seconds(str(written.get("keep_firing_for", "0s"))), loaded.get("keepFiringFor", 0)
+    kept = _seconds(str(written.get("keep_firing_for", "0s")))
+    after = loaded.get("keepFiringFor", 0)
     expect(after == kept, f"{name} to go on firing for {kept} s after its end", f"{after} s")
     labels = {key: loaded["labels"].get(key) for key in written["labels"]}
     expect(labels == written["labels"], f"{name}: labels {written['labels']}", loaded["labels"])
