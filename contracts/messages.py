@@ -67,6 +67,4 @@ def out_of_order(messages: Sequence[Message]) -> list[str]:
 def longest_silence(messages: Sequence[Message], ended_ms: int) -> int:
     """Milliseconds of the longest time without a heartbeat, up to the end of the session."""
     times = [m["ts"] for m in of_type(messages, "HEARTBEAT") if isinstance(m.get("ts"), int)]
-    return max(
-        (b - a for a, b in zip(times, [*times[1:], ended_ms], strict=True)), default=ended_ms
-    )
+    return max((b - a for a, b in pairwise([*times, ended_ms])), default=ended_ms)

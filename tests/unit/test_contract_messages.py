@@ -87,3 +87,4 @@ def test_time_that_runs_backwards_and_long_silences_are_seen() -> None:
     ]
     assert longest_silence([BEAT, later], START + 4000) == 3000
     assert longest_silence([BEAT], START + 9000) == 9000
+    assert longest_silence([CLOSED], START + 9000) == START + 9000  # no heartbeat at all
