@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,8 @@ import pytest
 from reports.stream import FILE, Event, read
 
 ROOT = Path(__file__).parent.parent
-PLACES = ("tests/lifecycle/",)
-"""Where such checks live. What is left for the run itself takes about as long."""
+STAGE = "lifecycle"
+"""What is left for the run itself takes about as long."""
 LAST = "load"
 ENDED = (0, 1)
 """pytest's exit codes of a run that came to its end."""
@@ -30,54 +29,37 @@ STOP_SECONDS = 60.0
 POLL_SECONDS = 0.2
 
 
-@dataclass(frozen=True)
-class Group:
-    """The checks of one place, and the stage they are of."""
-
-    place: str
-    stage: str
-    nodes: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """For files and for people, such as `lifecycle`."""
-        return Path(self.place).stem.removeprefix("test_")
+def chosen(items: Sequence[pytest.Item]) -> tuple[str, ...]:
+    """Node ids of a run's checks that are run beside the others; none where no others are left."""
+    if all(_of(item, "smoke", STAGE) for item in items):
+        return ()
+    return tuple(item.nodeid for item in items if _of(item, STAGE))
 
 
-def grouped(items: Sequence[pytest.Item]) -> list[Group]:
-    """What of a run's checks is run beside the others; nothing where no others are left."""
-    found = []
-    for place in PLACES:
-        nodes = tuple(item.nodeid for item in items if item.nodeid.startswith(place))
-        if nodes:
-            found.append(Group(place, place.split("/")[1], nodes))
-    others = [item for item in items if not item.nodeid.startswith((*PLACES, "tests/smoke/"))]
-    return found if others else []
+def ordered(items: Sequence[pytest.Item], nodes: Sequence[str]) -> list[pytest.Item]:
+    """The items with those of `nodes` after all others but load's."""
+    return sorted(items, key=lambda item: 2 if _of(item, LAST) else int(item.nodeid in nodes))
 
 
-def ordered(items: Sequence[pytest.Item], groups: Sequence[Group]) -> list[pytest.Item]:
-    """The items with those of the groups after all others but load's."""
-    beside = {name for group in groups for name in group.nodes}
-
-    def turn(item: pytest.Item) -> int:
-        return 2 if item.nodeid.startswith(f"tests/{LAST}/") else int(item.nodeid in beside)
-
-    return sorted(items, key=turn)
+def _of(item: pytest.Item, *stages: str) -> bool:
+    return item.nodeid.startswith(tuple(f"tests/{stage}/" for stage in stages))
 
 
 class Beside:
-    """The gate of one group, while it runs."""
+    """The gate of one stage's checks, while it runs."""
 
-    def __init__(self, group: Group, folder: Path, options: Sequence[str], now: float) -> None:
-        self.group = group
+    def __init__(
+        self, stage: str, nodes: Sequence[str], folder: Path, options: Sequence[str], now: float
+    ) -> None:
+        self.stage = stage
         self.joined = False
         self._started = now
-        self._folder = folder / "beside" / group.name
+        self._folder = folder / "beside" / stage
         self._folder.mkdir(parents=True)
-        words = [sys.executable, "-m", "pytest", "-m", group.stage, f"--report-dir={self._folder}"]
+        words = [sys.executable, "-m", "pytest", "-m", stage, f"--report-dir={self._folder}"]
         with (self._folder / "output.log").open("wb") as output:
             self._process = subprocess.Popen(
-                [*_dies_with_us(), *words, *options, *group.nodes],
+                [*_dies_with_us(), *words, *options, *nodes],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -104,12 +86,10 @@ class Beside:
         """What it says of its checks, times in seconds of the run beside which it ran."""
         seen = self._seen()
         for event in seen:
-            if event["kind"] == "check":
+            if event["kind"] in ("check", "trouble"):
                 yield event
-            elif event["kind"] == "phase" and event["name"] == self.group.stage:
+            elif event["kind"] == "phase" and event["name"] == self.stage:
                 yield event | {"started": round(event["started"] + self._started, 3)}
-            elif event["kind"] == "trouble":
-                yield event
         ends = [event["pytest_exit"] for event in seen if event["kind"] == "run_finished"]
         if not ends or ends[-1] not in ENDED:
             yield self._broken_off()
@@ -117,7 +97,7 @@ class Beside:
     def logs(self) -> Iterator[tuple[str, str]]:
         """Name and text of what it kept for its findings."""
         for path in sorted(self._folder.glob("runs/*/logs/*")):
-            yield f"{self.group.name}-{path.name}", path.read_text("utf-8", "replace")
+            yield f"{self.stage}-{path.name}", path.read_text("utf-8", "replace")
 
     def _seen(self) -> list[Event]:
         """Its stream; a run folder of its own holds one."""
@@ -128,10 +108,10 @@ class Beside:
         said = (self._folder / "output.log").read_text("utf-8", "replace").strip()[-600:]
         return {
             "kind": "trouble",
-            "message": f"the gate of {self.group.place} ended with {self._process.returncode}",
+            "message": f"the gate of tests/{self.stage}/ ended with {self._process.returncode}",
             "expected": "it to judge all of its checks",
             "seen": said or "it said nothing",
-            "next_step": f"run `pytest -m {self.group.stage}` by itself",
+            "next_step": f"run `pytest -m {self.stage}` by itself",
         }
 
 

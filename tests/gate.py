@@ -31,7 +31,7 @@ from reports.stream import Stream
 from reports.write import finish
 from tests import beside, budgets
 from tests import manifest as manifests
-from tests.beside import Beside, Group
+from tests.beside import Beside
 from tests.budgets import Budgets
 from tests.checks import STAGES, Check, CheckFailed, Failure, described, identifier, node
 from tests.evidence import REGISTRY, Evidence, gather
@@ -71,8 +71,9 @@ class Gate:
         self._budgets = Budgets(budgets.read(profile.seconds if profile else 0.0))
         self._setup_seconds = 0.0
         self._items: dict[str, tuple[str, Check, str]] = {}
-        self._groups: list[Group] = []
-        self._beside: dict[str, Beside] = {}
+        self._elsewhere: tuple[str, ...] = ()
+        """Node ids of checks that a gate beside this one runs."""
+        self._beside: Beside | None = None
 
     @property
     def stream(self) -> Stream:
@@ -130,8 +131,8 @@ class Gate:
         self._require()
         items[:] = [item for item in items if self._will_run(item)]
         if self._may_share_the_machine():
-            self._groups = beside.grouped(items)
-            items[:] = beside.ordered(items, self._groups)
+            self._elsewhere = beside.chosen(items)
+            items[:] = beside.ordered(items, self._elsewhere)
         return True
 
     def _may_share_the_machine(self) -> bool:
@@ -297,11 +298,11 @@ class Gate:
     def begins(self, item: pytest.Item) -> bool:
         """The turn of a check; False when its stage gets no work, which is written down."""
         stage = self._items[node(item)][0].partition(".")[0]
-        if stage != "smoke" and self._groups and not self._held_back(stage):
-            self._start_beside()
-        if item.nodeid in self._beside:
-            self._join(self._beside[item.nodeid])
-            return False
+        if stage != "smoke" and self._elsewhere and not self._held_back(stage):
+            self._beside = self._beside or self._start_beside()
+            if item.nodeid in self._elsewhere:
+                self._join(self._beside)
+                return False
         if stage != self._stage:
             self._end_stage()
             self._stage = stage
@@ -312,12 +313,10 @@ class Gate:
             self._emit_check(node(item), "not_run", 0.0, reason=reason)
         return reason is None
 
-    def _start_beside(self) -> None:
+    def _start_beside(self) -> Beside:
         options = [f"--compose-file={file}" for file in self.options.compose_files]
-        for group in self._groups:
-            started = Beside(group, self.stream.folder, options, self.stream.now())
-            self._beside |= dict.fromkeys(group.nodes, started)
-        self._groups = []
+        now = self.stream.now()
+        return Beside(beside.STAGE, self._elsewhere, self.stream.folder, options, now)
 
     def _join(self, one: Beside) -> None:
         """Take over what a gate beside this one says of its checks, at the first of them."""
@@ -325,7 +324,7 @@ class Gate:
             return
         self._end_stage()
         self._stage = None
-        with self.progress.step(f"{one.group.name}, which runs beside the others"):
+        with self.progress.step(f"{one.stage}, which runs beside the others"):
             one.join()
         for event in one.events():
             if event["kind"] == "check" and event["outcome"] in ("failed", "error"):
@@ -414,8 +413,8 @@ class Gate:
     def finish(self, exitstatus: int) -> int:
         """Take the stack away, write every report, show the verdict; returns the exit code."""
         self._end_stage()
-        for one in set(self._beside.values()):
-            one.stop()
+        if self._beside is not None:
+            self._beside.stop()
         for check, reason in self.deselected.items():
             self._not_run(check, reason)
         if self.stack is not None:

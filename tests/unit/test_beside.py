@@ -7,7 +7,7 @@ from typing import Any
 
 from reports.redact import Redactor
 from reports.stream import Stream
-from tests.beside import Beside, Group, grouped, ordered
+from tests.beside import Beside, chosen, ordered
 
 
 def items(*nodes: str) -> list[Any]:
@@ -22,26 +22,22 @@ LOAD = "tests/load/test_levels.py::test_e"
 
 
 def test_what_waits_runs_beside_the_others() -> None:
-    found = grouped(items(SMOKE, CONTROL, BACKUP, UPDATE, LOAD))
-    assert [(one.name, one.stage, one.nodes) for one in found] == [
-        ("lifecycle", "lifecycle", (BACKUP, UPDATE)),
-    ]
+    assert chosen(items(SMOKE, CONTROL, BACKUP, UPDATE, LOAD)) == (BACKUP, UPDATE)
 
 
 def test_what_has_nothing_beside_it_runs_as_always() -> None:
-    assert grouped(items(SMOKE, BACKUP, UPDATE)) == []
-    assert grouped(items(SMOKE, CONTROL)) == []
+    assert chosen(items(SMOKE, BACKUP, UPDATE)) == ()
+    assert chosen(items(SMOKE, CONTROL)) == ()
 
 
 def test_results_are_taken_over_before_load() -> None:
     every = items(SMOKE, BACKUP, UPDATE, CONTROL, LOAD)
-    turns = [item.nodeid for item in ordered(every, grouped(every))]
+    turns = [item.nodeid for item in ordered(every, chosen(every))]
     assert turns == [SMOKE, CONTROL, BACKUP, UPDATE, LOAD]
 
 
 def beside(folder: Path) -> Beside:
-    nothing = Group("tests/control/", "control", ("tests/control/test_none.py::test_none",))
-    one = Beside(nothing, folder, [], 7.0)
+    one = Beside("control", ["tests/control/test_none.py::test_none"], folder, [], 7.0)
     one.join()
     return one
 
