@@ -211,7 +211,9 @@ def keep(results: Iterable[Result]) -> None:
     order = list(STAGES)
     told = sorted(results, key=lambda one: (order.index(one.stage), one.fault))
     lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in told]
-    RESULTS.write_text("".join(lines), encoding="utf-8")
+    new = RESULTS.with_suffix(".new")
+    new.write_text("".join(lines), encoding="utf-8")
+    new.replace(RESULTS)  # hours of work: never half a file
 
 
 def report(results: list[Result]) -> None:
