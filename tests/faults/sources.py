@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
+from unittest.mock import patch
 
 from compose.machine.commands import must
 from compose.release import HERE
@@ -68,17 +69,14 @@ def changed(module: str, text: str) -> Iterator[int]:
     values = {
         name: value for name, value in _constants(other).items() if value != constants.get(name)
     }
-    before = dict(_texts)
     _set_codes(own, {name: functions[name] for name in differing})
     vars(own).update(values)
-    _texts[module] = text
     try:
-        yield len(differing) + len(values)
+        with patch.dict(_texts, {module: text}):
+            yield len(differing) + len(values)
     finally:
         _set_codes(own, {name: codes[name] for name in differing})
         vars(own).update({name: constants[name] for name in values if name in constants})
-        _texts.clear()
-        _texts.update(before)
 
 
 def _loaded(own: ModuleType, text: str) -> ModuleType:

@@ -2,9 +2,10 @@
 
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
+from unittest.mock import patch
 
 from compose.release import HERE
 from tests.checks import expect
@@ -33,16 +34,9 @@ def blocks(page: str) -> list[str]:
     return BLOCK.findall(text(page))
 
 
-@contextmanager
-def changed(page: str, text: str) -> Iterator[None]:
+def changed(page: str, text: str) -> AbstractContextManager[object]:
     """Let a page say something else, for a planted fault."""
-    before = dict(_texts)
-    _texts[page] = text
-    try:
-        yield
-    finally:
-        _texts.clear()
-        _texts.update(before)
+    return patch.dict(_texts, {page: text})
 
 
 def follow(page: str, environment: Mapping[str, str]) -> None:
