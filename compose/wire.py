@@ -29,6 +29,11 @@ T = TypeVar("T")
 
 CONNECTIONS = 12
 """Kept open at once: few handshakes (2 ms of work each), and few round trips in a queue."""
+PATIENCE = 0.5
+"""Seconds in that queue, after which a request gets a connection of its own: what hangs holds up
+the questions to itself, not those to others."""
+THREADS = 256
+"""More than there are questions in any run; a thread is made when one is needed."""
 DOCKER_SECONDS = 10.0
 """Docker says nothing of a container that was paused in the middle of a health check, until that
 check's own limit (3 s, compose.yaml) is over."""
@@ -154,10 +159,11 @@ class Wire:
         self._fresh = self._open_client(0)
         self._docker: httpx.Client | None = None
         # httpx in threads: its asyncio side takes three times the work for each request.
-        self._threads = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="wire")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="wire")
+        self._queue = asyncio.Semaphore(CONNECTIONS)
 
     def _open_client(self, kept: int) -> httpx.Client:
-        limits = httpx.Limits(max_connections=kept or None, max_keepalive_connections=kept)
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=kept)
         door = _Door(self.target.live, verify=self._tls, limits=limits, trust_env=False)
         return httpx.Client(transport=door, trust_env=False, timeout=self.limit)
 
@@ -165,7 +171,8 @@ class Wire:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        # A connection that is under way when its client closes is left open.
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         for client in (self._client, self._fresh, self._docker):
             if client is not None:
                 client.close()
@@ -193,19 +200,27 @@ class Wire:
         url = path if "://" in path else self.base(service) + path
         client = self._fresh if fresh else self._client
         request = client.build_request(method, url, headers=headers, **options)
-        send = self._send(client, request)
+        send = self._send(client, request, self.limit)
         return await self._recorded(method, url, service, send, method not in SAFE_METHODS)
 
-    async def _send(self, client: httpx.Client, request: httpx.Request) -> Answer:
+    async def _send(self, client: httpx.Client, request: httpx.Request, limit: float) -> Answer:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, _sent, client, request, self.limit)
+        async with _turn(self._queue):
+            return await loop.run_in_executor(self._threads, _sent, client, request, limit)
 
     async def _recorded(
-        self, method: str, url: str, service: str, work: Awaitable[T], mutation: bool = False
+        self,
+        method: str,
+        url: str,
+        service: str,
+        work: Awaitable[T],
+        mutation: bool = False,
+        limit: float | None = None,
     ) -> T:
+        limit = limit or self.limit
         started, status, problem = time.monotonic(), None, None
         try:
-            async with asyncio.timeout(self.limit):
+            async with asyncio.timeout(limit):
                 result = await work
             status = getattr(result, "status", "ok")
             return result
@@ -213,7 +228,7 @@ class Wire:
             mutation, problem = False, "refused: the target is live"
             raise
         except (TimeoutError, httpx.TimeoutException):
-            problem = f"no answer within {self.limit:g} s"
+            problem = f"no answer within {limit:g} s"
             raise WireError(f"{method} {url}: {problem}") from None
         except (httpx.HTTPError, hiredis.HiredisError, OSError, EOFError) as error:
             problem = reason(error)
@@ -309,8 +324,8 @@ class Wire:
             self._docker = httpx.Client(transport=door, base_url="http://docker", trust_env=False)
         limit = max(self.limit, DOCKER_SECONDS)
         request = self._docker.build_request("GET", path, timeout=limit)
-        work = self._send(self._docker, request)
-        answer = await self._recorded("GET", f"docker:{path}", "docker", work)
+        work = self._send(self._docker, request, limit)
+        answer = await self._recorded("GET", f"docker:{path}", "docker", work, limit=limit)
         if answer.status != 200:
             raise WireError(f"GET docker:{path}: {answer.brief}")
         return answer.json() if answer.content_type == "application/json" else answer.body
@@ -400,6 +415,21 @@ async def _untrusted(host: str, port: int, problem: str) -> Certificate:
     except x509.ExtensionNotFound:
         listed = ()
     return Certificate(False, problem, shown.not_valid_after_utc, listed, tls.version())
+
+
+@asynccontextmanager
+async def _turn(queue: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Wait for a turn, but not for ever: who has waited `PATIENCE` goes out of turn."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await queue.acquire()
+    except TimeoutError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        queue.release()
 
 
 @asynccontextmanager

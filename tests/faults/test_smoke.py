@@ -38,6 +38,14 @@ def test_a_fault_in_a_stack_of_its_own_is_caught(tmp_path: Path, name: str) -> N
     assert result.right_first, str(result)
 
 
+def test_an_api_that_hangs_is_blamed_alone(stack: Stack, tmp_path: Path) -> None:
+    fault = f"--fault={CATALOGUE / 'api-paused.toml'}"
+    outcome = gate("-m", "smoke", fault, f"--on-stack={stack.run_id}", folder=tmp_path)
+    assert {component for component, _ in outcome.roots} == {"breakout-bot-api"}, outcome.output
+    assert not outcome.troubles
+    assert "Traceback" not in outcome.output
+
+
 def test_a_fault_that_does_not_take_is_undecided(stack: Stack, tmp_path: Path) -> None:
     path = tmp_path / "nothing-to-replace.toml"
     text = (CATALOGUE / "redis-not-persistent.toml").read_text(encoding="utf-8")

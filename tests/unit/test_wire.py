@@ -8,14 +8,18 @@ from collections.abc import Iterator
 import pytest
 
 from compose.target import Credentials, Target
-from compose.wire import LiveTargetError, Sent, Wire
+from compose.wire import Answer, LiveTargetError, Sent, Wire, WireError
 
 
 class Recorder(http.server.BaseHTTPRequestHandler):
     seen: list[str]
 
+    hang: threading.Event
+
     def handle_any(self) -> None:
         self.seen.append(self.command)
+        if self.path.startswith("/hangs"):
+            self.hang.wait(10)
         self.send_response(200)
         self.send_header("content-length", "0")
         self.end_headers()
@@ -29,11 +33,13 @@ class Recorder(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[tuple[str, list[str]]]:
     seen: list[str] = []
-    handler = type("Handler", (Recorder,), {"seen": seen})
+    hang = threading.Event()
+    handler = type("Handler", (Recorder,), {"seen": seen, "hang": hang})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         thread = threading.Thread(target=running.serve_forever, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{running.server_address[1]}", seen
+        hang.set()
         running.shutdown()
         thread.join()
 
@@ -86,3 +92,20 @@ def test_no_write_leaves_for_a_live_redis() -> None:
 
     with pytest.raises(LiveTargetError):
         asyncio.run(go())
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_what_hangs_holds_up_only_questions_to_itself(server: tuple[str, list[str]]) -> None:
+    url, _ = server
+    target = Target("t", "live", {"proxy": url})
+    record: list[Sent] = []
+
+    async def go() -> list[object]:
+        async with Wire(target, Credentials(), record.append, limit=2.0) as wire:
+            hanging = [wire.http(f"/hangs/{number}") for number in range(40)]
+            return await asyncio.gather(*hanging, wire.http("/answers"), return_exceptions=True)
+
+    *hung, answered = asyncio.run(go())
+    assert all(isinstance(one, WireError) for one in hung)
+    assert isinstance(answered, Answer)
+    assert answered.status == 200
