@@ -10,6 +10,7 @@ fault.
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import tomllib
@@ -19,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 from compose.machine.console import MachineError, say
@@ -31,11 +32,14 @@ from tests.checks import STAGES
 from tests.faults.fault import CATALOGUE, Fault, FaultError, folder
 from tests.faults.runs import Result, digest, healthy_stack, judged
 
-REPORTS = Path(__file__).parent.parent.parent / "reports" / "faults"
+ROOT = Path(__file__).parent.parent.parent
+REPORTS = ROOT / "reports" / "faults"
+README = ROOT / "README.md"
 RESULTS = FOLDER / "matrix.jsonl"
 PROVED = Path(__file__).with_name("proved.toml")
 UNPROVED = Path(__file__).with_name("unproved.toml")
 TEMPLATE = Path(__file__).with_name("matrix.html.j2")
+README_TABLE = re.compile(r"(<!-- kill matrix -->\n).*?(<!-- end -->)", re.DOTALL)
 SHARED_STAGES = frozenset({"smoke"})
 """Stages that only look: many faults can be planted in one stack, one after the other."""
 KEPT = 3
@@ -207,13 +211,14 @@ def rows(path: Path) -> list[Result]:
 
 
 def keep(results: Iterable[Result]) -> None:
-    """Write the rows of our own catalogue where they are committed, stage by stage."""
+    """Write the rows of our own catalogue where they are committed, and README's table of them."""
     order = list(STAGES)
     told = sorted(results, key=lambda one: (order.index(one.stage), one.fault))
     lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in told]
     new = RESULTS.with_suffix(".new")
     new.write_text("".join(lines), encoding="utf-8")
     new.replace(RESULTS)  # hours of work: never half a file
+    README.write_text(with_table(README.read_text(encoding="utf-8"), told), encoding="utf-8")
 
 
 def report(results: list[Result]) -> None:
@@ -232,13 +237,38 @@ def report(results: list[Result]) -> None:
     (REPORTS / "index.html").write_text(html(found), encoding="utf-8")
 
 
+def by_stage(results: list[Result]) -> str:
+    """What each stage caught and how soon, as a table of Markdown; README shows it."""
+    stages = [(stage, [one for one in results if one.stage == stage]) for stage in STAGES]
+    rows = [_told(f"`{stage}`", its) for stage, its in stages if its]
+    return (
+        "| stage | faults | caught | right component first | s to the finding: median, longest |\n"
+        "|---|---|---|---|---|\n" + "".join([*rows, _told("all", results)])
+    )
+
+
+def _told(name: str, results: list[Result]) -> str:
+    found = summary(results)
+    times = [one.seconds for one in results if one.seconds is not None] or [0.0]
+    return (
+        f"| {name} | {found['runs']} | {found['caught']} ({found['caught_percent']} %)"
+        f" | {found['right_first']} ({found['right_first_percent']} %)"
+        f" | {median(times):.1f}, {max(times):.0f} |\n"
+    )
+
+
+def with_table(readme: str, results: list[Result]) -> str:
+    """README's text with the table of these results."""
+    return README_TABLE.sub(lambda old: f"{old[1]}{by_stage(results)}{old[2]}", readme)
+
+
 def markdown(results: list[Result]) -> str:
     """The matrix for people who read Markdown."""
     figures = summary(results)
     head = (
         f"{figures['caught']} of {figures['runs']} caught ({figures['caught_percent']} %),"
         f" {figures['right_first']} with the right component first,"
-        f" {figures['errors']} errors of the run.\n\n"
+        f" {figures['errors']} errors of the run.\n\n{by_stage(results)}\n"
         "| fault | stage | outcome | check | blamed first | s |\n|---|---|---|---|---|---|\n"
     )
     return head + "".join(
