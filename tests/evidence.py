@@ -77,7 +77,10 @@ async def CONTAINERS(wire: Wire) -> dict[str, Container]:
 
 @dataclass
 class Evidence:
-    """Answers to probes. Looking up one that got no answer fails the check that looks."""
+    """Answers to probes. Looking up one that got no answer fails the check that looks.
+
+    Who had to answer is to blame then, whatever the check would have looked for.
+    """
 
     target: Target
     answers: dict[Probe[Any], Any] = field(default_factory=dict)
@@ -95,7 +98,7 @@ class Evidence:
     def __getitem__(self, probe: Probe[Seen]) -> Seen:
         found = self.answers.get(probe)
         if isinstance(found, WireError):
-            fail("an answer", found)
+            fail("an answer", found, component=probe.component)
         if found is None:
             fail("an answer", f"nothing: {probe.name} was not asked")
         return found  # type: ignore[no-any-return]

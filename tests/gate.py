@@ -401,7 +401,7 @@ class Gate:
             seconds=round(seconds, 4),
             reason=reason,
             finding=_finding(check, finding) if finding else None,
-            follows=_follows(name, check),
+            follows=_follows(name, check, component),
         )
 
     def interrupted(self, name: str) -> None:
@@ -524,9 +524,9 @@ def _finding(check: Check, raised: CheckFailed) -> dict[str, Any]:
     }
 
 
-def _follows(name: str, check: Check) -> list[str]:
-    """What explains a failure of this check: what it declares, and its component being away."""
-    away = [f"smoke.reach.answers*[{check.component}]"]
+def _follows(name: str, check: Check, blamed: str) -> list[str]:
+    """What explains a failure of this check: what it declares, and who is blamed being away."""
+    away = [f"smoke.reach.answers*[{one}]" for one in dict.fromkeys([check.component, blamed])]
     if "proxy" in check.needs:
         away.append("smoke.reach.answers[proxy]")
     roots = name.startswith(

@@ -38,10 +38,12 @@ def test_a_fault_in_a_stack_of_its_own_is_caught(tmp_path: Path, name: str) -> N
     assert result.right_first, str(result)
 
 
-def test_an_api_that_hangs_is_blamed_alone(stack: Stack, tmp_path: Path) -> None:
-    fault = f"--fault={CATALOGUE / 'api-paused.toml'}"
-    outcome = gate("-m", "smoke", fault, f"--on-stack={stack.run_id}", folder=tmp_path)
-    assert {component for component, _ in outcome.roots} == {"breakout-bot-api"}, outcome.output
+@pytest.mark.parametrize("name", ["api-paused", "page-paused"])
+def test_what_hangs_is_blamed_alone(stack: Stack, tmp_path: Path, name: str) -> None:
+    fault = load(CATALOGUE / f"{name}.toml")
+    words = ["-m", "smoke", f"--fault={fault.path}", f"--on-stack={stack.run_id}"]
+    outcome = gate(*words, folder=tmp_path)
+    assert [component for component, _ in outcome.roots] == [fault.component], outcome.output
     assert not outcome.troubles
     assert "Traceback" not in outcome.output
 
