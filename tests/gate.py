@@ -96,11 +96,23 @@ class Gate:
         """Keep the checks of the stages, in the order of the stages."""
         found = [(item, _check_of(item)) for item in items]
         checks = [(item, check) for item, check in found if check is not None]
-        order = list(STAGES)
-        checks.sort(key=lambda pair: order.index(identifier(node(pair[0])).partition(".")[0]))
+        order, first = list(STAGES), self._to_catch_it(items)
+        checks.sort(
+            key=lambda pair: (order.index(pair[0].path.parent.name), pair[0].path not in first)
+        )
         items[:] = [item for item, _ in checks]
         for item, check in checks:
             self._items[node(item)] = (identifier(node(item)), check, _title(item))
+
+    def _to_catch_it(self, items: list[pytest.Item]) -> set[Path]:
+        """Files that a stage begins with under --until-caught: those of the expected checks.
+
+        Whole files, because checks of one file may build on those before them.
+        """
+        fault = self.options.fault if self.options.until_caught else None
+        if fault is None:
+            return set()
+        return {one.path for one in items if fault.expects(identifier(node(one)))}
 
     def left_out(self, items: Iterable[pytest.Item]) -> None:
         """Remember what the command line deselected; required checks among it make HOLD."""

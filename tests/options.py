@@ -94,7 +94,9 @@ def add(parser: pytest.Parser) -> None:
     )
     group.addoption("--keep-stack", action="store_true", help="leave the disposable stack running")
     group.addoption(
-        "--until-caught", action="store_true", help="with --fault: end a stage that has found it"
+        "--until-caught",
+        action="store_true",
+        help="with --fault: begin and end with its checks",
     )
 
 
