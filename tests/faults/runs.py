@@ -157,6 +157,7 @@ def read(fault: Fault, stage: str, outcome: Outcome) -> Result:
     if not planted or (trouble and not expected):
         why = trouble[0] if trouble else "the fault was not planted"
         return _result(fault, stage, "error", wall=outcome.seconds, message=why)
+    roots = [f"{who}: {check}" for who, check in outcome.roots]
     return _result(
         fault,
         stage,
@@ -166,7 +167,7 @@ def read(fault: Fault, stage: str, outcome: Outcome) -> Result:
         first=outcome.roots[0][0] if outcome.roots else None,
         seconds=round(expected[0]["t"] - planted[-1], 2) if expected else None,
         wall=round(outcome.seconds, 1),
-        message="; ".join([*trouble, *(f"{who}: {check}" for who, check in outcome.roots)]),
+        message="; ".join(trouble + roots or outcome.verdict["reasons"]),
     )
 
 

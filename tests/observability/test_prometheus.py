@@ -142,9 +142,14 @@ def test_cycles_rise(operator: Operator) -> None:
     follows="observability.alerts.asks_for_metrics_that_exist",
 )
 def test_tells_the_engine_s_state(operator: Operator) -> None:
+    for command in ("emergency-stop", "reset"):
+        operator.command(command)
+        _tells(operator, operator.state())
+
+
+def _tells(operator: Operator, state: str) -> None:
     def told() -> str:
         found = series(operator, "breakout_bot_engine_state == 1")
         return ", ".join(one["metric"]["state"] for one in found)
 
-    state = operator.state()
     operator.until(told, 15, f"the state {state} in Prometheus", lambda seen: seen == state)

@@ -24,6 +24,7 @@ def ran(*failed: str, first: str = "redis", trouble: str = "", planted: bool = T
     findings = [{"component": first, "check": one} for one in failed]
     verdict = {
         "verdict": "HOLD" if failed else "PROMOTE",
+        "reasons": [],
         "findings": findings,
         "troubles": [{"message": trouble}] if trouble else [],
     }
