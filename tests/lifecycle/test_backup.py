@@ -1,11 +1,13 @@
 """Backups: consistent while the engine writes, proved by restoring them, never half used."""
 
 import secrets
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from compose.lifecycle import backups, recovery, restore
+from compose.lifecycle.archives import FORMAT, MANIFEST
 from compose.lifecycle.deployment import API, Deployment
 from compose.lifecycle.trouble import BadInput, Refused
 from tests.checks import check, expect, fail
@@ -50,7 +52,7 @@ def test_restore_brings_back_what_was_backed_up(deployment: Deployment) -> None:
     expect(rows(deployment) == wanted, "the rows of the backup", rows(deployment))
 
 
-@pytest.mark.parametrize("harm", ["cut", "changed", "foreign"])
+@pytest.mark.parametrize("harm", ["cut", "changed", "foreign", "of another system", "mixed"])
 @check(
     API,
     cause="a restore begins before the archive was checked as a whole",
@@ -78,11 +80,29 @@ def harmed(whole: Path, path: Path, harm: str) -> Path:
     """A copy of an archive that is no good."""
     content = whole.read_bytes()
     middle = len(content) // 2
-    path.write_bytes(
-        {
-            "cut": content[:middle],
-            "changed": content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :],
-            "foreign": b"PK\x03\x04 an archive of something else",
-        }[harm]
-    )
+    if harm == "cut":
+        path.write_bytes(content[:middle])
+    elif harm == "changed":
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    elif harm == "foreign":
+        path.write_bytes(b"PK\x03\x04 an archive of something else")
+    else:
+        packed_again(whole, path, harm)
     return path
+
+
+def packed_again(whole: Path, path: Path, harm: str) -> None:
+    """A sound archive that says it is of another system, or whose parts are not of one backup."""
+    folder = path.with_suffix(".parts")
+    with tarfile.open(whole) as tar:
+        tar.extractall(folder, filter="data")
+    manifest = folder / MANIFEST
+    if harm == "of another system":
+        text = manifest.read_text(encoding="utf-8")
+        manifest.write_text(text.replace(FORMAT, "another-backup"), encoding="utf-8")
+    else:
+        with (folder / "data.sqlite3").open("ab") as file:
+            file.write(b"of another night")
+    with tarfile.open(path, "w:gz") as tar:
+        for one in sorted(folder.iterdir()):
+            tar.add(one, one.name)
