@@ -309,7 +309,8 @@ class Gate:
 
     def begins(self, item: pytest.Item) -> bool:
         """The turn of a check; False when its stage gets no work, which is written down."""
-        stage = self._items[node(item)][0].partition(".")[0]
+        name = self._items[node(item)][0]
+        stage = name.partition(".")[0]
         if stage != "smoke" and self._elsewhere and not self._held_back(stage):
             self._beside = self._beside or self._start_beside()
             if item.nodeid in self._elsewhere:
@@ -320,7 +321,7 @@ class Gate:
             self._stage = stage
             phase = self.phase(stage, f"{stage}: {STAGES[stage].partition('?')[0]}")
             self._stage_phase.enter_context(phase)
-        reason = self._held_back(stage) or self._budgets.spent(stage)
+        reason = self._held_back(stage) or self._enough(name) or self._budgets.spent(stage)
         if reason:
             self._emit_check(node(item), "not_run", 0.0, reason=reason)
         return reason is None
@@ -347,8 +348,6 @@ class Gate:
 
     def _held_back(self, stage: str) -> str | None:
         """Why a stage gets no work: a broken stack is not driven any further."""
-        if self.options.until_caught and self._caught(stage):
-            return "the planted fault is found: --until-caught asks for no more"
         failed_smoke = bool(self._red_of("smoke"))
         if stage == "smoke" or not (failed_smoke or self.problems):
             return None
@@ -357,9 +356,14 @@ class Gate:
         services = ", ".join(f"{one.service}: {one.seen}" for one in self.problems.values())
         return f"the stack did not come up ({services})"
 
-    def _caught(self, stage: str) -> bool:
-        fault = self.options.fault
-        return fault is not None and any(map(fault.expects, self._red_of(stage)))
+    def _enough(self, check: str) -> str | None:
+        """Why a check need not run: the planted fault is found, and not by this one."""
+        fault = self.options.fault if self.options.until_caught else None
+        if fault is None or fault.expects(check):
+            return None
+        if any(map(fault.expects, self._red_of(check.partition(".")[0]))):
+            return "the planted fault is found: --until-caught asks for no more"
+        return None
 
     def _red_of(self, stage: str) -> list[str]:
         return [check for check in self.red if check.startswith(f"{stage}.")]

@@ -68,7 +68,7 @@ def test_a_harmed_archive_touches_nothing(
     try:
         with restore.opened(archive, None):
             said = "the archive was taken"
-    except BadInput as refused:
+    except (BadInput, Refused) as refused:
         said = str(refused)
     expect("nothing was touched" in said, "a refusal", said)
     expect(rows(deployment) == before, "data as before", rows(deployment))
