@@ -39,6 +39,7 @@ from tests.options import Options
 
 if TYPE_CHECKING:
     from compose.stack import Problem, Stack
+    from tests.faults.fault import Fault
     from tests.faults.planting import Planting
     from tests.operator import Operator
 
@@ -96,7 +97,7 @@ class Gate:
         """Keep the checks of the stages, in the order of the stages."""
         found = [(item, _check_of(item)) for item in items]
         checks = [(item, check) for item, check in found if check is not None]
-        order, first = list(STAGES), self._to_catch_it(items)
+        order, first = list(STAGES), self._files_to_begin_with(items)
         checks.sort(
             key=lambda pair: (order.index(pair[0].path.parent.name), pair[0].path not in first)
         )
@@ -104,12 +105,17 @@ class Gate:
         for item, check in checks:
             self._items[node(item)] = (identifier(node(item)), check, _title(item))
 
-    def _to_catch_it(self, items: list[pytest.Item]) -> set[Path]:
+    @property
+    def _to_catch(self) -> "Fault | None":
+        """The fault that --until-caught ends a stage for; None without that option."""
+        return self.options.fault if self.options.until_caught else None
+
+    def _files_to_begin_with(self, items: list[pytest.Item]) -> set[Path]:
         """Files that a stage begins with under --until-caught: those of the expected checks.
 
         Whole files, because checks of one file may build on those before them.
         """
-        fault = self.options.fault if self.options.until_caught else None
+        fault = self._to_catch
         if fault is None:
             return set()
         return {one.path for one in items if fault.expects(identifier(node(one)))}
@@ -358,7 +364,7 @@ class Gate:
 
     def _enough(self, check: str) -> str | None:
         """Why a check need not run: the planted fault is found, and not by this one."""
-        fault = self.options.fault if self.options.until_caught else None
+        fault = self._to_catch
         if fault is None or fault.expects(check):
             return None
         if any(map(fault.expects, self._red_of(check.partition(".")[0]))):
