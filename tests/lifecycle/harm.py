@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from compose.lifecycle import recovery, releases, rollback, update
-from compose.lifecycle.deployment import API, Deployment, until
+from compose.lifecycle.deployment import API, Deployment, docker, until
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.trouble import Refused
 from compose.machine.commands import run
@@ -165,6 +165,30 @@ def disk_filled(deployment: Deployment, folder: Path) -> str:
 
 
 # Broken off in the middle
+
+
+@contextmanager
+def hung_until(deployment: Deployment, step: str) -> Iterator[None]:
+    """The bot frozen with its files open, and killed when a command is at a step.
+
+    A stop would take as long as its grace time, and end in the same kill.
+    """
+    api, path = deployment.container(API).id, recovery.journal_path(deployment)
+    over = threading.Event()
+    docker("kill", "--signal", "STOP", api)
+
+    def kill() -> None:
+        until(lambda: over.is_set() or _at(path, step), STEP_LIMIT)
+        docker("kill", api)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        killer.join()
+        docker("start", api)
 
 
 def kill_at(deployment: Deployment, wanted: Release, step: str, *more: str) -> None:

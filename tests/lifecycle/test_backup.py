@@ -11,6 +11,7 @@ from compose.lifecycle.archives import FORMAT, MANIFEST
 from compose.lifecycle.deployment import API, Deployment
 from compose.lifecycle.trouble import BadInput, Refused
 from tests.checks import check, expect, fail
+from tests.lifecycle.harm import hung_until
 from tests.lifecycle.witness import rename_preset, rows
 
 NEEDS = ("stack", "proxy", API)
@@ -48,7 +49,12 @@ def test_restore_brings_back_what_was_backed_up(deployment: Deployment) -> None:
     rename_preset(deployment, "before")
     archive, wanted = backups.make(deployment), rows(deployment)
     rename_preset(deployment, "after")
-    recovery.do(deployment, "restore", {"archive": str(archive), "key_file": None})
+    # A bot that is told to stop leaves no -wal; one that hangs is why there is a restore.
+    with hung_until(deployment, "stop"):
+        try:
+            recovery.do(deployment, "restore", {"archive": str(archive), "key_file": None})
+        except Refused as refused:
+            fail("the bot to come up with the restored data", refused)
     expect(rows(deployment) == wanted, "the rows of the backup", rows(deployment))
 
 
