@@ -22,7 +22,8 @@ COLOURED = (API, FRONTEND)
 DOCKER_LIMIT = 60.0
 COMPOSE_LIMIT = 180.0
 BUILD_LIMIT = 1200.0
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.4
+"""Most looks start a program in a container, which costs 0.15 s of a core."""
 LAST_LINES = 16
 """Of what a failed command printed. A failed build repeats its step's own words at its end, but
 sometimes without the first of them, which name the cause: they stand only further above."""

@@ -100,9 +100,8 @@ def in_flight(deployment: Deployment, api: str) -> int:
     still being taken in are passed on later: they count, whichever API they will go to.
     """
     script = (
-        "cat /proc/net/tcp; for p in /proc/[0-9]*; do"
-        ' if tr "\\0" " " < $p/cmdline 2>/dev/null | grep -q "shutting down"; then'
-        " ls -l $p/fd 2>/dev/null; fi; done; true"
+        'cat /proc/net/tcp; cd /proc; for p in $(grep -la "shutting down" [0-9]*/cmdline); do'
+        " ls -l ${p%cmdline}fd; done; true"
     )
     words = _in(deployment, script)
     held = set(re.findall(r"socket:\[(\d+)\]", words))
@@ -110,7 +109,8 @@ def in_flight(deployment: Deployment, api: str) -> int:
     clients = sum(row.local_port in DOORS for row in rows)
     own = address(inspected([api])[0])
     others = sum(row.remote.endswith(f":{API_PORT}") and row.remote != own for row in rows)
-    return max(0, clients - others - websockets(api))
+    waiting = clients - others
+    return max(0, waiting - websockets(api)) if waiting > 0 else 0
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ matrix how soon a fault is found.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,11 +22,13 @@ from pathlib import Path
 
 from compose.machine.console import say
 from compose.release import release
+from compose.sweep import new_run_id
 from tests.bench.record import FOLDER, Figure, write
 from tests.faults import matrix
-from tests.faults.runs import Outcome, gate
+from tests.faults.runs import ROOT, Outcome, gate
 
 RESULTS = FOLDER / "calm.jsonl"
+REPORTS = ROOT / "reports" / "calm"
 RUNS = 30
 
 GATE_SECONDS = 300
@@ -81,19 +84,27 @@ class Row:
     made: str
     seconds: float
     found: tuple[str, ...]
-    """Findings: each is a false alarm."""
+    """Findings, each a false alarm: the check, what it expected, what it saw."""
     undecided: tuple[str, ...]
     """Why it could not judge: no alarm, but no answer either."""
 
 
 def ran(kind: str, stages: str | None) -> Row:
-    """One run of the gate, told."""
-    with tempfile.TemporaryDirectory() as folder:
-        outcome = one(kind, Path(folder), stages)
-    found = tuple(check for _, check in outcome.roots) if outcome.verdict else ()
+    """One run of the gate, told; the report of one that was held stays in reports/calm."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        outcome = one(kind, folder, stages)
+        if outcome.code:
+            (folder / "output.log").write_text(outcome.output, encoding="utf-8")
+            shutil.copytree(folder, REPORTS / f"{kind}-{new_run_id()}", symlinks=True)
+    found = tuple(map(_words, outcome.verdict.get("findings", ())))
     troubles = tuple(outcome.troubles if outcome.verdict else [outcome.output[-300:]])
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Row(kind, release().tag, now, round(outcome.seconds, 1), found, troubles)
+
+
+def _words(finding: dict[str, str]) -> str:
+    return "{check}: expected {expected}, seen {seen}".format_map(finding)[:400]
 
 
 def kept() -> list[Row]:

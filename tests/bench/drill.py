@@ -21,7 +21,7 @@ from tests.bench import harm
 from tests.bench.record import Figure, write
 from tests.lifecycle import candidates
 from tests.lifecycle.disposable import deployed, disposable
-from tests.lifecycle.traffic import SOCKETS, Seen, Traffic
+from tests.lifecycle.traffic import DRILL_RATE, SOCKETS, Seen, Traffic
 from tests.lifecycle.witness import Books, LeaseWatch, books, trade_eagerly
 
 UPDATES = int(os.environ.get("DRILL_UPDATES", "20"))
@@ -102,7 +102,7 @@ def under_traffic(deployment: Deployment, work: Callable[[], None]) -> Seen:
     """What steady traffic sees while `work` is done, and a moment before and after it."""
     port = proxy.live(deployment).host_port(verify.TLS_PORT)
     key = deployment.credentials.api_key or ""
-    with Traffic(port or 0, str(verify.ca_file(deployment)), key) as seen:
+    with Traffic(port or 0, str(verify.ca_file(deployment)), key, DRILL_RATE) as seen:
         time.sleep(SETTLE_SECONDS)
         work()
         time.sleep(SETTLE_SECONDS)

@@ -17,7 +17,7 @@ from compose.release import Release
 from tests.bench.record import Figure
 from tests.lifecycle import candidates, harm
 from tests.lifecycle.disposable import leftovers, revision, updated
-from tests.lifecycle.traffic import Seen, steady
+from tests.lifecycle.traffic import DRILL_RATE, Seen, steady
 from tests.lifecycle.witness import rename_preset
 
 CANARY = ("--canary", "30", "--for", "4")
@@ -73,7 +73,7 @@ def _broken_off(deployment: Deployment, first: Release, how: str, at: Break) -> 
 
 
 def _put_in_order(deployment: Deployment, at: Break, step: str) -> tuple[str | None, Seen]:
-    with steady(deployment) as seen:
+    with steady(deployment, DRILL_RATE) as seen:
         try:
             at(step)
             recovery.recover(deployment)
@@ -85,7 +85,7 @@ def _put_in_order(deployment: Deployment, at: Break, step: str) -> tuple[str | N
 def _bad(deployment: Deployment, first: Release) -> list[Figure]:
     taken_back, failed = 0, 0
     for name, bad in harm.BAD.items():
-        with steady(deployment) as seen:
+        with steady(deployment, DRILL_RATE) as seen:
             wrong = harm.taken_back(deployment, first, bad)
         failures = seen.failures if bad.harmless else []
         say(f"bad candidate, {name}: {wrong or 'taken back'}, failed requests {failures[:3]}")

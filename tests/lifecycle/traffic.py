@@ -19,7 +19,10 @@ from websockets.asyncio.client import connect
 from compose.lifecycle import proxy, verify
 from compose.lifecycle.deployment import Deployment, until
 
-RATE = 100
+RATE = 30
+"""Requests a second, each on a TLS connection of its own. A hundred would take a whole core
+from the update that is judged."""
+DRILL_RATE = 100
 SOCKETS = 20
 LIMIT = 20.0
 SLOW_SECONDS = 4.0
@@ -49,11 +52,11 @@ class Seen:
 
 
 @contextmanager
-def steady(deployment: Deployment) -> Iterator[Seen]:
+def steady(deployment: Deployment, rate: float = RATE) -> Iterator[Seen]:
     """Steady traffic on a deployment while the block runs."""
     port = proxy.live(deployment).host_port(verify.TLS_PORT) or 0
     key = deployment.credentials.api_key or ""
-    with Traffic(port, str(verify.ca_file(deployment)), key) as seen:
+    with Traffic(port, str(verify.ca_file(deployment)), key, rate) as seen:
         until(lambda: seen.answered and seen.slow, LIMIT)
         yield seen
 
