@@ -4,7 +4,6 @@ Playwright's own loop and the operator's cannot run in one thread, so a browser 
 its own, and everything that touches a page is sent there:
 
     browser.do(lambda page: page.title())
-    later = browser.begin(lambda page: page.wait_for_url("…"))    # while the operator acts
 """
 
 import base64
@@ -12,12 +11,12 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -148,13 +147,9 @@ class Browser:
 
     def do(self, work: Callable[[Page], Done]) -> Done:
         """What `work` comes to; raises what it raises, `BrowserError` for the browser's own."""
-        return self.begin(work).result(WORK_SECONDS)
+        return self._thread.submit(self._with_page, work).result(WORK_SECONDS)
 
-    def begin(self, work: Callable[[Page], Done]) -> "Future[Done]":
-        """Start `work` and leave it to run."""
-        return self._thread.submit(self._with_page, work)
-
-    def _with_page(self, work: Callable[[Page], Any]) -> Any:
+    def _with_page(self, work: Callable[[Page], Done]) -> Done:
         assert self._page is not None
         return work(self._page)
 
