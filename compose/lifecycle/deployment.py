@@ -181,11 +181,11 @@ def _piped(words: Sequence[str], limit: float, **streams: Any) -> None:
         raise MachineError(f"Expected `{words[0]} {words[1]}` to succeed, but: {last}")
 
 
-def until(condition: Callable[[], Any], seconds: float) -> Any:
+def until(condition: Callable[[], Any], seconds: float, every: float = POLL_SECONDS) -> Any:
     """Look again until `condition` holds; what it gave last, true or not, after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         seen = condition()
         if seen or time.monotonic() > deadline:
             return seen
-        time.sleep(POLL_SECONDS)
+        time.sleep(every)

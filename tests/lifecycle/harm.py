@@ -19,7 +19,7 @@ from compose.lifecycle.journal import Journal
 from compose.lifecycle.trouble import Refused
 from compose.machine.commands import run
 from compose.release import HERE, Release
-from tests.checks import expect
+from tests.checks import expect, fail
 from tests.faults import sources
 from tests.lifecycle import candidates
 from tests.lifecycle.disposable import leftovers, revision, updated, words
@@ -27,6 +27,8 @@ from tests.lifecycle.pages import SYSTEM_PATH
 from tests.lifecycle.witness import rows
 
 STEP_LIMIT = 120.0
+STEP_LOOK_SECONDS = 0.02
+"""Some steps are over in a third of a second."""
 DOCKER_SOCKET = "/var/run/docker.sock"
 WATCH = 1.0
 MAIN = "/app/breakout_bot/__main__.py"
@@ -191,11 +193,17 @@ def hung_until(deployment: Deployment, step: str) -> Iterator[None]:
         docker("start", api)
 
 
-def kill_at(deployment: Deployment, wanted: Release, step: str, *more: str) -> None:
-    """Run `compose/update.sh` and kill -9 it when it is in the middle of a step."""
+def kill_at(deployment: Deployment, wanted: Release, step: str, *more: str) -> str:
+    """Run `compose/update.sh` and kill -9 it in a step: that one, or the next on a busy machine.
+
+    The step in which it was.
+    """
     with _updating(deployment, wanted, more) as process:
         _come_to(deployment, process, step)
         process.send_signal(signal.SIGKILL)
+        process.wait(STEP_LIMIT)
+    journal = Journal.found(recovery.journal_path(deployment))
+    return journal.begun[-1] if journal else fail(f"an update killed in {step}", "it had ended")
 
 
 def refuse_at(deployment: Deployment, wanted: Release, step: str, folder: Path, *more: str) -> None:
@@ -238,7 +246,7 @@ def _updating(
 
 def _come_to(deployment: Deployment, process: subprocess.Popen[str], step: str) -> None:
     path = recovery.journal_path(deployment)
-    until(lambda: process.poll() is not None or _at(path, step), STEP_LIMIT)
+    until(lambda: process.poll() is not None or _at(path, step), STEP_LIMIT, STEP_LOOK_SECONDS)
     expect(process.poll() is None, f"an update that comes to the step {step}", process.poll())
 
 

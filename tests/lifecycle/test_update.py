@@ -92,9 +92,9 @@ def test_a_killed_update_is_put_in_order(
     deployment: Deployment, second: Release, step: str
 ) -> None:
     with steady(deployment) as seen:
-        kill_at(deployment, second, step)
+        at = kill_at(deployment, second, step)
         left = recovery.left(deployment)
-        expect(left and step in left, f"status to name the step {step}", left)
+        expect(left and at in left, f"status to name the step {at}", left)
         recovery.recover(deployment)
     expect(not seen.failures, "no failed request", seen.failures[:5])
     expect(recovery.left(deployment) is None, "nothing unfinished", recovery.left(deployment))
