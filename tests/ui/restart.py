@@ -35,8 +35,10 @@ def restart(operator: Operator, browser: Browser) -> Restart:
     """
     seen = Restart(before=browser.do(_mark))
     operator.docker("stop", "--time", "10", operator.container(API))
-    browser.do(lambda page: _away(page, seen))
-    operator.docker("start", operator.container(API))
+    try:
+        browser.do(lambda page: _away(page, seen))
+    finally:  # the checks after this one need it
+        operator.docker("start", operator.container(API))
     operator.ready()
     seen.back = browser.do(_back)
     seen.open_since = browser.do(lambda page: str(page.evaluate(MARKED)))
