@@ -109,8 +109,9 @@ def in_flight(deployment: Deployment, api: str) -> int:
     clients = sum(row.local_port in DOORS for row in rows)
     own = address(inspected([api])[0])
     others = sum(row.remote.endswith(f":{API_PORT}") and row.remote != own for row in rows)
-    waiting = clients - others
-    return max(0, waiting - websockets(api)) if waiting > 0 else 0
+    if clients <= others:  # spares a look into the API
+        return 0
+    return max(0, clients - others - websockets(api))
 
 
 @dataclass(frozen=True)

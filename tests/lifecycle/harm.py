@@ -190,7 +190,7 @@ def hung_until(deployment: Deployment, step: str) -> Iterator[None]:
     finally:
         over.set()
         killer.join()
-        docker("start", api)
+        docker("start", api)  # where the command came to no start of it, for the checks after this
 
 
 def kill_at(deployment: Deployment, wanted: Release, step: str, *more: str) -> str:
