@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from compose.machine.console import MachineError, say
+from compose.machine.ports import free_port
 from compose.target import Credentials, Target
 from compose.wire import Wire, WireError
 from load import arrivals, parts, resources, samples, validity
@@ -205,13 +205,6 @@ def _ended(
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-
-
-def free_port() -> int:
-    """A port of loopback that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _of_generators(profile: Profile, found: list[Part], workers: int) -> dict[str, Any]:

@@ -21,8 +21,8 @@ import numpy as np
 
 from compose.machine.commands import must
 from compose.machine.console import say
+from compose.machine.ports import free_port
 from compose.sweep import RUN_LABEL, STARTED_LABEL, RunLock, new_run_id
-from load.runner import free_port
 from load.slo import QUANTILES
 from tests.bench import generators, rates, stalling, truth
 from tests.bench.generators import ROOT, Generator, Reported

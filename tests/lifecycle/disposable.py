@@ -1,7 +1,6 @@
 """A disposable deployment: a compose project, settings, ports and state folder of its own."""
 
 import secrets
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from compose.lifecycle.deploy import running
 from compose.lifecycle.deployment import API, COLOURED, Deployment, health
 from compose.lifecycle.journal import new_id
 from compose.machine.console import MachineError
+from compose.machine.ports import free_ports
 from compose.release import HERE, Release
 from compose.sweep import PROJECT_PREFIX, RunLock, new_run_id
 
@@ -96,14 +96,3 @@ def _ports(folder: Path) -> Path:
     listed = f'["127.0.0.1:{tls}:8443", "127.0.0.1:{plain}:8080"]'
     path.write_text(f"services: {{proxy: {{ports: !override {listed}}}}}\n")
     return path
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that are free now."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports

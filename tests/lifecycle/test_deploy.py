@@ -10,9 +10,9 @@ import pytest
 
 from compose.lifecycle import preflight, status
 from compose.lifecycle.deployment import API, Deployment
+from compose.machine.ports import free_port
 from compose.release import Release
 from tests.checks import check, expect
-from tests.lifecycle.disposable import free_ports
 
 NEEDS = ("stack", "proxy", API)
 
@@ -101,7 +101,7 @@ def test_preflight_finds(deployment: Deployment, first: Release, tmp_path: Path,
 def test_preflight_names_the_holder_of_a_port(
     deployment: Deployment, first: Release, tmp_path: Path
 ) -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     wanted = _with(deployment, tmp_path, f'proxy: {{ports: ["127.0.0.1:{port}:9999"]}}')
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", port))
