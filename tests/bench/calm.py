@@ -19,11 +19,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 from compose.machine.console import say
 from compose.release import release
 from compose.sweep import new_run_id
-from tests.bench.record import FOLDER, Figure, write
+from tests.bench.record import FOLDER, Figure, in_readme, write
 from tests.faults import matrix
 from tests.faults.runs import ROOT, Outcome, gate
 
@@ -46,7 +47,11 @@ port = 8000
 ms = 50
 """
 """50 ms each way."""
-KINDS = ("calm", "contended", "delayed")
+KINDS = {
+    "calm": "nothing else at work",
+    "contended": "a busy loop on every core",
+    "delayed": "the API 100 ms away, stages in turn",
+}
 
 
 @contextmanager
@@ -114,22 +119,29 @@ def kept() -> list[Row]:
     return [Row(**json.loads(line)) for line in RESULTS.read_text(encoding="utf-8").splitlines()]
 
 
+def keep(rows: list[Row]) -> None:
+    """Write the runs where they are committed, their figures, and README's table of them."""
+    lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows]
+    RESULTS.write_text("".join(lines), encoding="utf-8")
+    write("gate", list(figures(rows)))
+    in_readme("calm", table(rows))
+
+
 def main() -> int:
     """Run as many as are wanted; 1 when anything was found or could not be judged."""
     parser = argparse.ArgumentParser(prog="make calm")
     parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("--stages", help="a -m expression; all stages without it")
+    parser.add_argument("--stages", help="a -m expression, and keep nothing")
     parser.add_argument("--again", action="store_true", help="go on with the runs that are there")
     asked = parser.parse_args()
-    rows = kept() if asked.again else []
+    rows = kept() if asked.again and not asked.stages else []
     for number in range(asked.runs):
-        row = ran(KINDS[len(rows) % len(KINDS)], asked.stages)
+        row = ran(list(KINDS)[len(rows) % len(KINDS)], asked.stages)
         rows.append(row)
-        lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows]
-        RESULTS.write_text("".join(lines), encoding="utf-8")
         told = ", ".join([*row.found, *row.undecided]) or "no finding"
         say(f"{number + 1}/{asked.runs} {row.kind}: {row.seconds:.0f} s, {told}")
-        write("gate", list(figures(rows)))
+        if not asked.stages:
+            keep(rows)
     return int(any(row.found or row.undecided for row in rows))
 
 
@@ -148,6 +160,24 @@ def figures(rows: list[Row]) -> Iterator[Figure]:
     sooner = matrix.summary(matrix.rows(matrix.RESULTS))["smoke_seconds"]
     if sooner is not None:
         yield Figure("planted fault to finding, smoke, mean", "s", [sooner])
+
+
+def table(rows: list[Row]) -> str:
+    """What README tells of these runs, as a table of Markdown."""
+    of = {title: [row for row in rows if row.kind == kind] for kind, title in KINDS.items()}
+    return (
+        "| healthy stack | runs | false alarms | undecided"
+        " | whole gate, s: median, shortest, longest |\n"
+        "|---|---|---|---|---|\n"
+    ) + "".join(_told(title, its) for title, its in {**of, "all": rows}.items())
+
+
+def _told(title: str, rows: list[Row]) -> str:
+    seconds = [row.seconds for row in rows] or [0.0]
+    alarms = sum(len(row.found) for row in rows)
+    undecided = sum(bool(row.undecided) for row in rows)
+    times = f"{median(seconds):.0f}, {min(seconds):.0f}, {max(seconds):.0f}"
+    return f"| {title} | {len(rows)} | {alarms} | {undecided} | {times} |\n"
 
 
 if __name__ == "__main__":

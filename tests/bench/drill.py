@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
-from compose.lifecycle import proxy, recovery, update, verify
+from compose.lifecycle import recovery, update
 from compose.lifecycle.building import provide
 from compose.lifecycle.deployment import API, Deployment, health, until
 from compose.machine.console import say
@@ -21,7 +21,7 @@ from tests.bench import harm
 from tests.bench.record import Figure, write
 from tests.lifecycle import candidates
 from tests.lifecycle.disposable import deployed, disposable
-from tests.lifecycle.traffic import DRILL_RATE, SOCKETS, Seen, Traffic
+from tests.lifecycle.traffic import DRILL_RATE, SOCKETS, Seen, steady
 from tests.lifecycle.witness import Books, LeaseWatch, books, trade_eagerly
 
 UPDATES = int(os.environ.get("DRILL_UPDATES", "20"))
@@ -99,11 +99,8 @@ def _p99(seen: Seen) -> float:
 
 
 def under_traffic(deployment: Deployment, work: Callable[[], None]) -> Seen:
-    """What steady traffic sees while `work` is done, and a moment before and after it."""
-    port = proxy.live(deployment).host_port(verify.TLS_PORT)
-    key = deployment.credentials.api_key or ""
-    with Traffic(port or 0, str(verify.ca_file(deployment)), key, DRILL_RATE) as seen:
-        time.sleep(SETTLE_SECONDS)
+    """What steady traffic sees while `work` is done, and a moment after it."""
+    with steady(deployment, DRILL_RATE) as seen:
         work()
         time.sleep(SETTLE_SECONDS)
     return seen

@@ -31,7 +31,7 @@ def figures(deployment: Deployment, first: Release, second: Release) -> list[Fig
     """Everything that is done to a deployment that trades, and what came of it."""
     with tempfile.TemporaryDirectory() as name:
         refuse = partial(_refuse, deployment, second, Path(name))
-        kill = partial(_kill, deployment, second)
+        kill = partial(_kill, deployment, second, Path(name))
         return [
             *_broken_off(deployment, first, "kill -9", kill),
             *_broken_off(deployment, first, "Docker refuses", refuse),
@@ -41,8 +41,8 @@ def figures(deployment: Deployment, first: Release, second: Release) -> list[Fig
         ]
 
 
-def _kill(deployment: Deployment, wanted: Release, step: str) -> None:
-    harm.kill_at(deployment, wanted, step, *CANARY)
+def _kill(deployment: Deployment, wanted: Release, folder: Path, step: str) -> None:
+    harm.kill_at(deployment, wanted, step, folder, *CANARY)
 
 
 def _refuse(deployment: Deployment, wanted: Release, folder: Path, step: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import statistics
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -11,7 +12,9 @@ from typing import Literal
 
 from compose.machine.commands import run
 
-FOLDER = Path(__file__).parent.parent.parent / "reports" / "bench"
+ROOT = Path(__file__).parent.parent.parent
+FOLDER = ROOT / "reports" / "bench"
+README = ROOT / "README.md"
 
 
 @dataclass
@@ -51,6 +54,17 @@ def write(name: str, figures: list[Figure], merge: bool = False) -> Path:
     }
     path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def in_readme(name: str, table: str) -> None:
+    """Put a table in README, between `<!-- NAME -->` and `<!-- end -->`."""
+    README.write_text(with_table(README.read_text(encoding="utf-8"), name, table), encoding="utf-8")
+
+
+def with_table(readme: str, name: str, table: str) -> str:
+    """README's text with another table between the marks of this name."""
+    between = re.compile(f"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
+    return between.sub(lambda old: f"{old[1]}{table}{old[2]}", readme)
 
 
 def machine() -> dict[str, str | int | float]:

@@ -10,7 +10,6 @@ fault.
 
 import argparse
 import json
-import re
 import sys
 import tempfile
 import tomllib
@@ -27,19 +26,17 @@ from compose.machine.console import MachineError, say
 from compose.stack import Stack
 from reports.checks import matches
 from tests import manifest as manifests
-from tests.bench.record import FOLDER, Figure, write
+from tests.bench.record import FOLDER, Figure, in_readme, write
 from tests.checks import STAGES
 from tests.faults.fault import CATALOGUE, Fault, FaultError, folder
 from tests.faults.runs import Result, digest, healthy_stack, judged
 
 ROOT = Path(__file__).parent.parent.parent
 REPORTS = ROOT / "reports" / "faults"
-README = ROOT / "README.md"
 RESULTS = FOLDER / "matrix.jsonl"
 PROVED = Path(__file__).with_name("proved.toml")
 UNPROVED = Path(__file__).with_name("unproved.toml")
 TEMPLATE = Path(__file__).with_name("matrix.html.j2")
-README_TABLE = re.compile(r"(<!-- kill matrix -->\n).*?(<!-- end -->)", re.DOTALL)
 SHARED_STAGES = frozenset({"smoke"})
 """Stages that only look: many faults can be planted in one stack, one after the other."""
 KEPT = 3
@@ -218,7 +215,7 @@ def keep(results: Iterable[Result]) -> None:
     new = RESULTS.with_suffix(".new")
     new.write_text("".join(lines), encoding="utf-8")
     new.replace(RESULTS)  # hours of work: never half a file
-    README.write_text(with_table(README.read_text(encoding="utf-8"), told), encoding="utf-8")
+    in_readme("kill matrix", by_stage(told))
 
 
 def report(results: list[Result]) -> None:
@@ -255,11 +252,6 @@ def _told(name: str, results: list[Result]) -> str:
         f" | {found['right_first']} ({found['right_first_percent']} %)"
         f" | {median(times):.1f}, {max(times):.0f} |\n"
     )
-
-
-def with_table(readme: str, results: list[Result]) -> str:
-    """README's text with the table of these results."""
-    return README_TABLE.sub(lambda old: f"{old[1]}{by_stage(results)}{old[2]}", readme)
 
 
 def markdown(results: list[Result]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from reports.checks import matches
+from tests.bench import record
 from tests.faults import matrix
 from tests.faults.fault import CATALOGUE, load
 from tests.faults.runs import Outcome, Result, read
@@ -60,10 +61,10 @@ def test_figures_count_errors_as_not_caught() -> None:
 
 
 def test_the_table_in_readme_is_that_of_the_rows() -> None:
-    readme = matrix.README.read_text(encoding="utf-8")
+    readme = record.README.read_text(encoding="utf-8")
     results = matrix.rows(matrix.RESULTS)
     assert f"| all | {len(results)} | " in readme
-    assert matrix.with_table(readme, results) == readme
+    assert record.with_table(readme, "kill matrix", matrix.by_stage(results)) == readme
 
 
 def test_reports_show_every_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,12 +89,12 @@ def test_what_is_known_of_a_fault_holds_until_its_file_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(matrix, "RESULTS", tmp_path / "matrix.jsonl")
-    monkeypatch.setattr(matrix, "README", tmp_path / "README.md")
-    matrix.README.write_text("<!-- kill matrix -->\n<!-- end -->\n", encoding="utf-8")
+    monkeypatch.setattr(record, "README", tmp_path / "README.md")
+    record.README.write_text("<!-- kill matrix -->\n<!-- end -->\n", encoding="utf-8")
     result = read(FAULT, "smoke", ran(RUNNING))
     matrix.keep([result])
     known = matrix.rows(matrix.RESULTS)
-    assert "| `smoke` | 1 | 1 (100.0 %) |" in matrix.README.read_text(encoding="utf-8")
+    assert "| `smoke` | 1 | 1 (100.0 %) |" in record.README.read_text(encoding="utf-8")
     assert known == [result]
     whole = [("smoke", FAULT)]
     assert matrix.still_true(known, whole) == {("smoke", FAULT.id): result}

@@ -1,0 +1,25 @@
+"""Runs on healthy stacks: what is told of them."""
+
+from tests.bench import calm, record
+from tests.bench.calm import Row
+
+HEALTHY = Row("calm", "tree", "2026-11-28T14:00:00+00:00", 300.0, (), ())
+ALARM = Row("contended", "tree", "2026-11-28T14:10:00+00:00", 500.0, ("a: …", "b: …"), ())
+UNDECIDED = Row("contended", "tree", "2026-11-28T14:20:00+00:00", 700.0, (), ("no Docker",))
+
+
+def test_every_finding_is_counted() -> None:
+    told = calm.table([HEALTHY, ALARM, UNDECIDED])
+    assert "| nothing else at work | 1 | 0 | 0 | 300, 300, 300 |" in told
+    assert "| a busy loop on every core | 2 | 2 | 1 | 600, 500, 700 |" in told
+    assert "| all | 3 | 2 | 1 | 500, 300, 700 |" in told
+    found = {one.name: one for one in calm.figures([HEALTHY, ALARM, UNDECIDED])}
+    assert found["false alarms"].value == 2
+    assert found["false alarms"].meets is False
+
+
+def test_the_table_in_readme_is_that_of_the_rows() -> None:
+    readme = record.README.read_text(encoding="utf-8")
+    rows = calm.kept()
+    assert f"| all | {len(rows)} | " in readme
+    assert record.with_table(readme, "calm", calm.table(rows)) == readme
