@@ -90,9 +90,11 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+def pytest_runtest_setup(item: pytest.Item) -> None:
     gate = item.config.stash.get(GATE, None)
-    return None if gate is None or gate.begins(item) else True
+    reason = gate.begins(item) if gate else None
+    if reason:  # skipped, so that pytest tears down what no later check needs
+        pytest.skip(reason)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,9 +1,10 @@
-"""Checks that run beside the others, in a gate of their own on a stack of their own.
+"""Checks that run beside the others, in a gate of their own.
 
-`lifecycle` mostly waits, and does not touch the stack that the other stages judge. So a whole run
-starts a gate for it as soon as smoke has passed, goes on meanwhile, and takes its results from its
-stream before load, which wants the machine for itself. Two stacks at a time is what two cores
-bear: with a third one healthy stacks answered too late for their checks.
+Most checks of `lifecycle` wait a lot, on a deployment that they make. So a whole run starts a gate
+for them as soon as smoke has passed, goes on meanwhile, and takes its results from its stream
+before load, which wants the machine for itself. That gate looks at no target and brings none up:
+two stacks at a time is what two cores bear. With a third one healthy stacks answered too late for
+their checks.
 """
 
 import os
@@ -22,6 +23,8 @@ ROOT = Path(__file__).parent.parent
 STAGE = "lifecycle"
 """What is left for the run itself takes about as long."""
 LAST = "load"
+TARGET = frozenset({"seen", "operator", "gate"})
+"""Fixtures that lead to the target of a run."""
 ENDED = (0, 1)
 """pytest's exit codes of a run that came to its end."""
 STOP_SECONDS = 60.0
@@ -33,7 +36,14 @@ def chosen(items: Sequence[pytest.Item]) -> tuple[str, ...]:
     """Node ids of a run's checks that are run beside the others; none where no others are left."""
     if all(_of(item, "smoke", STAGE) for item in items):
         return ()
-    return tuple(item.nodeid for item in items if _of(item, STAGE))
+    return tuple(
+        item.nodeid for item in items if _of(item, STAGE) and not looks_at_the_target(item)
+    )
+
+
+def looks_at_the_target(item: pytest.Item) -> bool:
+    """Whether a check is of the run's target, rather than of what it makes itself."""
+    return not TARGET.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def ordered(items: Sequence[pytest.Item], nodes: Sequence[str]) -> list[pytest.Item]:

@@ -135,9 +135,9 @@ class Gate:
         try:
             self._programs(items)
             if release is not None:
-                self._bring_up(release)
-            with self.phase("evidence", "gathering evidence"):
-                asyncio.run(self._gather())
+                self._clean()
+            if self._looks_at_the_target(items):
+                self._see(release)
         except MachineError as error:
             self._trouble(str(error))
             return False
@@ -145,13 +145,31 @@ class Gate:
             path = self.stream.attach("crash.log", traceback.format_exc())
             self._trouble(f"the gate crashed: {_where(error)}; its traceback is in {path}")
             return False
-        self._components()
         self._require()
         items[:] = [item for item in items if self._will_run(item)]
         if self._may_share_the_machine():
             self._elsewhere = beside.chosen(items)
             items[:] = beside.ordered(items, self._elsewhere)
         return True
+
+    def _looks_at_the_target(self, items: list[pytest.Item]) -> bool:
+        """Whether any check does; a fault, or a stack that was named, is always looked at."""
+        options = self.options
+        named = self.target.live or options.fault or options.on_stack
+        return bool(named) or any(map(beside.looks_at_the_target, items))
+
+    def _clean(self) -> None:
+        from compose import stack as stacks  # Testcontainers: a live run never imports it
+
+        with self.phase("clean", "taking away what ended runs left"):
+            stacks.clean_start()
+
+    def _see(self, release: Release | None) -> None:
+        if release is not None:
+            self._bring_up(release)
+        with self.phase("evidence", "gathering evidence"):
+            asyncio.run(self._gather())
+        self._components()
 
     def _may_share_the_machine(self) -> bool:
         """Whether checks may run beside others: a fault is planted in one stack only."""
@@ -188,10 +206,9 @@ class Gate:
         return self.target.urls.get("proxy")
 
     def _bring_up(self, release: Release) -> None:
-        from compose import stack as stacks  # Testcontainers: a live run never imports it
+        from compose import stack as stacks
 
         with self.phase("set-up", "building images"):
-            stacks.clean_start()
             other = self.options.on_stack
             self.stack = stacks.Stack(
                 other or self.run_id,
@@ -313,24 +330,21 @@ class Gate:
 
     # While the checks run
 
-    def begins(self, item: pytest.Item) -> bool:
-        """The turn of a check; False when its stage gets no work, which is written down."""
+    def begins(self, item: pytest.Item) -> str | None:
+        """The turn of a check; why it is not run here, where its stage gets no work."""
         name = self._items[node(item)][0]
         stage = name.partition(".")[0]
         if stage != "smoke" and self._elsewhere and not self._held_back(stage):
             self._beside = self._beside or self._start_beside()
             if item.nodeid in self._elsewhere:
                 self._join(self._beside)
-                return False
+                return f"it ran in the gate of {beside.STAGE}"
         if stage != self._stage:
             self._end_stage()
             self._stage = stage
             phase = self.phase(stage, f"{stage}: {STAGES[stage].partition('?')[0]}")
             self._stage_phase.enter_context(phase)
-        reason = self._held_back(stage) or self._enough(name) or self._budgets.spent(stage)
-        if reason:
-            self._emit_check(node(item), "not_run", 0.0, reason=reason)
-        return reason is None
+        return self._held_back(stage) or self._enough(name) or self._budgets.spent(stage)
 
     def _start_beside(self) -> Beside:
         options = [f"--compose-file={file}" for file in self.options.compose_files]
@@ -395,6 +409,8 @@ class Gate:
             case AssertionError():
                 found = CheckFailed(_plain_assertion(raised))
                 self._emit_check(node(item), "failed", seconds, finding=found)
+            case pytest.skip.Exception() if self._beside and item.nodeid in self._elsewhere:
+                pass  # its own gate has written it
             case pytest.skip.Exception():
                 self._emit_check(node(item), "not_run", seconds, reason=str(raised))
             case _:

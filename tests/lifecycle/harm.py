@@ -19,7 +19,7 @@ from compose.lifecycle.journal import Journal
 from compose.lifecycle.trouble import Refused
 from compose.machine.commands import run
 from compose.release import HERE, Release
-from tests.checks import expect, fail
+from tests.checks import expect
 from tests.faults import sources
 from tests.lifecycle import candidates
 from tests.lifecycle.disposable import leftovers, revision, updated, words
@@ -28,7 +28,6 @@ from tests.lifecycle.witness import rows
 
 STEP_LIMIT = 120.0
 STEP_LOOK_SECONDS = 0.02
-"""Some steps are over in a third of a second."""
 DOCKER_SOCKET = "/var/run/docker.sock"
 WATCH = 1.0
 MAIN = "/app/breakout_bot/__main__.py"
@@ -193,27 +192,34 @@ def hung_until(deployment: Deployment, step: str) -> Iterator[None]:
         docker("start", api)  # where the command came to no start of it, for the checks after this
 
 
-def kill_at(deployment: Deployment, wanted: Release, step: str, *more: str) -> str:
-    """Run `compose/update.sh` and kill -9 it in a step: that one, or the next on a busy machine.
+def kill_at(deployment: Deployment, wanted: Release, step: str, folder: Path, *more: str) -> None:
+    """Run `compose/update.sh` and kill -9 it in a step, at that step's first call of Docker.
 
-    The step in which it was.
+    The call is held until then, because some steps are over in a third of a second. It goes on
+    without its parent, and has ended when this returns: nobody types the next command sooner.
     """
-    with _updating(deployment, wanted, more) as process:
+    path, killed = recovery.journal_path(deployment), threading.Event()
+    with (
+        docker_door(
+            folder / "docker.sock", lambda: not killed.is_set() and _at(path, step)
+        ) as door,
+        _updating(deployment, wanted, more, DOCKER_HOST=door.address) as process,
+    ):
         _come_to(deployment, process, step)
         process.send_signal(signal.SIGKILL)
         process.wait(STEP_LIMIT)
-    journal = Journal.found(recovery.journal_path(deployment))
-    return journal.begun[-1] if journal else fail(f"an update killed in {step}", "it had ended")
+        killed.set()
+        until(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
 
 
 def refuse_at(deployment: Deployment, wanted: Release, step: str, folder: Path, *more: str) -> None:
     """Run `compose/update.sh` with a Docker that refuses everything from a step on, to its end."""
     with (
-        docker_that_refuses(folder / "docker.sock") as (address, refuse),
-        _updating(deployment, wanted, more, DOCKER_HOST=address) as process,
+        docker_door(folder / "docker.sock") as door,
+        _updating(deployment, wanted, more, DOCKER_HOST=door.address) as process,
     ):
         _come_to(deployment, process, step)
-        refuse()
+        door.shut.set()
         process.wait(STEP_LIMIT)
 
 
@@ -255,34 +261,56 @@ def _at(path: Path, step: str) -> bool:
     return journal is not None and step in journal.begun
 
 
+@dataclass(frozen=True)
+class Door:
+    """A way to Docker's socket."""
+
+    address: str
+    """For DOCKER_HOST."""
+    held: Callable[[], bool]
+    """Whether who calls now has to wait."""
+    shut: threading.Event = field(default_factory=threading.Event)
+    """Refuses who calls, and cuts who is in."""
+    callers: list[threading.Thread] = field(default_factory=list)
+    """One for each connection, until its end."""
+
+
 @contextmanager
-def docker_that_refuses(path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
-    """A way to Docker's socket, and what shuts it: its address for DOCKER_HOST, and a function."""
-    shut = threading.Event()
-    with socket.socket(socket.AF_UNIX) as door:
-        door.bind(str(path))
-        door.listen(64)
-        threading.Thread(target=_doorman, args=(door, shut), daemon=True).start()
+def docker_door(path: Path, held: Callable[[], bool] = lambda: False) -> Iterator[Door]:
+    """A socket at `path` that leads to Docker's; who is in when it goes away may finish."""
+    made = Door(f"unix://{path}", held)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen(64)
+        threading.Thread(target=_doorman, args=(listening, made), daemon=True).start()
         try:
-            yield f"unix://{path}", shut.set
+            yield made
         finally:
-            shut.set()
             path.unlink()
 
 
-def _doorman(door: socket.socket, shut: threading.Event) -> None:
+def _doorman(listening: socket.socket, door: Door) -> None:
     while True:
         try:
-            client, _ = door.accept()
+            client, _ = listening.accept()
         except OSError:
             return
-        if shut.is_set():
-            client.close()
-            continue
-        docker = socket.socket(socket.AF_UNIX)
-        docker.connect(DOCKER_SOCKET)
-        for one, other in ((client, docker), (docker, client)):
-            threading.Thread(target=_pass_on, args=(one, other, shut), daemon=True).start()
+        caller = threading.Thread(target=_let_in, args=(client, door), daemon=True)
+        door.callers.append(caller)
+        caller.start()
+
+
+def _let_in(client: socket.socket, door: Door) -> None:
+    until(lambda: not door.held(), STEP_LIMIT, STEP_LOOK_SECONDS)
+    if door.shut.is_set():
+        client.close()
+        return
+    docker = socket.socket(socket.AF_UNIX)
+    docker.connect(DOCKER_SOCKET)
+    there = threading.Thread(target=_pass_on, args=(client, docker, door.shut), daemon=True)
+    there.start()
+    _pass_on(docker, client, door.shut)
+    there.join()
 
 
 def _pass_on(source: socket.socket, to: socket.socket, shut: threading.Event) -> None:

@@ -89,12 +89,12 @@ def test_a_disk_that_fills_while_building_changes_nothing(
     follows=DEPLOYED,
 )
 def test_a_killed_update_is_put_in_order(
-    deployment: Deployment, second: Release, step: str
+    deployment: Deployment, second: Release, step: str, tmp_path: Path
 ) -> None:
     with steady(deployment) as seen:
-        at = kill_at(deployment, second, step)
+        kill_at(deployment, second, step, tmp_path)
         left = recovery.left(deployment)
-        expect(left and at in left, f"status to name the step {at}", left)
+        expect(left and step in left, f"status to name the step {step}", left)
         recovery.recover(deployment)
     expect(not seen.failures, "no failed request", seen.failures[:5])
     expect(recovery.left(deployment) is None, "nothing unfinished", recovery.left(deployment))

@@ -11,7 +11,7 @@ from tests.beside import Beside, chosen, ordered
 
 
 def items(*nodes: str) -> list[Any]:
-    return [SimpleNamespace(nodeid=node) for node in nodes]
+    return [SimpleNamespace(nodeid=node, fixturenames=FIXTURES.get(node, [])) for node in nodes]
 
 
 CONTROL = "tests/control/test_pause.py::test_a"
@@ -19,6 +19,8 @@ UPDATE = "tests/lifecycle/test_update.py::test_b"
 BACKUP = "tests/lifecycle/test_backup.py::test_c"
 SMOKE = "tests/smoke/test_tls.py::test_d"
 LOAD = "tests/load/test_levels.py::test_e"
+CERTIFICATES = "tests/lifecycle/test_certificates.py::test_f"
+FIXTURES = {UPDATE: ["deployment"], BACKUP: ["deployment"], CERTIFICATES: ["operator"]}
 
 
 def test_what_waits_runs_beside_the_others() -> None:
@@ -34,6 +36,13 @@ def test_results_are_taken_over_before_load() -> None:
     every = items(SMOKE, BACKUP, UPDATE, CONTROL, LOAD)
     turns = [item.nodeid for item in ordered(every, chosen(every))]
     assert turns == [SMOKE, CONTROL, BACKUP, UPDATE, LOAD]
+
+
+def test_what_is_of_the_run_s_own_stack_stays_with_it() -> None:
+    every = items(SMOKE, CONTROL, CERTIFICATES, UPDATE, LOAD)
+    assert chosen(every) == (UPDATE,)
+    turns = [item.nodeid for item in ordered(every, chosen(every))]
+    assert turns == [SMOKE, CONTROL, CERTIFICATES, UPDATE, LOAD]
 
 
 def beside(folder: Path) -> Beside:

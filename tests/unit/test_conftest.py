@@ -1,0 +1,44 @@
+"""What pytest is told of checks that get no turn."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+WIRING = f"""
+import importlib.util, json, pathlib
+spec = importlib.util.spec_from_file_location("wiring", {str(ROOT / "conftest.py")!r})
+wiring = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(wiring)
+
+class OutOfTime:
+    def begins(self, item):
+        return "out of time" if "late" in item.name else None
+
+    def record(self, item, call):
+        with pathlib.Path(__file__).with_name("told.jsonl").open("a") as file:
+            error = call.excinfo and f"{{call.excinfo.typename}}: {{call.excinfo.value}}"
+            file.write(json.dumps([item.name, call.when, error]) + "\\n")
+
+    def finish(self, code):
+        return code
+
+def pytest_configure(config):
+    config.stash[wiring.GATE] = OutOfTime()
+
+pytest_runtest_setup = wiring.pytest_runtest_setup
+pytest_runtest_makereport = wiring.pytest_runtest_makereport
+"""
+CHECKS = "def test_one(): pass\ndef test_late(): raise ValueError\n"
+
+
+def test_a_check_without_a_turn_is_skipped_and_blames_no_other(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(WIRING)
+    for name in ("test_a.py", "test_b.py"):
+        (tmp_path / name).write_text(CHECKS)
+    command = [sys.executable, "-m", "pytest", "-q", "-c", "/dev/null", "--rootdir", ".", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    assert "2 passed, 2 skipped" in done.stdout
+    told = (tmp_path / "told.jsonl").read_text()
+    assert told.count("out of time") == 2
+    assert "AssertionError" not in told
