@@ -301,16 +301,15 @@ def _doorman(listening: socket.socket, door: Door) -> None:
 
 
 def _let_in(client: socket.socket, door: Door) -> None:
-    until(lambda: not door.held(), STEP_LIMIT, STEP_LOOK_SECONDS)
-    if door.shut.is_set():
-        client.close()
-        return
-    docker = socket.socket(socket.AF_UNIX)
-    docker.connect(DOCKER_SOCKET)
-    there = threading.Thread(target=_pass_on, args=(client, docker, door.shut), daemon=True)
-    there.start()
-    _pass_on(docker, client, door.shut)
-    there.join()
+    with client, socket.socket(socket.AF_UNIX) as docker:
+        until(lambda: not door.held(), STEP_LIMIT, STEP_LOOK_SECONDS)
+        if door.shut.is_set():
+            return
+        docker.connect(DOCKER_SOCKET)
+        there = threading.Thread(target=_pass_on, args=(client, docker, door.shut), daemon=True)
+        there.start()
+        _pass_on(docker, client, door.shut)
+        there.join()
 
 
 def _pass_on(source: socket.socket, to: socket.socket, shut: threading.Event) -> None:
@@ -323,5 +322,3 @@ def _pass_on(source: socket.socket, to: socket.socket, shut: threading.Event) ->
                 to.shutdown(socket.SHUT_WR)
                 return
             to.sendall(piece)
-        for one in (source, to):
-            one.close()
