@@ -44,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for plugin in (plugin for stage in asked for plugin in PLUGINS.get(stage, ())):
         config.pluginmanager.import_plugin(plugin)
     # Not the handler of SIGINT: a shell's background jobs inherit that one ignored.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, config.stash[GATE].told_to_stop)
 
 
 def runs_the_gate(config: pytest.Config) -> bool:
@@ -109,10 +109,6 @@ def pytest_runtest_makereport(
 
 def pytest_report_teststatus(config: pytest.Config) -> tuple[str, str, str] | None:
     return ("", "", "") if GATE in config.stash else None
-
-
-def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-    pass
 
 
 @pytest.hookimpl(trylast=True)

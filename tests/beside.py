@@ -74,6 +74,7 @@ class Beside:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,  # told to stop once, by us: not by Ctrl-C as well
             )
 
     def join(self) -> None:

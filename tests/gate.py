@@ -6,6 +6,7 @@ conftest.py calls these methods from pytest's hooks; nothing here decides the ve
 
 import asyncio
 import os
+import signal
 import sys
 import time
 import traceback
@@ -14,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -75,6 +77,7 @@ class Gate:
         self._elsewhere: tuple[str, ...] = ()
         """Node ids of checks that a gate beside this one runs."""
         self._beside: Beside | None = None
+        self._stopped_by = "Ctrl-C"
 
     @property
     def stream(self) -> Stream:
@@ -442,15 +445,20 @@ class Gate:
             follows=_follows(name, check, component),
         )
 
-    def interrupted(self, name: str) -> None:
-        """The run was told to stop."""
-        self.stream.emit("interrupted", signal=name)
+    def told_to_stop(self, number: int, _: FrameType | None) -> None:
+        """End the run as Ctrl-C does, with all taken away; being told again does not hurry it."""
+        signal.signal(number, signal.SIG_IGN)
+        self._stopped_by = signal.Signals(number).name
+        raise KeyboardInterrupt
 
     # After the checks
 
     def finish(self, exitstatus: int) -> int:
         """Take the stack away, write every report, show the verdict; returns the exit code."""
         self._end_stage()
+        # Errors while collecting have that code too: nothing was begun then.
+        if exitstatus == pytest.ExitCode.INTERRUPTED and self._stream is not None:
+            self.stream.emit("interrupted", signal=self._stopped_by)
         if self._beside is not None:
             self._beside.stop()
         for check, reason in self.deselected.items():

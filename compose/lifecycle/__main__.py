@@ -49,7 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (MachineError, OSError) as error:
         say(f"{options.command} of {deployment.project} stopped. {error}")
         return MACHINE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupted:
+        how = str(interrupted) or recovery.left(deployment) or "interrupted"
+        say(f"{options.command} of {deployment.project}: {how}")
         return INTERRUPTED
     return 0
 

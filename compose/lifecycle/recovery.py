@@ -78,13 +78,17 @@ def _orphans(project: str) -> list[int]:
 
 
 def do(deployment: Deployment, command: str, facts: dict[str, object]) -> Journal:
-    """Carry a new command out from its first step to its last. Raises `Refused`, `MachineError`."""
+    """Carry a new command out from its first step to its last. Raises `Refused`, `MachineError`.
+
+    The journal stays open while a step is neither done nor undone.
+    """
     journal = Journal.begin(journal_path(deployment), command, facts)
     steps = COMMANDS[command](deployment, journal).steps()
     try:
         carry_out(journal, steps)
-    except Refused as refused:
-        journal.close(f"undone: {refused}")
+    except (Refused, KeyboardInterrupt) as ended:
+        if not journal.begun:
+            journal.close(f"undone: {ended}")
         raise
     journal.close("done")
     return journal

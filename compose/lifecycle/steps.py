@@ -34,6 +34,7 @@ def show_plan(title: str, steps: Sequence[Step]) -> None:
 def carry_out(journal: Journal, steps: Sequence[Step]) -> None:
     """Do the steps that are not done yet. On trouble undo them all, then raise `Refused`.
 
+    Raises `KeyboardInterrupt` again, which nobody may take for a refusal, once all is undone.
     Raises `MachineError` when the undoing fails too: the journal then tells the next command.
     """
     try:
@@ -48,7 +49,8 @@ def carry_out(journal: Journal, steps: Sequence[Step]) -> None:
             raise
         reason = str(trouble) or "interrupted by hand"
         take_back(journal, steps, reason)
-        raise Refused(f"put back as it was, because: {reason}") from None
+        kind = KeyboardInterrupt if isinstance(trouble, KeyboardInterrupt) else Refused
+        raise kind(f"put back as it was, because: {reason}") from None
 
 
 def committed(journal: Journal, steps: Sequence[Step]) -> bool:

@@ -26,7 +26,7 @@ from compose.release import release
 from compose.sweep import new_run_id
 from tests.bench.record import FOLDER, Figure, in_readme, write
 from tests.faults import matrix
-from tests.faults.runs import ROOT, Outcome, gate
+from tests.faults.runs import ROOT, Outcome, gate, stoppable
 
 RESULTS = FOLDER / "calm.jsonl"
 REPORTS = ROOT / "reports" / "calm"
@@ -181,4 +181,4 @@ def _told(title: str, rows: list[Row]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stoppable(main))

@@ -10,7 +10,7 @@ from pathlib import Path
 from compose.machine.console import say
 from tests.bench.record import Figure, write
 from tests.checks import STAGES
-from tests.faults.runs import ROOT, Outcome, gate
+from tests.faults.runs import ROOT, Outcome, gate, stoppable
 
 RUN_LIMIT = 1200.0
 
@@ -56,4 +56,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stoppable(main))

@@ -29,7 +29,7 @@ from tests import manifest as manifests
 from tests.bench.record import FOLDER, Figure, in_readme, write
 from tests.checks import STAGES
 from tests.faults.fault import CATALOGUE, Fault, FaultError, folder
-from tests.faults.runs import Result, digest, healthy_stack, judged
+from tests.faults.runs import Result, digest, healthy_stack, judged, stoppable
 
 ROOT = Path(__file__).parent.parent.parent
 REPORTS = ROOT / "reports" / "faults"
@@ -363,4 +363,4 @@ def run(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(stoppable(main))

@@ -3,10 +3,11 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from compose import stack as stacks
-from compose.machine.console import MachineError
+from compose.machine.console import MachineError, say
 from compose.release import release
 from compose.sweep import new_run_id
 from compose.target import SERVICES, Target
@@ -26,6 +27,9 @@ from tests.faults.planting import WELL_SECONDS, wait_until_well
 ROOT = Path(__file__).parent.parent.parent
 LIMIT = 60.0
 GATE_LIMIT = 600.0
+STOP_SECONDS = 120.0
+"""For a gate that is told to stop: it ends the one beside it, and takes two stacks away."""
+INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -60,25 +64,52 @@ def gate(
     environment: dict[str, str] | None = None,
     limit: float = GATE_LIMIT,
 ) -> Outcome:
-    """Run the gate as a user does, in a process of its own."""
+    """Run the gate as a user does, in a process of its own.
+
+    Raises `subprocess.TimeoutExpired` after `limit` seconds. Whatever ends the waiting, a gate that
+    is still at work takes its stacks away first.
+    """
     command = [sys.executable, "-m", "pytest", *arguments, f"--report-dir={folder}"]
     base = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     started = time.monotonic()
-    done = subprocess.run(
+    with subprocess.Popen(
         command,
         cwd=ROOT,
         env={**base, **(environment or {})},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=limit,
-        check=False,
-    )
+        start_new_session=True,  # told to stop once, by us: not by Ctrl-C as well
+    ) as process:
+        try:
+            output, _ = process.communicate(timeout=limit)
+        finally:
+            _stop(process)
     seconds = time.monotonic() - started
     latest = folder / "latest"
     path = latest / "verdict.json"
     verdict = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     events = read_events(latest) if path.exists() else []
-    return Outcome(done.returncode, verdict, events, done.stdout + done.stderr, seconds)
+    return Outcome(process.returncode, verdict, events, output, seconds)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.communicate(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()  # what it leaves is swept by the next run
+
+
+def stoppable(main: Callable[[], int]) -> int:
+    """Run a command that TERM ends as Ctrl-C does, with what it started taken away; 130 then."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return main()
+    except KeyboardInterrupt:
+        say("stopped: what was found before is kept")
+        return INTERRUPTED
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from compose.containers import PROJECT_LABEL
 from compose.machine.commands import run
 from compose.stack import Stack
 from compose.sweep import RUN_LABEL, leftovers, sweep
-from tests.faults.runs import LIMIT, ROOT, gate
+from tests.faults.fault import CATALOGUE
+from tests.faults.runs import INTERRUPTED, LIMIT, ROOT, gate
 
 READY_SECONDS = 40.0
 
@@ -148,8 +150,37 @@ def test_a_gate_that_is_told_to_stop_reports_and_leaves_nothing(tmp_path: Path) 
     verdict = json.loads((tmp_path / "latest" / "verdict.json").read_text(encoding="utf-8"))
     assert process.returncode == 2, output
     assert verdict["verdict"] != "PROMOTE"
+    assert "the run was interrupted by SIGTERM" in output
     assert containers(run_id(tmp_path)) == []
     assert "Traceback" not in output
+
+
+def test_a_matrix_that_is_told_to_stop_stops_its_gate(tmp_path: Path) -> None:
+    shutil.copy(CATALOGUE / "metrics-dropped.toml", tmp_path)
+    words = ["--faults", str(tmp_path), "--stage", "smoke"]
+    before, deadline = runs(), time.monotonic() + READY_SECONDS
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.matrix", *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        while not runs() - before:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=LIMIT)
+    assert process.returncode == INTERRUPTED, output
+    assert not runs() - before
+    assert "Traceback" not in output
+
+
+def runs() -> set[str]:
+    """Runs that have containers now."""
+    wanted = ["--filter", f"label={RUN_LABEL}", "--format", f'{{{{.Label "{RUN_LABEL}"}}}}']
+    return set(run(["docker", "ps", "--all", *wanted], LIMIT).out.split())
 
 
 def test_what_a_killed_gate_left_is_swept_and_only_that(stack: Stack, tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from compose.lifecycle import archives, judge, preflight
+from compose.lifecycle import archives, judge, preflight, recovery
 from compose.lifecycle.deployment import Deployment
 from compose.lifecycle.journal import Journal, alone
 from compose.lifecycle.preflight import settings
@@ -27,9 +29,10 @@ RELEASE = Release("1", "abc", "tag")
 class Work:
     """Three steps that note what is done to them; `fails` raises."""
 
-    def __init__(self, fails: str = "") -> None:
+    def __init__(self, fails: str = "", how: BaseException | None = None) -> None:
         self.notes: list[str] = []
         self.fails = fails
+        self.how = how or Refused(f"{fails} does not work")
 
     def steps(self) -> list[Step]:
         names = ("one", "two", "three")
@@ -38,7 +41,7 @@ class Work:
     def do(self, name: str) -> None:
         self.notes.append(name)
         if name == self.fails:
-            raise Refused(f"{name} does not work")
+            raise self.how
 
     def undo(self, name: str) -> None:
         self.notes.append(f"-{name}")
@@ -50,6 +53,13 @@ def test_a_failed_step_undoes_those_before_it_and_itself(tmp_path: Path) -> None
         carry_out(journal, work.steps())
     assert work.notes == ["one", "two", "-two", "-one"]
     assert journal.begun == []
+
+
+def test_who_interrupts_is_obeyed_once_all_is_undone(tmp_path: Path) -> None:
+    work, journal = Work("two", KeyboardInterrupt()), Journal.begin(tmp_path / "j", "update", {})
+    with pytest.raises(KeyboardInterrupt, match="put back as it was"):
+        carry_out(journal, work.steps())
+    assert work.notes == ["one", "two", "-two", "-one"]
 
 
 def test_another_process_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
@@ -79,6 +89,31 @@ def test_after_the_final_step_nothing_is_undone(tmp_path: Path) -> None:
         carry_out(journal, [Step("one", "", one.do, one.undo, final=True), two, three])
     assert work.notes == ["one", "two"]
     assert journal.done == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("final", "how", "open_after"),
+    [
+        (True, Refused("no"), True),
+        (True, KeyboardInterrupt(), True),
+        (False, Refused("no"), False),
+        (False, KeyboardInterrupt(), False),
+    ],
+)
+def test_what_can_only_be_finished_stays_written_down(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    final: bool,
+    how: BaseException,
+    open_after: bool,
+) -> None:
+    one, two, three = Work("two", how).steps()
+    command = SimpleNamespace(steps=lambda: [replace(one, final=final), two, three])
+    monkeypatch.setitem(recovery.COMMANDS, "update", lambda *_: command)
+    deployment = Deployment("p", (), tmp_path / ".env", tmp_path)
+    with pytest.raises(type(how)):
+        recovery.do(deployment, "update", {})
+    assert bool(recovery.left(deployment)) is open_after
 
 
 def test_a_closed_journal_is_history(tmp_path: Path) -> None:
