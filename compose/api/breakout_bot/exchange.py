@@ -12,6 +12,9 @@ from breakout_bot.settings import BOT_ID
 
 LIMIT_SECONDS = 1.6
 """An emergency stop must answer within 2 s, also over an exchange that takes one for each call."""
+KEEP_SECONDS = 2.0
+"""Servers close idle connections after a while, uvicorn after 5 s, which is as long as httpx keeps
+them: a call that leaves just then fails, and an order may not be sent twice."""
 
 
 class ExchangeError(Exception):
@@ -53,7 +56,8 @@ class Exchange:
     """A client of the exchange under the bot's own id."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.AsyncClient(base_url=url, timeout=LIMIT_SECONDS)
+        limits = httpx.Limits(keepalive_expiry=KEEP_SECONDS)
+        self._http = httpx.AsyncClient(base_url=url, timeout=LIMIT_SECONDS, limits=limits)
         self.errors = 0
         self.latency_ms = 0.0
         self.average_ms = 0.0

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from breakout_bot import logs, probe, resources, strategy
 from breakout_bot.desk import FencedOff
+from breakout_bot.exchange import KEEP_SECONDS, Exchange
 from breakout_bot.hub import QUEUE, Hub
 from breakout_bot.lease import Lease, LeaseError
 from breakout_bot.presets import PresetBody
@@ -159,3 +160,29 @@ def test_only_a_trading_engine_that_is_fenced_off_stands_down(settings, state):
         return engine.fenced
 
     assert asyncio.run(trade()) == (1 if state is State.RUNNING else 0)
+
+
+async def _connections_used(pause):
+    used = 0
+
+    async def serve(reader, writer):
+        nonlocal used
+        used += 1
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\r\n\r\n"):
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    exchange = Exchange(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    await exchange.health()
+    await asyncio.sleep(pause)
+    await exchange.health()
+    await exchange.close()
+    server.close()
+    return used
+
+
+def test_a_connection_that_the_exchange_may_be_closing_is_not_used_again():
+    assert asyncio.run(_connections_used(0)) == 1
+    assert asyncio.run(_connections_used(KEEP_SECONDS + 0.1)) == 2
