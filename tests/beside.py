@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from compose.machine.commands import end
 from reports.stream import FILE, Event, read
 
 ROOT = Path(__file__).parent.parent
@@ -85,13 +86,7 @@ class Beside:
 
     def stop(self) -> None:
         """End it early, with its stack taken away."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()  # what it leaves is swept by the next run
-                self._process.wait()
+        end(self._process, STOP_SECONDS)  # what a killed one leaves is swept by the next run
 
     def events(self) -> Iterator[Event]:
         """What it says of its checks, times in seconds of the run beside which it ran."""

@@ -26,11 +26,10 @@ from compose.lifecycle.journal import Journal, alone, new_id
 from compose.lifecycle.steps import show_plan
 from compose.lifecycle.trouble import BAD_INPUT, MACHINE, REFUSED, BadInput, Refused
 from compose.lifecycle.update import Wishes
-from compose.machine.console import MachineError, say
+from compose.machine.console import INTERRUPTED, MachineError, say
 from compose.release import HERE, Release, release
 from compose.target import DEPLOYED_PROJECT
 
-INTERRUPTED = 130
 Options = argparse.Namespace
 
 

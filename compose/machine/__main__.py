@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from compose.machine import acme, browser, engine, images, overview, registry
-from compose.machine.console import MachineError, say, step
+from compose.machine.console import INTERRUPTED, MachineError, say, step
 
 UNDECIDED = 6
-INTERRUPTED = 130
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from compose.machine.console import MachineError
 
@@ -78,6 +79,18 @@ def must(
             f"Its last lines:\n{last_lines(result.text)}"
         )
     return result
+
+
+def end(process: subprocess.Popen[Any], limit: float) -> None:
+    """Tell a program that still runs to stop; kill it when it has not after `limit` seconds."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.communicate(timeout=limit)  # reads on: a full pipe would hold it up
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def bare_environment() -> dict[str, str]:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -24,7 +24,7 @@ from statistics import median
 from compose.machine.console import say
 from compose.release import release
 from compose.sweep import new_run_id
-from tests.bench.record import FOLDER, Figure, in_readme, write
+from tests.bench.record import FOLDER, Figure, in_readme, write, write_rows
 from tests.faults import matrix
 from tests.faults.runs import ROOT, Outcome, gate, stoppable
 
@@ -123,8 +123,7 @@ def kept() -> list[Row]:
 
 def keep(rows: list[Row]) -> None:
     """Write the runs where they are committed, their figures, and README's table of them."""
-    lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows]
-    RESULTS.write_text("".join(lines), encoding="utf-8")
+    write_rows(RESULTS, rows)
     write("gate", list(figures(rows)))
     in_readme("calm", table(rows))
 
@@ -172,11 +171,11 @@ def table(rows: list[Row]) -> str:
         "| healthy stack | runs | false alarms | undecided"
         " | whole gate, s: median, shortest, longest |\n"
         "|---|---|---|---|---|\n"
-    ) + "".join(_told(title, its) for title, its in {**of, "all": rows}.items())
+    ) + "".join(_told(title, its) for title, its in {**of, "all": rows}.items() if its)
 
 
 def _told(title: str, rows: list[Row]) -> str:
-    seconds = [row.seconds for row in rows] or [0.0]
+    seconds = [row.seconds for row in rows]
     alarms = sum(len(row.found) for row in rows)
     undecided = sum(bool(row.undecided) for row in rows)
     times = f"{median(seconds):.0f}, {min(seconds):.0f}, {max(seconds):.0f}"

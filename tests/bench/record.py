@@ -5,10 +5,11 @@ import os
 import platform
 import re
 import statistics
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from compose.machine.commands import run
 
@@ -54,6 +55,14 @@ def write(name: str, figures: list[Figure], merge: bool = False) -> Path:
     }
     path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def write_rows(path: Path, rows: Iterable[Any]) -> None:
+    """Write dataclasses as JSON, one a line. Rows are hours of work: never half a file."""
+    new = path.with_suffix(".new")
+    lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows]
+    new.write_text("".join(lines), encoding="utf-8")
+    new.replace(path)
 
 
 def in_readme(name: str, table: str) -> None:

@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import mean, median
@@ -26,7 +26,7 @@ from compose.machine.console import MachineError, say
 from compose.stack import Stack
 from reports.checks import matches
 from tests import manifest as manifests
-from tests.bench.record import FOLDER, Figure, in_readme, write
+from tests.bench.record import FOLDER, Figure, in_readme, write, write_rows
 from tests.checks import STAGES
 from tests.faults.fault import CATALOGUE, Fault, FaultError, folder
 from tests.faults.runs import Result, digest, healthy_stack, judged, stoppable
@@ -211,10 +211,7 @@ def keep(results: Iterable[Result]) -> None:
     """Write the rows of our own catalogue where they are committed, and README's table of them."""
     order = list(STAGES)
     told = sorted(results, key=lambda one: (order.index(one.stage), one.fault))
-    lines = [json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in told]
-    new = RESULTS.with_suffix(".new")
-    new.write_text("".join(lines), encoding="utf-8")
-    new.replace(RESULTS)  # hours of work: never half a file
+    write_rows(RESULTS, told)
     in_readme("kill matrix", by_stage(told))
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from compose import stack as stacks
-from compose.machine.console import MachineError, say
+from compose.machine.commands import end
+from compose.machine.console import INTERRUPTED, MachineError, say
 from compose.release import release
 from compose.sweep import new_run_id
 from compose.target import SERVICES, Target
@@ -29,7 +30,6 @@ LIMIT = 60.0
 GATE_LIMIT = 600.0
 STOP_SECONDS = 120.0
 """For a gate that is told to stop: it ends the one beside it, and takes two stacks away."""
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -84,22 +84,13 @@ def gate(
         try:
             output, _ = process.communicate(timeout=limit)
         finally:
-            _stop(process)
+            end(process, STOP_SECONDS)  # what a killed one leaves is swept by the next run
     seconds = time.monotonic() - started
     latest = folder / "latest"
     path = latest / "verdict.json"
     verdict = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     events = read_events(latest) if path.exists() else []
     return Outcome(process.returncode, verdict, events, output, seconds)
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    if process.poll() is None:
-        process.terminate()
-        try:
-            process.communicate(timeout=STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()  # what it leaves is swept by the next run
 
 
 def stoppable(main: Callable[[], int]) -> int:
