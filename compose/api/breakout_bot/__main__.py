@@ -1,9 +1,21 @@
 """Start the bot: python -m breakout_bot."""
 
-import logging
 import signal
 import sys
 from types import FrameType
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+# Before the imports, which take most of a second: a container's first process ignores a signal
+# that it has no handler for, and is killed in the end. uvicorn raises the signal again after its
+# own clean end: leave with 0 then, too.
+signal.signal(signal.SIGTERM, _leave)
+signal.signal(signal.SIGINT, _leave)
+
+import logging
 
 import uvicorn
 
@@ -17,10 +29,6 @@ from breakout_bot.services import Services
 CANNOT_START = 2
 GRACE_SECONDS = 3
 log = logging.getLogger("breakout_bot")
-
-
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
 
 
 def _assemble(memory: logs.Memory) -> Services | None:
@@ -37,9 +45,6 @@ def main() -> int:
     """Put the bot together and serve until told to stop."""
     memory = logs.Memory()
     logs.configure(memory)
-    # uvicorn raises the signal again after its own clean end: leave with 0 then.
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGINT, _leave)
     services = _assemble(memory)
     if services is None:
         return CANNOT_START

@@ -1,18 +1,25 @@
 """Start the exchange: python -m paper_exchange."""
 
-import logging
 import signal
 import sys
 from types import FrameType
+
+
+def _leave(_signal: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+# Before the imports, as in the bot: a container's first process ignores a signal that it has no
+# handler for. uvicorn raises the signal again after its own clean end: leave with 0 then, too.
+signal.signal(signal.SIGTERM, _leave)
+signal.signal(signal.SIGINT, _leave)
+
+import logging
 
 import uvicorn
 
 from paper_exchange import settings as environment
 from paper_exchange.app import create_app
-
-
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
 
 
 def main() -> int:
@@ -23,9 +30,6 @@ def main() -> int:
     except environment.SettingsError as error:
         logging.error("%s", error)
         return 2
-    # uvicorn raises the signal again after its own clean end: leave with 0 then.
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGINT, _leave)
     uvicorn.run(
         app,
         host="0.0.0.0",  # noqa: S104 - a container's service
