@@ -137,10 +137,12 @@ def main() -> int:
     asked = parser.parse_args()
     rows = kept() if asked.again and not asked.stages else []
     for number in range(asked.runs):
-        row = ran(list(KINDS)[len(rows) % len(KINDS)], asked.stages)
+        kind = list(KINDS)[len(rows) % len(KINDS)]
+        say(f"{number + 1}/{asked.runs} {kind} ({KINDS[kind]}) ...")
+        row = ran(kind, asked.stages)
         rows.append(row)
         told = ", ".join([*row.found, *row.undecided]) or "no finding"
-        say(f"{number + 1}/{asked.runs} {row.kind}: {row.seconds:.0f} s, {told}")
+        say(f"{number + 1}/{asked.runs} {kind}: {row.seconds:.0f} s, {told}")
         if not asked.stages:
             keep(rows)
     return int(any(row.found or row.undecided for row in rows))

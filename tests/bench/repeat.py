@@ -26,6 +26,7 @@ def repeat(stage: str, times: int) -> list[Figure]:
     """The figures of so many runs, each reported as it ends."""
     seconds, green, fallen = list[float](), list[float](), Counter[str]()
     for number in range(1, times + 1):
+        say(f"{stage} {number} of {times} ...")
         with tempfile.TemporaryDirectory() as folder:
             outcome, took = one(stage, Path(folder))
         failed = [check for _, check in outcome.roots]

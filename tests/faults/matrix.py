@@ -340,6 +340,7 @@ def run(
     """
     found = dict(before)
     new: list[Result] = []
+    say(f"{len(plan)} to plant, {jobs} at a time ...")
     try:
         for result in run_all(plan, jobs, quick):
             new.append(result)
