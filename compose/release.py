@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compose.machine.commands import run
+from compose.machine.console import MachineError
 
 HERE = Path(__file__).parent
-GIT_LIMIT = 5.0
+GIT_LIMIT = 30.0
 
 OWN_SERVICES = {
     "breakout-bot-api": "api",
@@ -29,9 +30,14 @@ class Release:
 
 
 def release() -> Release:
-    """What this work tree is: version from pyproject.toml, revision from git."""
+    """What this work tree is: version from pyproject.toml, revision from git.
+
+    Raises `MachineError` when git cannot say whether it was changed.
+    """
     head = run(["git", "-C", HERE, "rev-parse", "HEAD"], GIT_LIMIT)
     changed = run(["git", "-C", HERE, "status", "--porcelain", "--", "."], GIT_LIMIT)
+    if head.ok and not changed.ok:  # changed or not would be a guess
+        raise MachineError(f"expected `git status` to answer in {HERE}, but: {changed.text}")
     revision = head.out.strip() if head.ok else "unknown"
     if changed.out.strip():
         revision += "-dirty"

@@ -21,7 +21,7 @@ from testcontainers.compose import DockerCompose
 
 from compose.containers import Container, containers, last_lines
 from compose.machine import acme
-from compose.machine.commands import bare_environment, run
+from compose.machine.commands import bare_environment, image_exists, run
 from compose.machine.console import MachineError
 from compose.release import OWN_SERVICES, Release, release_environment
 from compose.sweep import PROJECT_PREFIX, RUN_LABEL, STARTED_LABEL, RunLock, runs_folder, sweep
@@ -59,7 +59,9 @@ OTHERS_LIMIT = 5.0
 SETTLE_LIMIT = 20.0
 POLL_SECONDS = 0.1
 LOG_LINES = 1000
-DRILL_LIMIT = 15.0
+DRILL_LIMIT = 60.0
+NO_DRILL = (124, 125)
+"""Exit codes of `docker run` that come from us or Docker, not from the health check."""
 GATE_LABELS = (RUN_LABEL, STARTED_LABEL)
 WEBHOOK_URL = "http://webhook:8080/alerts"
 """Where a disposable stack's alerts go; a companion of the observability stage listens there."""
@@ -335,7 +337,13 @@ def _drill(one: Container) -> int:
     limits = ["--user", one.user or "0", "--memory", "256m"]
     labels = [f"--label={name}={one.labels[name]}" for name in GATE_LABELS if name in one.labels]
     program = ["--entrypoint", command[0], one.image, *command[1:]]
-    return run([*empty, *limits, *labels, *program], DRILL_LIMIT).code
+    done = run([*empty, *limits, *labels, *program], DRILL_LIMIT)
+    if done.code in NO_DRILL:
+        raise MachineError(
+            f"expected Docker to run the health check of {one.service} in an empty container,"
+            f" but: {done.text}"
+        )
+    return done.code
 
 
 def _addresses(found: dict[str, Container]) -> Iterator[tuple[str, str]]:
@@ -435,11 +443,6 @@ def require_docker() -> None:
             f" {answer.text.splitlines()[-1]}; run `make gate`, which installs and starts one,"
             " or start it yourself"
         )
-
-
-def image_exists(name: str) -> bool:
-    """Whether an image is on this machine."""
-    return run(["docker", "image", "inspect", name], DOCKER_LIMIT).ok
 
 
 def build(compose: GateCompose, what: Release) -> None:

@@ -6,6 +6,7 @@ Everything wrong with that word raises `TargetError` before anything is started.
 """
 
 import os
+import ssl
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,8 @@ PORTS = {
 SERVICES = tuple(PORTS)
 DEPLOYED_PROJECT = "breakout-bot"
 KEYS = {"name", "kind", "mode", "ca_file", "project", "plain_http", "services"}
+DOCKER_HOST = "unix:///var/run/docker.sock"
+"""Where Docker is asked, unless the variable of that name says otherwise."""
 SECRET_WORDS = ("password", "secret", "api_key", "apikey", "token")
 
 
@@ -89,9 +92,19 @@ def read(word: str | None, ca_file: Path | None = None) -> Target:
     """The target that `word` names. Raises `TargetError`."""
     target = _read(word)
     ca_file = ca_file or target.ca_file
-    if ca_file is not None and not ca_file.is_file():
-        raise TargetError(f"expected a file of CA certificates, got {ca_file}: no such file")
+    if ca_file is not None:
+        _certificates(ca_file)
     return replace(target, ca_file=ca_file)
+
+
+def _certificates(path: Path) -> None:
+    wanted = f"expected a file of CA certificates in PEM form, got {path}"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise TargetError(f"{wanted}: it holds none") from None
+    except OSError as error:
+        raise TargetError(f"{wanted}: {(error.strerror or str(error)).lower()}") from None
 
 
 def _read(word: str | None) -> Target:
@@ -129,9 +142,15 @@ def localhost() -> Target:
         mode="live" if values.get("MODE") == "live" else "paper",
         ca_file=ours if ours.is_file() else None,
         plain_http="http://localhost:80",
-        project=DEPLOYED_PROJECT,
+        project=DEPLOYED_PROJECT if _docker_is_here() else None,
         env_file=env_file if env_file.is_file() else None,
     )
+
+
+def _docker_is_here() -> bool:
+    """Whether Docker can run the stack here: without it, its ports were forwarded to here."""
+    where = os.environ.get("DOCKER_HOST") or DOCKER_HOST
+    return not where.startswith("unix://") or Path(where.removeprefix("unix://")).exists()
 
 
 def _profiles_left_out(values: Mapping[str, str]) -> dict[str, str]:
@@ -146,9 +165,13 @@ def behind_proxy(url: str) -> Target:
     """A live stack of which only the proxy can be reached."""
     parts = _split(url, "--target", ("https",))
     base = f"https://{parts.netloc}"
-    return Target(
-        name=base, kind="live", urls={"proxy": base}, plain_http=f"http://{parts.hostname}"
-    )
+    return Target(name=base, kind="live", urls={"proxy": base}, plain_http=_plain(base))
+
+
+def _plain(url: str) -> str:
+    """The address of plain HTTP at the host of `url`."""
+    host = urlsplit(url).hostname or ""
+    return f"http://[{host}]" if ":" in host else f"http://{host}"
 
 
 def from_file(path: Path) -> Target:
@@ -159,7 +182,6 @@ def from_file(path: Path) -> Target:
     if not isinstance(services, dict):
         raise TargetError(f"{path}: expected a [services] table, got {services!r}")
     urls, absent = _services(path, services)
-    host = urlsplit(urls["proxy"]).hostname
     ca_file = _text(path, table, "ca_file")
     return Target(
         name=_text(path, table, "name") or path.stem,
@@ -168,7 +190,7 @@ def from_file(path: Path) -> Target:
         absent=absent,
         mode=_choice(path, table, "mode", ("paper", "live")),
         ca_file=path.parent / ca_file if ca_file else None,
-        plain_http=_plain_http(path, table) or f"http://{host}",
+        plain_http=_plain_http(path, table) or _plain(urls["proxy"]),
         project=_text(path, table, "project"),
     )
 
@@ -240,7 +262,7 @@ def _split(url: str, where: str, schemes: tuple[str, ...]) -> SplitResult:
     wanted = f"{where}: expected a URL like {schemes[0]}://host[:port]"
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        _ = parts.port, (parts.hostname or "").encode("idna")
     except ValueError as error:
         raise TargetError(f"{wanted}, got {_shown(url)!r}: {error}") from None
     if parts.scheme not in schemes or not parts.hostname:
@@ -309,14 +331,22 @@ def _secret_file(environment: Mapping[str, str], variable: str) -> str | None:
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise TargetError(f"{variable}: expected a readable file, got {path}: {reason}") from None
+        raise TargetError(
+            f"{variable}: expected a readable file, got {path}: {_why(error)}"
+        ) from None
 
 
 def env_values(path: Path | None) -> dict[str, str]:
-    """The variables that an env file sets, read as compose reads them."""
+    """The variables that an env file sets, read as compose reads them. Raises `TargetError`."""
     if path is None:
         return {}
     from dotenv import dotenv_values  # only where there is such a file
 
-    return {name: value for name, value in dotenv_values(path).items() if value}
+    try:
+        return {name: value for name, value in dotenv_values(path).items() if value}
+    except (OSError, UnicodeDecodeError) as error:
+        raise TargetError(f"expected a readable file, got {path}: {_why(error)}") from None
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return getattr(error, "strerror", None) or "it is not text"

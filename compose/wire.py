@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import hiredis
 import httpx
 
-from compose.target import Credentials, Target
+from compose.target import DOCKER_HOST, Credentials, Target
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SAFE_REDIS = frozenset({"AUTH", "PING", "INFO", "TIME", "LASTSAVE", "DBSIZE"})
@@ -348,7 +348,7 @@ def _sent(client: httpx.Client, request: httpx.Request, limit: float) -> Answer:
 
 def docker_socket() -> str:
     """The Unix socket of the Docker engine in use. Raises `WireError` for an engine elsewhere."""
-    host = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+    host = os.environ.get("DOCKER_HOST") or DOCKER_HOST
     if not host.startswith("unix://"):
         raise WireError(f"expected Docker on a Unix socket of this machine, got {host}")
     return host.removeprefix("unix://")

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from compose.machine.commands import run
+from compose.machine.commands import image_exists, run
 from compose.machine.console import MachineError
-from compose.stack import BUILD_LIMIT, ComposeError, GateCompose, Stack, image_exists
+from compose.stack import BUILD_LIMIT, ComposeError, GateCompose, Stack
 from compose.sweep import companions
 from compose.target import Credentials
 

@@ -15,6 +15,7 @@ import gc
 import json
 import os
 import time
+from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,8 @@ class Work:
         whole = zip(*(one.tolist() for one in columns), strict=True)
         self.arrivals = iter(() if more else whole)
         self.rows: list[tuple[float, ...]] = []
+        self.under_way: dict[object, tuple[float, ...]] = {}
+        """What was sent and has no answer: op, intended, when it began, phase, side, block."""
         self.dropped = 0
         self.tick_lag_ms: list[float] = []
         self.websocket: dict[str, int] = {"messages": 0, "failures": 0}
@@ -119,7 +122,10 @@ class Work:
             self.dropped += 1
             status = 0
         else:
+            mark = object()
+            self.under_way[mark] = (op, intended, began, phase, side, block)
             status = self.sides[side].client.send(request)
+            del self.under_way[mark]  # stays where Locust's end comes before the answer
         ended = time.monotonic()
         latency = (ended - due) * 1000
         service = (ended - began) * 1000
@@ -156,7 +162,15 @@ class Work:
             "websocket": self.websocket,
             "aborted": self.aborted,
         }
-        self._leave(self.index, parts.packed(self.rows, about))
+        self._leave(self.index, parts.packed([*self.rows, *self._unanswered()], about))
+
+    def _unanswered(self) -> Iterator[tuple[float, ...]]:
+        """Requests that were not answered before the end: no answer at all is an error, too."""
+        now = time.monotonic()
+        for op, intended, began, phase, side, block in self.under_way.values():
+            latency, service = now - self.began - intended, now - began
+            if service >= DRAIN_SECONDS:  # a younger one was cut off by an early end
+                yield (op, intended, latency * 1000, service * 1000, 0, phase, side, block)
 
 
 WORK: list[Work] = []

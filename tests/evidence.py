@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from compose.containers import Container, containers
+from compose.machine.console import MachineError
 from compose.target import Target
 from compose.wire import Answer, Wire, WireError
 from tests.checks import fail
@@ -108,6 +109,24 @@ class Evidence:
         """Containers by service; empty where Docker is not at hand."""
         found = self.answers.get(CONTAINERS)
         return found if isinstance(found, dict) else {}
+
+    def container(self, service: str) -> Container:
+        """The container of a service; fails the check that looks where there is none.
+
+        Raises `MachineError` where Docker is silent: that is no fault of any service.
+        """
+        silent = self.error(CONTAINERS)
+        if silent is not None:
+            raise MachineError(f"expected Docker to tell about the containers, but: {silent}")
+        if service not in self.containers:
+            fail(f"a container of the service {service}", "none", self.listed)
+        return self.containers[service]
+
+    @property
+    def listed(self) -> str:
+        """The containers and their states in a line."""
+        states = ", ".join(f"{name} {one.state}" for name, one in self.containers.items())
+        return f"containers of the project {self.target.project}: {states or 'none'}"
 
     def error(self, probe: Probe[Any]) -> WireError | None:
         """Why a probe got no answer; None when it got one."""

@@ -130,7 +130,12 @@ class Gate:
 
     def prepare(self, items: list[pytest.Item]) -> bool:
         """Bring the stack up, gather evidence and drop what cannot run; False when that failed."""
-        release = release_of_this_tree() if self.target.ours else None
+        try:
+            release = release_of_this_tree() if self.target.ours else None
+        except MachineError as error:
+            self._start(None)
+            self._trouble(str(error))
+            return False
         self._start(release)
         if not items:  # nothing would judge a stack
             self._require()
@@ -276,8 +281,6 @@ class Gate:
         seen.problems, seen.drills = self.problems, self.drills
         seen.expected = self._expected()
         self.evidence = seen
-        if self.target.live and not self.evidence.containers:
-            self.target = replace(self.target, project=None)
 
     def _expected(self) -> dict[str, str | None]:
         return {"version": self.options.version, "revision": self.options.revision}
@@ -350,7 +353,8 @@ class Gate:
         return self._held_back(stage) or self._enough(name) or self._budgets.spent(stage)
 
     def _start_beside(self) -> Beside:
-        options = [f"--compose-file={file}" for file in self.options.compose_files]
+        options = ["--target=disposable"]
+        options += [f"--compose-file={file}" for file in self.options.compose_files]
         now = self.stream.now()
         return Beside(beside.STAGE, self._elsewhere, self.stream.folder, options, now)
 

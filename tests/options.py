@@ -115,15 +115,17 @@ def read(config: pytest.Config) -> Options:
     try:
         return _read(config)
     except TargetError as error:
-        given = "--target" if config.getoption("--target") else "GATE_TARGET"
+        given = "GATE_TARGET" if config.getoption("--target") is None else "--target"
         raise pytest.UsageError(str(error).replace("--target", given)) from None
 
 
 def _read(config: pytest.Config) -> Options:
     option = config.getoption
-    ca_file = option("--ca-file") or os.environ.get("GATE_CA_FILE")
+    word = option("--target")
+    ca_file = _text("--ca-file", option("--ca-file")) or os.environ.get("GATE_CA_FILE")
     target = targets.read(
-        option("--target") or os.environ.get("GATE_TARGET") or None,
+        # A blank one is an unset variable of somebody's script, not a wish for a disposable stack.
+        os.environ.get("GATE_TARGET") if word is None else word,
         Path(ca_file) if ca_file else None,
     )
     _contract_budget()
@@ -133,7 +135,9 @@ def _read(config: pytest.Config) -> Options:
     if known is None and planted is not None:
         known = planted.previous_contract
     profile = load_profile(option("--load-profile"))
-    if target.live and option("--keep-stack"):
+    if "load" in stages:
+        service_levels()
+    if option("--keep-stack") and not target.ours:
         raise pytest.UsageError(
             f"expected --keep-stack with a disposable stack only, got --target {target.name}"
         )
@@ -247,7 +251,7 @@ def report_dir(value: str | None) -> Path:
 def compose_files(given: Iterable[str], target: Target) -> tuple[Path, ...]:
     """Compose files to put on top. Raises `pytest.UsageError` for what is no compose file."""
     paths = tuple(Path(word).absolute() for word in given)
-    if paths and target.live:
+    if paths and not target.ours:
         raise pytest.UsageError(
             f"expected --compose-file with a disposable stack only, got --target {target.name}"
         )
@@ -347,9 +351,27 @@ def load_profile(word: str | None) -> "Profile | None":
     from load.files import FileError
 
     try:
-        return profile.load(word)
+        chosen, ours = profile.load(word), profile.load("gate")
     except FileError as error:
         raise pytest.UsageError(f"--load-profile: {error}") from None
+    if odd := set(chosen.names) ^ set(ours.names):
+        raise pytest.UsageError(  # an operation more would be judged by no check of the stage
+            f"--load-profile: expected the operations of the profile gate in {word}, but"
+            f" {', '.join(sorted(odd))} is in one of the two only;"
+            " `python -m load run` takes any"
+        )
+    return chosen
+
+
+def service_levels() -> None:
+    """Raises `pytest.UsageError` where load/slo.toml, which the load stage is made from, is bad."""
+    from load import slo
+    from load.files import FileError
+
+    try:
+        slo.load()
+    except FileError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def compared_with(word: str | None, planted: "Fault | None", stages: tuple[str, ...]) -> str | None:

@@ -127,9 +127,9 @@ def smoke(deployment: Deployment, where: Target, release: Release) -> str:
 
 
 def _expected(release: Release) -> list[str]:
-    revision = release.revision.removesuffix("-dirty")
     words = [f"--expect-version={release.version}"]
-    return words if revision == "unknown" else [*words, f"--expect-revision={revision}"]
+    known = not release.revision.startswith("unknown")
+    return [*words, f"--expect-revision={release.revision}"] if known else words
 
 
 def _first(verdict: dict[str, Any]) -> str:

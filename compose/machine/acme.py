@@ -3,12 +3,11 @@
 import hashlib
 from pathlib import Path
 
-from compose.machine.commands import run
+from compose.machine.commands import image_exists, run
 from compose.machine.console import MachineError, step
 
 FOLDER = Path(__file__).with_name("acme")
 NAME = "breakout-bot-gate/acme"
-INSPECT_LIMIT = 5
 BUILD_LIMIT = 300
 NONE = "Debian's pebble and certbot could not be made into an image on this machine"
 
@@ -22,8 +21,8 @@ def image() -> str:
 
 
 def ready() -> bool:
-    """Whether the image is here."""
-    return run(["docker", "image", "inspect", image()], INSPECT_LIMIT).ok
+    """Whether the image is here. Raises `MachineError` where Docker does not say."""
+    return image_exists(image())
 
 
 def ensure() -> None:

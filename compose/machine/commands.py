@@ -10,6 +10,7 @@ from typing import Any
 from compose.machine.console import MachineError
 
 LAST_LINES = 12
+IMAGE_LIMIT = 30.0
 KEPT_VARIABLES = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")
 
 
@@ -61,6 +62,14 @@ def run(
     except subprocess.TimeoutExpired:
         return Result(124, "", f"no answer within {limit:g} s")
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+def image_exists(name: str) -> bool:
+    """Whether an image is on this machine. Raises `MachineError` where Docker does not say."""
+    answer = run(["docker", "image", "inspect", "--format", "{{.Id}}", name], IMAGE_LIMIT)
+    if not answer.ok and "no such image" not in answer.text.lower():
+        raise MachineError(f"expected Docker to say whether it has {name}, but: {answer.text}")
+    return answer.ok
 
 
 def must(

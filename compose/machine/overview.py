@@ -3,6 +3,7 @@
 import time
 
 from compose.machine import acme, browser, engine, images, registry
+from compose.machine.console import MachineError
 from compose.machine.images import Present
 
 ANSWERS = {True: "answers", False: "does not answer", None: "not asked yet"}
@@ -23,8 +24,15 @@ def _programs() -> list[tuple[str, str]]:
         ("Docker daemon", f"process {daemon}"),
         ("Compose plugin", engine.compose_version() or "none"),
         ("Browser", browser.find() or "none"),
-        ("ACME server", acme.image() if acme.ready() else "none"),
+        ("ACME server", _acme()),
     ]
+
+
+def _acme() -> str:
+    try:
+        return acme.image() if acme.ready() else "none"
+    except MachineError:
+        return "not known: Docker does not answer"
 
 
 def _images() -> list[tuple[str, str]]:

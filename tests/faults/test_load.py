@@ -1,4 +1,7 @@
-"""A generator that is too slow, or loses a process, says nothing about a deployment: UNDECIDED."""
+"""A generator that is too slow, or loses a process, says nothing about a deployment: UNDECIDED.
+
+And what is never answered is counted, also when the run ends before the time for an answer does.
+"""
 
 import os
 import signal
@@ -9,12 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from compose.machine.commands import run
 from compose.stack import Stack
 from compose.sweep import companions
-from load import profile, runner
+from compose.target import Credentials, Target
+from load import measures, profile, runner
 from load.containers import WORKER
 from tests.faults.runs import LIMIT, ROOT, described
 
@@ -25,6 +30,23 @@ SLICE_SECONDS = 0.2
 TENTH = 0.1
 UNDECIDED = 6
 DOCKER_LIMIT = 30.0
+LATE_STOP = """\
+schema = 1
+seed = 7
+spacing = "even"
+in_flight = 20
+[[phase]]
+kind = "measured"
+seconds = 4
+rate = 20
+[[operation]]
+request = "GET /"
+weight = 1
+[[control]]
+request = "POST /stop"
+every = 3
+offset = 2
+"""
 
 
 @contextmanager
@@ -109,3 +131,33 @@ def test_a_lost_worker_in_a_container_is_said(stack: Stack, tmp_path: Path) -> N
     validity = found.summary["validity"]
     assert not validity["valid"]
     assert f"expected {WORKERS} generator processes to report, but 1 did" in validity["reasons"]
+
+
+class Silent(BaseHTTPRequestHandler):
+    """Answers reads, and nothing that is posted."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        time.sleep(LIMIT)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: this server is asked often."""
+
+
+def test_what_is_never_answered_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "late-stop.toml"
+    file.write_text(LATE_STOP, encoding="utf-8")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        target = Target("t", "disposable", {"proxy": f"http://127.0.0.1:{server.server_port}"})
+        found = runner.run(profile.load(str(file)), target, Credentials(), tmp_path / "load")
+        server.shutdown()
+    assert found.summary["validity"]["valid"], found.summary["validity"]
+    assert measures.errors(found.of("POST /stop")) == {measures.NO_ANSWER: 1}

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,13 +10,25 @@ import yaml
 
 from compose.machine.commands import run
 from tests.checks import check, expect, fail
-from tests.observability.files import COMPOSE, NEEDS, contains, metrics_of, prometheus, rules
+from tests.observability.files import (
+    COMPOSE,
+    NEEDS,
+    PROMETHEUS,
+    contains,
+    metrics_of,
+    prometheus,
+    rules,
+)
 from tests.operator import Operator
 
 TESTS = "/etc/prometheus/rules_test.yml"
 PROMTOOL_SECONDS = 30.0
 FAILING = re.compile(r'alertname=\\?"(\w+)')
 NAMES = [rule["alert"] for rule in rules()]
+TESTED = {
+    one["name"] for one in yaml.safe_load((PROMETHEUS / Path(TESTS).name).read_text())["tests"]
+}
+"""Rules that there is a test of: promtool says nothing of the others."""
 WEBHOOK = "webhook"
 
 
@@ -47,6 +60,7 @@ def drilled(operator: Operator) -> Drilled:
     needs=NEEDS,
 )
 def test_fires_when_it_should(drilled: Drilled, rule: str) -> None:
+    expect(rule in TESTED, f"a test of {rule} in rules_test.yml", f"tests of {sorted(TESTED)}")
     expect(rule not in drilled.failing, f"{rule} to fire in its test", drilled.text[-800:])
     broken = drilled.code != 0 and not drilled.failing
     expect(not broken, "promtool to run the tests of the rules", drilled.text[-800:])

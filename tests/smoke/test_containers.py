@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from compose.containers import Container
-from compose.machine.console import MachineError
 from compose.target import SERVICES
-from tests.checks import check, expect, fail
-from tests.evidence import CONTAINERS, Evidence
+from tests.checks import check, expect
+from tests.evidence import Evidence
 
 RESTART_WINDOW = timedelta(minutes=10)
 PUBLIC_PORTS = {"443", "80"}
@@ -27,20 +26,6 @@ def needs_service(*more: str) -> tuple[str, ...]:
     return ("project", "{service}", *more)
 
 
-def container(seen: Evidence, service: str) -> Container:
-    silent = seen.error(CONTAINERS)
-    if silent is not None:  # nothing is known of any container then, which is nobody's fault here
-        raise MachineError(f"expected Docker to tell about the containers, but: {silent}")
-    found = seen.containers.get(service)
-    if found is None:
-        fail(f"a container of the service {service}", "none", _listed(seen))
-    return found
-
-
-def _listed(seen: Evidence) -> str:
-    return "containers: " + ", ".join(f"{s} {c.state}" for s, c in seen.containers.items())
-
-
 @each_service
 @check(
     "{service}",
@@ -50,12 +35,12 @@ def _listed(seen: Evidence) -> str:
     follows=("smoke.stack.starts[{service}]", "smoke.stack.is_prepared[*]"),
 )
 def test_is_running(seen: Evidence, service: str) -> None:
-    found = container(seen, service)
+    found = seen.container(service)
     expect(
         found.state == "running",
         "state running",
         f"state {found.state}, exit code {found.exit_code}",
-        _listed(seen),
+        seen.listed,
     )
 
 
@@ -73,7 +58,7 @@ def test_is_running(seen: Evidence, service: str) -> None:
     ),
 )
 def test_is_healthy(seen: Evidence, service: str) -> None:
-    found = container(seen, service)
+    found = seen.container(service)
     young = found.health == "starting" and _age(found) < timedelta(seconds=30)
     expect(
         found.health == "healthy" or (young and seen.target.live),
@@ -92,7 +77,7 @@ def test_is_healthy(seen: Evidence, service: str) -> None:
     follows=("smoke.stack.starts[{service}]", "smoke.stack.is_prepared[*]"),
 )
 def test_has_not_crashed_lately(seen: Evidence, service: str) -> None:
-    found = container(seen, service)
+    found = seen.container(service)
     expect(not found.oom_killed, "no kill for want of memory", "OOMKilled", _limit(found))
     crashed = found.restarts and _age(found) < RESTART_WINDOW
     expect(
@@ -120,7 +105,7 @@ def _limit(found: Container) -> str:
     needs=needs_service(),
 )
 def test_is_restarted_after_a_crash(seen: Evidence, service: str) -> None:
-    policy = container(seen, service).restart_policy
+    policy = seen.container(service).restart_policy
     expect(policy in ("unless-stopped", "always"), "unless-stopped or always", policy)
 
 
@@ -132,7 +117,7 @@ def test_is_restarted_after_a_crash(seen: Evidence, service: str) -> None:
     needs=needs_service(),
 )
 def test_rotates_its_log(seen: Evidence, service: str) -> None:
-    found = container(seen, service)
+    found = seen.container(service)
     rotates = found.log_driver == "local" or found.log_options.get("max-size")
     expect(
         rotates or found.log_driver not in ("json-file", "local"),
@@ -149,7 +134,7 @@ def test_rotates_its_log(seen: Evidence, service: str) -> None:
     needs=needs_service(),
 )
 def test_has_a_memory_limit(seen: Evidence, service: str) -> None:
-    limit = container(seen, service).memory_limit
+    limit = seen.container(service).memory_limit
     expect(limit > 0, "a memory limit", "none")
 
 
@@ -161,7 +146,7 @@ def test_has_a_memory_limit(seen: Evidence, service: str) -> None:
     needs=needs_service(),
 )
 def test_does_not_run_as_root(seen: Evidence, service: str) -> None:
-    found = container(seen, service)
+    found = seen.container(service)
     name = found.user.partition(":")[0]
     expect(name not in ("", "0", "root"), "a user other than root", found.user or "root")
     expect(not found.privileged, "an unprivileged container", "privileged: true")
@@ -175,7 +160,7 @@ def test_does_not_run_as_root(seen: Evidence, service: str) -> None:
     needs=needs_service(),
 )
 def test_health_check_can_fail(seen: Evidence, service: str) -> None:
-    found = container(seen, service)
+    found = seen.container(service)
     drilled = seen.drills.get(service)
     expect(found.health_test not in ([], ["NONE"]), "a health check", found.health_test or "none")
     expect(
@@ -207,7 +192,7 @@ def _cannot_fail(test: list[str]) -> bool:
     needs=needs_service(),
 )
 def test_keeps_its_data_in_a_named_volume(seen: Evidence, service: str) -> None:
-    found, place = container(seen, service), WITH_DATA[service]
+    found, place = seen.container(service), WITH_DATA[service]
     mounts = [one for one in found.mounts if one["Destination"] == place]
     expect(mounts, f"a volume at {place}", "none", str(found.mounts))
     anonymous = len(mounts[0].get("Name", "")) == 64
@@ -224,7 +209,7 @@ def test_keeps_its_data_in_a_named_volume(seen: Evidence, service: str) -> None:
     needs=needs_service(),
 )
 def test_is_closed_to_the_world(seen: Evidence, service: str) -> None:
-    found = container(seen, service)
+    found = seen.container(service)
     if service == "proxy":
         return expect(dict(found.published()), "a published proxy", "no published port")
     wide = [f"{ip}:{port}" for ip, port in found.published() if not _local(ip)]

@@ -21,9 +21,12 @@ async def DATASOURCES(wire: Wire) -> Answer:
     return await wire.http("/grafana/api/datasources", headers=headers)
 
 
-@probe("grafana", ("proxy", "grafana"))
+@probe("grafana", ("proxy", "grafana", "disposable"))
 async def DEFAULT_LOGIN(wire: Wire) -> Answer:
-    """The administrator's page with the password that Grafana comes with."""
+    """The administrator's page with the password that Grafana comes with.
+
+    Not on a live target: Grafana counts failed logins, and locks the operator out after some.
+    """
     return await wire.http("/grafana/api/org", headers=_basic("admin", "admin"))
 
 
@@ -45,7 +48,7 @@ def test_has_its_datasource(seen: Evidence) -> None:
     "grafana",
     cause="the data volume is older than the password: Grafana reads it at first start only",
     fix="`grafana cli admin reset-admin-password`, then sign every session out",
-    needs=("proxy", "grafana"),
+    needs=("proxy", "grafana", "disposable"),
     follows="smoke.routes.serves_grafana",
 )
 def test_refuses_the_default_password(seen: Evidence) -> None:

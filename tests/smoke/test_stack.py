@@ -6,6 +6,8 @@ from compose.target import SERVICES
 from tests.checks import check, fail
 from tests.evidence import Evidence
 
+PARTS = ("stack", "certs")
+
 
 def _judge(seen: Evidence, service: str, started: bool) -> None:
     problem = seen.problems.get(service)
@@ -15,7 +17,12 @@ def _judge(seen: Evidence, service: str, started: bool) -> None:
         fail(expected, problem.seen, problem.last_words)
 
 
-@pytest.mark.parametrize("part", ["stack", "certs"])
+def _others(seen: Evidence) -> list[str]:
+    """Services that did not come up and that no check here is about by name."""
+    return [one for one in seen.problems if one not in (*SERVICES, *PARTS)]
+
+
+@pytest.mark.parametrize("part", PARTS)
 @check(
     "{part}",
     cause="compose.yaml is refused, an image is missing, or the one-shot `certs` failed",
@@ -24,6 +31,10 @@ def _judge(seen: Evidence, service: str, started: bool) -> None:
 )
 def test_is_prepared(seen: Evidence, part: str) -> None:
     _judge(seen, part, started=True)
+    for service in _others(seen) if part == "stack" else ():
+        problem = seen.problems[service]
+        expected = "a service that starts and becomes ready"
+        fail(expected, problem.seen, problem.last_words, component=service)
 
 
 @pytest.mark.parametrize("service", SERVICES)

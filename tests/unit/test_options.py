@@ -9,10 +9,19 @@ import pytest
 
 from compose import target as targets
 from compose.target import SERVICES, TargetError
+from load import slo
 from tests import front_door, options
 from tests import manifest as manifests
 
 ROOT = Path(__file__).parent.parent.parent
+OTHER_PROFILE = """\
+schema = 1
+seed = 7
+spacing = "even"
+in_flight = 20
+phase = [{kind = "measured", seconds = 4, rate = 20}]
+operation = [{request = "GET /else", weight = 1}]
+"""
 COMPLETE = dict.fromkeys(SERVICES, '"absent"') | {"proxy": '"https://bot.example.org"'}
 
 
@@ -47,6 +56,11 @@ def smoke(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["--target", "https://bot.example.org:99999"], "Port out of range"),
         (["--target", "no-such.toml"], "No such file"),
         (["--target", "prod"], "expected --target to be localhost"),
+        (["--target", ""], "expected --target to be localhost"),
+        (["--target", "https://bot..example.org"], "expected a URL like https://"),
+        (["--ca-file", ""], "expected --ca-file to have a value"),
+        (["--ca-file", "README.md"], "CA certificates in PEM form, got README.md: it holds none"),
+        (["-m", "load", "--load-profile=PROFILE"], ", GET /else, POST "),
         (["--waive", "smoke.tls.certificate_lasts"], "CHECK=REASON"),
         (["--waive", "smoke.tls.certificate_lasts= "], "CHECK=REASON"),
         (["--waive", "smoke.no.such=because"], "got 'smoke.no.such'"),
@@ -65,8 +79,12 @@ def smoke(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["--no-such-option"], "unrecognized arguments"),
     ],
 )
-def test_bad_options_are_refused_before_anything_starts(words: list[str], said: str) -> None:
-    done = smoke(*words)
+def test_bad_options_are_refused_before_anything_starts(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
+    path = tmp_path / "else.toml"
+    path.write_text(OTHER_PROFILE, encoding="utf-8")
+    done = smoke(*(word.replace("PROFILE", str(path)) for word in words))
     output = done.stdout + done.stderr
     assert done.returncode == 4
     assert said in output
@@ -78,6 +96,26 @@ def test_a_bad_target_from_the_environment_is_named_by_its_variable() -> None:
     done = smoke(GATE_TARGET="ftp://bot.example.org")
     assert done.returncode == 4
     assert "GATE_TARGET: expected a URL" in done.stdout + done.stderr
+    blank = smoke(GATE_TARGET="")
+    assert blank.returncode == 4
+    assert "expected GATE_TARGET to be localhost" in blank.stdout + blank.stderr
+
+
+def test_options_of_our_own_stack_are_not_passed_over_for_another_disposable_one(
+    tmp_path: Path,
+) -> None:
+    path = written(tmp_path / "target.toml", "kind = 'disposable'")
+    done = smoke(f"--target={path}", "--keep-stack")
+    assert done.returncode == 4
+    assert "expected --keep-stack with a disposable stack only" in done.stdout + done.stderr
+
+
+def test_bad_service_levels_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "slo.toml"
+    path.write_text("schema = 2\n", encoding="utf-8")
+    monkeypatch.setattr(slo.load, "__defaults__", (path,))
+    with pytest.raises(pytest.UsageError, match=r"slo\.toml:1: schema: expected 1"):
+        options.service_levels()
 
 
 @pytest.mark.parametrize("expression", ["smok", "smoke and", "smoke or nothing", "not", "1"])
@@ -107,6 +145,8 @@ def test_expressions_ask_for_stages() -> None:
         ("mode = 3", {}, "mode to be one of paper, live"),
         ("redis_password = 'hunter2'", {}, "expected no secrets"),
         ("name = [", {}, "expected TOML"),
+        ("ca_file = 'target.toml'", {}, "target.toml: it holds none"),
+        ("ca_file = 'no-such.crt'", {}, "no-such.crt: no such file"),
     ],
 )
 def test_bad_target_files_say_what_was_expected(
@@ -134,6 +174,21 @@ def test_a_url_is_a_live_target_of_which_only_the_proxy_is_known() -> None:
     assert dict(target.urls) == {"proxy": "https://bot.example.org"}
     assert "grafana" in target.has
     assert "direct:redis" not in target.has
+    assert targets.read("https://[::1]:8443").plain_http == "http://[::1]"
+
+
+def test_settings_that_cannot_be_read_are_said() -> None:
+    with pytest.raises(TargetError, match="expected a readable file, got /proc/self/mem"):
+        targets.env_values(Path("/proc/self/mem"))
+
+
+def test_docker_is_asked_about_localhost_wherever_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}")  # silent, but there
+    assert "project" in targets.read("localhost").has
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
+    assert "project" not in targets.read("localhost").has
 
 
 def test_the_manifest_lists_every_check_and_findings_md_explains_it() -> None:
