@@ -78,11 +78,14 @@ def wanted() -> Release:
 
 def deploy_(deployment: Deployment, options: Options) -> None:
     """Bring everything up, or up to date with a short interruption."""
+    with alone(deployment.state, "deploy"):
+        _recover(deployment, options)
     chosen = wanted()
     facts: dict[str, object] = {
         "id": new_id(),
         "release": asdict(chosen),
         "had_data": bool(deployment.containers(API)),
+        "key_file": options.key_file,
     }
     _carry_out(deployment, options, "deploy", chosen, facts)
 
@@ -111,7 +114,14 @@ def rollback_(deployment: Deployment, options: Options) -> None:
         if not present.backup:
             raise Refused(f"there is no backup from before {present.tag}")
         archive = backups.find(deployment, present.backup)
+        with restore.opened(archive, options.key_file):
+            pass  # found out before anything is stopped
     data = rollback.schema_facts(present, earlier, archive)
+    if archive and not data["schema_differs"]:
+        raise BadInput(
+            f"expected --restore-data with a release of an older schema, but {earlier.tag} has the"
+            f" same: roll back without it, and `compose/restore.sh {archive.name}` puts data back"
+        )
     facts = update.facts(deployment, earlier.release, _wishes(options)) | data
     return _carry_out(deployment, options, "rollback", earlier.release, facts)
 
@@ -119,7 +129,8 @@ def rollback_(deployment: Deployment, options: Options) -> None:
 def backup_(deployment: Deployment, options: Options) -> None:
     """Back up, and with --verify prove that it can be restored."""
     with alone(deployment.state, "backup"):
-        path = backups.make(deployment, options.key_file, options.keep)
+        path = backups.make(deployment, options.key_file)
+        backups.prune(deployment, options.keep)
     say(f"{path}: {path.stat().st_size} bytes")
     if options.verify:
         found = restore.verify(deployment, path, options.key_file)
@@ -129,6 +140,9 @@ def backup_(deployment: Deployment, options: Options) -> None:
 def restore_(deployment: Deployment, options: Options) -> None:
     """Put a backup's data in place of what is there."""
     archive = backups.find(deployment, options.archive)
+    for service in restore.SERVICES:
+        if not deployment.containers(service):
+            raise Refused(f"there is no container of {service}: `compose/deploy.sh` makes one")
     with restore.opened(archive, options.key_file) as (_, manifest):
         say(f"{archive.name}: made {manifest['made']}, rows {manifest['rows']}")
     facts: dict[str, object] = {"archive": str(archive), "key_file": options.key_file}
@@ -187,7 +201,7 @@ def _carry_out(
             return
         try:
             recovery.do(deployment, command, facts)
-        except (Refused, MachineError) as trouble:
+        except Exception as trouble:
             alert.send(deployment, f"{command} to {chosen.version} ({chosen.tag}): {trouble}")
             raise
     summary(deployment, f"{chosen.version} ({chosen.revision[:12]}) runs")

@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from compose.lifecycle.trouble import BadInput
+from compose.machine.console import MachineError
 
 FORMAT = "breakout-bot-backup"
 MANIFEST = "manifest.json"
@@ -21,6 +22,7 @@ MAGIC = b"BBTS-AES-GCM-1\n"
 CHUNK = 1 << 20
 PREFIX, COUNTER, TAG = 8, 4, 16
 KEY_BYTES = 32
+DAMAGED = (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, ValueError, KeyError)
 
 
 def pack(folder: Path, path: Path, about: dict[str, Any], key_file: str | None) -> None:
@@ -42,7 +44,8 @@ def pack(folder: Path, path: Path, about: dict[str, Any], key_file: str | None) 
 def unpack(path: Path, folder: Path, key_file: str | None) -> dict[str, Any]:
     """Check an archive as a whole and lay its files into `folder`; its manifest.
 
-    Raises `BadInput` for one that is damaged, truncated, foreign or locked with another key.
+    Raises `BadInput` for one that is damaged, truncated, foreign or locked with another key, and
+    `MachineError` where there is no room for it.
     """
     if not path.is_file():
         raise BadInput(f"expected a backup, got {path}: no such file")
@@ -57,11 +60,13 @@ def unpack(path: Path, folder: Path, key_file: str | None) -> dict[str, Any]:
         with tarfile.open(plain, "r:gz") as tar:
             tar.extractall(folder, filter="data")
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         raise BadInput(
             f"expected a whole backup, got {path.name}, which is damaged, cut short or no backup"
             f" of this system ({type(error).__name__}); nothing was touched"
         ) from None
+    except OSError as error:
+        raise MachineError(f"Expected room to unpack {path.name}, but: {error.strerror}.") from None
     _check(path, folder, manifest)
     return manifest
 

@@ -29,10 +29,37 @@ copy.close(); source.close()
 with open(new, 'rb') as file: shutil.copyfileobj(file, sys.stdout.buffer)
 os.remove(new)
 """
-PUT_DATA = (
-    "cd /data && cat > .restored && rm -f breakout-bot.sqlite3-wal breakout-bot.sqlite3-shm"
-    " && mv .restored breakout-bot.sqlite3 && sync"
-)
+SCHEMA = """
+import sqlite3
+data = sqlite3.connect('file:/data/breakout-bot.sqlite3?mode=rw', uri=True, timeout=10)
+print(data.execute('PRAGMA user_version').fetchone()[0])
+"""
+PUT_DATA = """
+import contextlib, os, shutil, sqlite3, sys
+os.chdir('/data')
+present, new = 'breakout-bot.sqlite3', '.restored'
+for end in ('-wal', '-shm', '-journal'):
+    with contextlib.suppress(FileNotFoundError): os.remove(new + end)
+with open(new, 'wb') as file: shutil.copyfileobj(sys.stdin.buffer, file)
+def engine(path):
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(
+        sqlite3.connect(f'file:{path}?mode=rw', uri=True)
+    ) as data:
+        return data.execute('SELECT state, liquidating, started_at, reason FROM control').fetchone()
+calm = ('EMERGENCY', 'IDLE', 'PAUSED', 'RUNNING')
+now, then = engine(present), engine(new)
+if now and then and calm.index(now[0]) < calm.index(then[0]):
+    with contextlib.closing(sqlite3.connect(new)) as data, data:
+        data.execute(
+            'UPDATE control SET version = version + 1, state = ?, liquidating = ?, started_at = ?,'
+            ' reason = ?', now
+        )
+with open(new, 'rb') as file: os.fsync(file.fileno())
+for end in ('-wal', '-shm', '-journal'):
+    with contextlib.suppress(FileNotFoundError): os.remove(present + end)
+os.replace(new, present)
+os.sync()
+"""
 PUT_REDIS = (  # appendonly is on: Redis then reads its data from there and from nowhere else
     "cd /data && rm -rf appendonlydir && mkdir appendonlydir && cd appendonlydir"
     " && cat > appendonly.aof.1.base.rdb"
@@ -47,7 +74,7 @@ def folder(deployment: Deployment) -> Path:
     return path
 
 
-def make(deployment: Deployment, key_file: str | None = None, kept: int = KEPT) -> Path:
+def make(deployment: Deployment, key_file: str | None = None) -> Path:
     """Back up; the archive's path. Raises `MachineError`, `Refused` for data that is not sound."""
     path = folder(deployment) / f"backup-{new_id()}.tar.gz{'.enc' if key_file else ''}"
     with tempfile.TemporaryDirectory(dir=deployment.state) as name:
@@ -64,9 +91,25 @@ def make(deployment: Deployment, key_file: str | None = None, kept: int = KEPT) 
             **contents(stage / "data.sqlite3"),
         }
         archives.pack(stage, path, about, key_file)
-    for old in listed(deployment)[:-kept]:
-        old.unlink()
     return path
+
+
+def prune(deployment: Deployment, kept: int) -> None:
+    """Remove all but the newest, and those that a release would be rolled back with."""
+    needed = {releases.load(deployment, tag).backup for tag in releases.history(deployment)}
+    for old in listed(deployment)[:-kept]:
+        if old.name not in needed:
+            old.unlink()
+
+
+def set_aside(deployment: Deployment, key_file: str | None) -> None:
+    """Back up what is about to be replaced by older data, as far as that can be done."""
+    try:
+        path = make(deployment, key_file)
+    except (MachineError, Refused) as error:
+        say(f"    what is there now cannot be backed up: {error}")
+    else:
+        say(f"    what is there now is kept in {path.name}")
 
 
 def listed(deployment: Deployment) -> list[Path]:
@@ -89,6 +132,15 @@ def snapshot(deployment: Deployment, path: Path) -> None:
     command += ["--memory", "256m", "-v", f"{deployment.volume('data')}:/data"]
     command += ["--entrypoint", "/venv/bin/python", image, "-c", SNAPSHOT]
     capture(command, path, LIMIT)
+
+
+def schema(deployment: Deployment) -> int:
+    """The schema version of the data, whether or not the bot runs."""
+    _, image = _api(deployment)
+    flags = ["--rm", "--network", "none", "--user", "10001:10001", "--memory", "128m"]
+    volume = ["-v", f"{deployment.volume('data')}:/data"]
+    program = ["--entrypoint", "/venv/bin/python", image, "-c", SCHEMA]
+    return int(docker("run", *flags, *volume, *program).strip())
 
 
 def contents(path: Path) -> dict[str, Any]:
@@ -143,9 +195,14 @@ def _settings(deployment: Deployment, with_secrets: bool) -> str:
 
 
 def put_data(deployment: Deployment, path: Path) -> None:
-    """Replace the database; the bot must be stopped. No `-wal` of the former one stays."""
+    """Replace the database; the bot must be stopped. No `-wal` of the former one stays.
+
+    The engine is then no more active than it was: who restores data of a time when it traded does
+    not undo an emergency stop, nor start one that was stopped.
+    """
     _, image = _api(deployment)
-    _put(image, "10001:10001", f"{deployment.volume('data')}:/data", PUT_DATA, path)
+    program = ["/venv/bin/python", image, "-c", PUT_DATA]
+    _put(program, "10001:10001", f"{deployment.volume('data')}:/data", path)
 
 
 def put_redis(deployment: Deployment, folder: Path) -> None:
@@ -154,13 +211,13 @@ def put_redis(deployment: Deployment, folder: Path) -> None:
     if not path.is_file():
         return
     image = deployment.containers("redis")[-1].image_id
-    _put(image, "999:999", f"{deployment.volume('redis-data')}:/data", PUT_REDIS, path)
+    program = ["sh", image, "-ec", PUT_REDIS]
+    _put(program, "999:999", f"{deployment.volume('redis-data')}:/data", path)
 
 
-def _put(image: str, user: str, volume: str, script: str, path: Path) -> None:
+def _put(program: list[str], user: str, volume: str, path: Path) -> None:
     command = ["docker", "run", "--rm", "--interactive", "--network", "none", "--user", user]
-    command += ["--memory", "128m", "-v", volume, "--entrypoint", "sh", image, "-ec", script]
-    feed(command, path, LIMIT)
+    feed([*command, "--memory", "128m", "-v", volume, "--entrypoint", *program], path, LIMIT)
 
 
 def stop(deployment: Deployment, *services: str) -> None:

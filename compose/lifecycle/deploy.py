@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from compose.lifecycle import backups, building, proxy, releases, verify
-from compose.lifecycle.deployment import API, FRONTEND, Deployment, docker, until
+from compose.lifecycle.deployment import API, FRONTEND, Deployment, docker, health, until
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.steps import Step
 from compose.lifecycle.trouble import Refused
+from compose.lifecycle.update import schema_taken_back
+from compose.machine.console import MachineError, say
 from compose.release import Release
 from compose.target import Target
 
@@ -42,7 +44,8 @@ class Deploy:
 
     def back_up(self) -> None:
         """Data as they were before."""
-        self.journal.note(backup=backups.make(self.deployment).name)
+        archive = backups.make(self.deployment, self.journal.facts.get("key_file"))
+        self.journal.note(backup=archive.name)
 
     def images(self) -> None:
         """All images, on this machine."""
@@ -50,20 +53,34 @@ class Deploy:
 
     def start(self) -> None:
         """Every service, created anew where it has changed."""
+        self.journal.note(new_schema=building.schema(self.release))
         flags = ["--detach", "--no-build", "--pull", "missing"]
         self.deployment.compose("up", *flags, release=self.release)
-        api, front = (self.deployment.container(one) for one in (API, FRONTEND))
-        folder = str(self.journal.facts["id"])
-        proxy.prepare(self.deployment, self.release, folder, api, front)
-        proxy.switch(self.deployment, folder)
+        self._serve(self.release, str(self.journal.facts["id"]))
 
     def unstart(self) -> None:
-        """What ran before, or nothing; volumes always stay."""
+        """What ran before, or nothing; volumes always stay. Raises `MachineError`."""
         before = releases.current(self.deployment)
+        if before is None and self.journal.facts["had_data"]:
+            say("    what ran before is written down nowhere: the new containers stay")
+            return
         if before is None:
             self.deployment.compose("down", release=self.release)
             return
+        schema_taken_back(self.deployment, self.release, self.journal.facts)
         self.deployment.compose("up", "--detach", "--no-build", release=before.release)
+        self._serve(before.release, f"{self.journal.facts['id']}-before")
+        if not until(lambda: health(self.deployment.container(API).id), READY_SECONDS):
+            raise MachineError(
+                f"Expected the {API} of before to be well again within {READY_SECONDS:g} s, but it"
+                " is not: read its log, then this command again."
+            )
+
+    def _serve(self, release: Release, folder: str) -> None:
+        """The proxy with a release's configuration, and the containers of now behind it."""
+        api, front = (self.deployment.container(one) for one in (API, FRONTEND))
+        proxy.prepare(self.deployment, release, folder, api, front)
+        proxy.switch(self.deployment, folder)
 
     def ready(self) -> None:
         """Every container healthy. Raises `Refused` naming the first that is not."""
@@ -82,9 +99,8 @@ class Deploy:
     def record(self) -> None:
         """What runs now is what should run."""
         facts = self.journal.facts
-        schema = building.schema(self.release)
         backup, verdict = facts.get("backup"), facts.get("verdict")
-        releases.record(self.deployment, self.release, schema, backup, verdict)
+        releases.record(self.deployment, self.release, facts["new_schema"], backup, verdict)
 
 
 def seen_by(deployment: Deployment) -> Target:
@@ -101,7 +117,7 @@ def scraped(where: Target) -> bool:
 
 def start(deployment: Deployment) -> None:
     """Start what was deployed and stopped. Raises `Refused`."""
-    found = [one for one in deployment.containers() if not one.one_shot]
+    found = deployment.newest()
     if not found:
         raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
     docker("start", *(one.id for one in found))

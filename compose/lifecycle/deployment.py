@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,9 +93,14 @@ class Deployment:
         """Services that do not do their work, and their state."""
         return {
             one.service: f"{one.state}, {one.health or 'no health check'}"
-            for one in self.containers()
-            if not one.one_shot and one.health != "healthy"
+            for one in self.newest()
+            if one.health != "healthy"
         }
+
+    def newest(self) -> list[Container]:
+        """The newest container of each service: not the former ones that an update has kept."""
+        found = {one.service: one for one in self.containers() if not one.one_shot}
+        return list(found.values())
 
     def volume(self, name: str) -> str:
         """Docker's name of one of its volumes."""
@@ -154,7 +160,9 @@ def ask(container: str, path: str, at: str = "127.0.0.1:8000") -> tuple[int, str
 def health(container: str) -> dict[str, Any]:
     """The health report of one API container; empty when it is not well or gives none."""
     status, body = ask(container, "/api/health")
-    return dict(json.loads(body)) if status == 200 else {}
+    with suppress(ValueError, TypeError):
+        return dict(json.loads(body)) if status == 200 else {}
+    return {}
 
 
 def capture(words: Sequence[str], path: Path, limit: float) -> None:

@@ -9,7 +9,7 @@ from compose.lifecycle.deployment import Deployment, until
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.restore import Restore
 from compose.lifecycle.rollback import Rollback
-from compose.lifecycle.steps import carry_out, committed, take_back
+from compose.lifecycle.steps import carry_out, take_back, to_be_finished
 from compose.lifecycle.trouble import Refused
 from compose.lifecycle.update import Update
 from compose.machine.console import say
@@ -35,15 +35,12 @@ def left(deployment: Deployment) -> str | None:
     if journal is None:
         return None
     at = journal.begun[-1] if journal.begun else "its beginning"
-    way = "finish" if _committed(deployment, journal) else "undo"
+    steps = COMMANDS[journal.command](deployment, journal).steps()
+    way = "finish" if to_be_finished(journal, steps) else "undo"
     return (
         f"a {journal.command} begun {journal.began} ended unfinished at `{at}`;"
         f" the next update or rollback will {way} it"
     )
-
-
-def _committed(deployment: Deployment, journal: Journal) -> bool:
-    return committed(journal, COMMANDS[journal.command](deployment, journal).steps())
 
 
 def recover(deployment: Deployment) -> bool:
@@ -54,7 +51,7 @@ def recover(deployment: Deployment) -> bool:
     say(f"{deployment.project}: {left(deployment)}")
     until(lambda: not _orphans(deployment.project), ORPHAN_SECONDS)
     steps = COMMANDS[journal.command](deployment, journal).steps()
-    if committed(journal, steps):
+    if to_be_finished(journal, steps):
         carry_out(journal, steps)
         journal.close("finished later")
     else:

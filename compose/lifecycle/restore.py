@@ -16,6 +16,8 @@ from compose.release import HERE, Release
 
 SCRATCH = HERE / "lifecycle" / "scratch.yaml"
 READY_SECONDS = 60.0
+SERVICES = ("redis", API)
+"""What a restore stops, fills and starts."""
 
 
 @dataclass
@@ -31,18 +33,18 @@ class Restore:
         return [
             Step("backup", "of what is there now, to come back to", self.back_up),
             Step("stop", "the bot and Redis", self.stop, self.start),
-            Step("data", f"from {name}, no stale -wal", self.put, self.put_back),
-            Step("start", "Redis and the bot, until healthy", self.start),
+            Step("data", f"from {name}, no stale -wal", self.put, self.put_back, onward=True),
+            Step("start", "Redis and the bot, until healthy", self.start, final=True),
         ]
 
     def back_up(self) -> None:
         """What is there now."""
         key = self.journal.facts["key_file"]
-        self.journal.note(before=str(backups.make(self.deployment, key, kept=1000)))
+        self.journal.note(before=str(backups.make(self.deployment, key)))
 
     def stop(self) -> None:
         """Nobody has the data open."""
-        backups.stop(self.deployment, API, "redis")
+        backups.stop(self.deployment, *SERVICES)
 
     def put(self) -> None:
         """The archive's data."""
@@ -51,6 +53,7 @@ class Restore:
     def put_back(self) -> None:
         """The data that were there before."""
         self.stop()
+        backups.set_aside(self.deployment, self.journal.facts["key_file"])
         self._put(str(self.journal.facts["before"]))
 
     def _put(self, archive: str) -> None:
@@ -60,7 +63,7 @@ class Restore:
 
     def start(self) -> None:
         """The bot answers again."""
-        redis, api = (self.deployment.containers(name)[-1].id for name in ("redis", API))
+        redis, api = (self.deployment.containers(name)[-1].id for name in SERVICES)
         docker("start", redis, api)
         if not until(lambda: health(api), READY_SECONDS):
             raise Refused(f"the bot is not healthy {READY_SECONDS:g} s after the restore")

@@ -3,14 +3,12 @@
 from pathlib import Path
 
 from compose.lifecycle import backups, releases
-from compose.lifecycle.deployment import API, docker, health, until
+from compose.lifecycle.deployment import API, docker
 from compose.lifecycle.restore import opened
 from compose.lifecycle.steps import Step
 from compose.lifecycle.trouble import BadInput
-from compose.lifecycle.update import READY_SECONDS, STOP_SECONDS, Update
+from compose.lifecycle.update import STOP_SECONDS, Update, migrate
 from compose.machine.commands import run
-
-MIGRATE_LIMIT = 120.0
 
 
 class Rollback(Update):
@@ -26,8 +24,10 @@ class Rollback(Update):
         if not self.journal.facts["schema_differs"]:
             return every
         stop = Step("stop", "the bot: its data change", self.stop, self.start_old)
+        way, back = self.take_data_back, self.put_data_back
+        data = Step("data", self._data_way(), way, back, onward=True)
+        every = [one for one in every if one.name != "canary"]  # no old colour to compare with
         at = next(number for number, one in enumerate(every) if one.name == "start")
-        data = Step("data", self._data_way(), self.take_data_back, self.put_data_back)
         return [*every[:at], stop, data, *every[at:]]
 
     def _data_way(self) -> str:
@@ -42,8 +42,7 @@ class Rollback(Update):
 
     def start_old(self) -> None:
         """The bot as it was."""
-        docker("start", self.old(API))
-        until(lambda: health(self.old(API)), READY_SECONDS)
+        self.bring_back()
 
     def take_data_back(self) -> None:
         """The data as the earlier release knows them."""
@@ -54,17 +53,13 @@ class Rollback(Update):
             return
         present = releases.current(self.deployment)
         assert present is not None
-        to = str(self.journal.facts["schema"])
-        volume = f"{self.deployment.volume('data')}:/data"
-        flags = ["--rm", "--network", "none", "--user", "10001:10001", "-v", volume]
-        program = ["/venv/bin/python", "-m", "breakout_bot.migrate", "--to", to]
-        newer = releases.image(API, present.release)
-        docker("run", *flags, newer, *program, limit=MIGRATE_LIMIT)
+        migrate(self.deployment, present.release, int(self.journal.facts["schema"]))
 
     def put_data_back(self) -> None:
         """The data as they were when the rollback began."""
         before = backups.folder(self.deployment) / str(self.journal.facts["backup"])
-        docker("stop", "--time", str(STOP_SECONDS), self.old(API))
+        backups.stop(self.deployment, API)
+        backups.set_aside(self.deployment, self.wishes.key_file)
         with opened(before, self.wishes.key_file) as (folder, _):
             backups.put_data(self.deployment, folder / "data.sqlite3")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from compose.lifecycle.journal import Journal
-from compose.lifecycle.trouble import Refused
+from compose.lifecycle.trouble import BadInput, Refused
 from compose.machine.console import MachineError, say
 
 
@@ -22,6 +22,8 @@ class Step:
     undo: Callable[[], None] = nothing
     final: bool = False
     """Once it is done there is no way back, only on to the end."""
+    onward: bool = False
+    """Once it is done a later command goes on: to undo it would lose what was written since."""
 
 
 def show_plan(title: str, steps: Sequence[Step]) -> None:
@@ -32,7 +34,7 @@ def show_plan(title: str, steps: Sequence[Step]) -> None:
 
 
 def carry_out(journal: Journal, steps: Sequence[Step]) -> None:
-    """Do the steps that are not done yet. On trouble undo them all, then raise `Refused`.
+    """Do the steps that are not done yet. On trouble of any kind undo them all, raise `Refused`.
 
     Raises `KeyboardInterrupt` again, which nobody may take for a refusal, once all is undone.
     Raises `MachineError` when the undoing fails too: the journal then tells the next command.
@@ -44,13 +46,27 @@ def carry_out(journal: Journal, steps: Sequence[Step]) -> None:
                 say(f"  · {one.name}: {one.what}")
                 one.do()
                 journal.finish(one.name)
-    except (Refused, MachineError, KeyboardInterrupt) as trouble:
+    except (Exception, KeyboardInterrupt) as trouble:
         if committed(journal, steps):
             raise
-        reason = str(trouble) or "interrupted by hand"
+        reason = _words(trouble)
         take_back(journal, steps, reason)
         kind = KeyboardInterrupt if isinstance(trouble, KeyboardInterrupt) else Refused
         raise kind(f"put back as it was, because: {reason}") from None
+
+
+def _words(trouble: BaseException) -> str:
+    if isinstance(trouble, Refused | BadInput | MachineError | OSError):
+        return str(trouble)
+    if isinstance(trouble, KeyboardInterrupt):
+        return str(trouble) or "interrupted by hand"
+    return f"{type(trouble).__name__}: {trouble}"
+
+
+def to_be_finished(journal: Journal, steps: Sequence[Step]) -> bool:
+    """Whether a later command has to go on with it, rather than to undo it."""
+    onward = any(one.onward and one.name in journal.done for one in steps)
+    return committed(journal, steps) or (onward and journal.reason is None)
 
 
 def committed(journal: Journal, steps: Sequence[Step]) -> bool:

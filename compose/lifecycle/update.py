@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +27,7 @@ from compose.lifecycle.journal import Journal, new_id, write_json
 from compose.lifecycle.steps import Step
 from compose.lifecycle.trouble import Refused
 from compose.machine.commands import run
-from compose.machine.console import say
+from compose.machine.console import MachineError, say
 from compose.release import Release
 from compose.target import Target
 
@@ -38,6 +40,7 @@ DRAIN_SECONDS = 20.0
 """Longer than the proxy lets any request take."""
 STOP_SECONDS = 30
 LEASE_SECONDS = 20.0
+MIGRATE_LIMIT = 120.0
 LOOK_SECONDS = 0.5
 TRADING = ("RUNNING", "PAUSED")
 
@@ -137,6 +140,7 @@ class Update:
         """A second container of each coloured service."""
         scale = [word for one in COLOURED for word in ("--scale", f"{one}=2")]
         flags = ["--no-recreate", "--no-build", "--pull", "never"]
+        self.journal.note(new_schema=building.schema(self.release))
         remove_others(self.deployment, self.old_ids)
         # Not `up`: that starts the old colour too, where a rollback has stopped it, and a newer
         # release would take the data up to its own schema again.
@@ -144,8 +148,27 @@ class Update:
         docker("start", *(self.new(service).id for service in COLOURED))
 
     def unstart(self) -> None:
-        """Only the old colour's containers stay."""
+        """Only the old colour's containers stay, and data that it can read."""
+        taken_back = self.take_schema_back()
         remove_others(self.deployment, self.old_ids)
+        if taken_back:
+            self.bring_back()
+
+    def take_schema_back(self) -> bool:
+        """Where the new release has taken the data to a schema of its own: back; whether it had.
+
+        The bot is stopped for that. An older release refuses a newer schema when it starts.
+        """
+        return schema_taken_back(self.deployment, self.release, self.journal.facts)
+
+    def bring_back(self) -> None:
+        """The old bot runs again. Raises `MachineError` when it does not."""
+        docker("start", self.old(API))
+        if not until(lambda: health(self.old(API)), READY_SECONDS):
+            raise MachineError(
+                f"Expected the old {API} to be well again within {READY_SECONDS:g} s, but it is"
+                f" not: `docker logs {self.old(API)[:12]}`, then this command again."
+            )
 
     def ready(self) -> None:
         """Healthy, and not by way of a crash."""
@@ -256,18 +279,17 @@ class Update:
 
     def unhand_over(self) -> None:
         """The old colour serves and may trade again."""
+        self.take_schema_back()
         docker("start", *self.old_ids)
-        until(lambda: health(self.old(API)), READY_SECONDS)
+        self.bring_back()
 
     def retire(self) -> None:
         """Stop what is left of the old colour, keep it or not, and say what runs now."""
         for one in inspected(self.old_ids):
             docker("stop", "--time", str(STOP_SECONDS), one.id)
         facts = self.journal.facts
-        version = building.schema(self.release)
-        releases.record(
-            self.deployment, self.release, version, facts.get("backup"), facts.get("verdict")
-        )
+        backup, verdict = facts.get("backup"), facts.get("verdict")
+        releases.record(self.deployment, self.release, facts["new_schema"], backup, verdict)
         for folder in (str(facts["folder"]), f"{self.folder}-canary"):
             proxy.forget(self.deployment, folder)
         keep(self.deployment, self.old_ids, self.wishes.keep_minutes)
@@ -284,6 +306,27 @@ def facts(deployment: Deployment, release: Release, wishes: Wishes) -> dict[str,
     }
 
 
+def schema_taken_back(deployment: Deployment, newer: Release, facts: Mapping[str, Any]) -> bool:
+    """Take the data down to the schema of the release that should run; whether there was need."""
+    present = releases.current(deployment)
+    if present is None or facts.get("new_schema", 0) <= present.schema:
+        return False
+    if backups.schema(deployment) <= present.schema:  # it did not come to its migration
+        return False
+    say(f"    data of a newer schema: down to {present.schema} again")
+    backups.stop(deployment, API)
+    migrate(deployment, newer, present.schema)
+    return True
+
+
+def migrate(deployment: Deployment, newer: Release, to: int) -> None:
+    """Take the data down to a schema by the release that knows the way; the bot must be stopped."""
+    volume = f"{deployment.volume('data')}:/data"
+    flags = ["--rm", "--network", "none", "--user", "10001:10001", "-v", volume]
+    program = ["/venv/bin/python", "-m", "breakout_bot.migrate", "--to", str(to)]
+    docker("run", *flags, releases.image(API, newer), *program, limit=MIGRATE_LIMIT)
+
+
 def scraped(where: Target) -> bool:
     """Whether Prometheus's last look at each target of the API found it up."""
     found = verify.look(where, "/prometheus/api/v1/targets?state=active").get("data", {})
@@ -294,10 +337,10 @@ def scraped(where: Target) -> bool:
 def trades_if_told(api: str) -> bool:
     """Whether an engine that is to trade holds the lease."""
     status, body = ask(api, "/api/engine/status")
-    if status != 200:
-        return False
-    engine = json.loads(body)
-    return engine["state"] not in TRADING or bool(engine["leaseHeld"])
+    with suppress(ValueError, TypeError, KeyError):
+        engine = json.loads(body) if status == 200 else {}
+        return engine["state"] not in TRADING or bool(engine["leaseHeld"])
+    return False
 
 
 def remove_others(deployment: Deployment, wanted: list[str]) -> None:

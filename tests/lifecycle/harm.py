@@ -96,6 +96,12 @@ BAD = {
         "no such table: nowhere",
         next_schema("CREATE TABLE extra (x); INSERT INTO nowhere VALUES (1)", "DROP TABLE extra"),
     ),
+    "a newer schema": Bad(
+        "smoke stage says HOLD: smoke.version",
+        next_schema("CREATE TABLE extra (x)", "DROP TABLE extra"),
+        said="0" * 40,
+        harmless=False,  # the data are taken back with the bot stopped
+    ),
     "5 % errors under canary": Bad(
         "canary",
         {API: _python(MIDDLEWARE, PASS_ON, PASS_ON + NOW_AND_THEN)},
@@ -103,7 +109,7 @@ BAD = {
         harmless=False,
     ),
 }
-QUICK = ("never healthy", "a proxy configuration with an error")
+QUICK = ("never healthy", "a proxy configuration with an error", "a newer schema")
 """Those that the lifecycle stage tries; `make drill` tries all."""
 
 

@@ -2,8 +2,10 @@
 
 import secrets
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from compose.lifecycle import backups, recovery, restore
@@ -12,7 +14,7 @@ from compose.lifecycle.deployment import API, Deployment
 from compose.lifecycle.trouble import BadInput, Refused
 from tests.checks import check, expect, fail
 from tests.lifecycle.harm import hung_until
-from tests.lifecycle.witness import rename_preset, rows
+from tests.lifecycle.witness import engine_state, rename_preset, rows, start_engine, tell_engine
 
 NEEDS = ("stack", "proxy", API)
 DEPLOYED = "lifecycle.deploy.runs_what_should_run"
@@ -56,6 +58,28 @@ def test_restore_brings_back_what_was_backed_up(deployment: Deployment) -> None:
         except Refused as refused:
             fail("the bot to come up with the restored data", refused)
     expect(rows(deployment) == wanted, "the rows of the backup", rows(deployment))
+
+
+@check(
+    API,
+    cause="the engine's record was taken from the backup, which is of a time when it traded",
+    fix="stop the engine; read put_data in compose/lifecycle/backups.py",
+    needs=NEEDS,
+    follows=(DEPLOYED, "lifecycle.backup.restore_brings_back_what_was_backed_up"),
+)
+def test_restore_undoes_no_emergency_stop(deployment: Deployment) -> None:
+    start_engine(deployment)
+    archive = backups.make(deployment)
+    tell_engine(deployment, "emergency-stop")
+    try:
+        recovery.do(deployment, "restore", {"archive": str(archive), "key_file": None})
+        state = engine_state(deployment)
+    except Refused as refused:
+        fail("the bot to come up with the restored data", refused)
+    finally:
+        with suppress(httpx.HTTPError):  # only an emergency can be reset
+            tell_engine(deployment, "reset")
+    expect(state == "EMERGENCY", "the engine still in EMERGENCY after the restore", state)
 
 
 @pytest.mark.parametrize("harm", ["cut", "changed", "foreign", "of another system", "mixed"])

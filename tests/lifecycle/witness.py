@@ -163,8 +163,7 @@ def _orders(deployment: Deployment, which: str = "") -> set[str]:
 
 def start_engine(deployment: Deployment) -> None:
     """Trading, so that there is a lease to hand over; an engine that trades already goes on."""
-    where = verify.target(deployment, proxy.live(deployment))
-    if verify.look(where, "/api/engine/status").get("state") != "RUNNING":
+    if engine_state(deployment) != "RUNNING":
         with _hands(deployment) as client:
             client.post("/api/engine/start", json={"preset": "balanced"}).raise_for_status()
 
@@ -179,6 +178,18 @@ def trade_eagerly(deployment: Deployment) -> None:
         if client.get("/api/engine/status").json()["state"] != "IDLE":
             client.post("/api/engine/stop").raise_for_status()
         client.post("/api/engine/start", json={"preset": "eager"}).raise_for_status()
+
+
+def tell_engine(deployment: Deployment, command: str) -> None:
+    """A command of the operator, such as `emergency-stop`."""
+    with _hands(deployment) as client:
+        client.post(f"/api/engine/{command}").raise_for_status()
+
+
+def engine_state(deployment: Deployment) -> str:
+    """What the engine says that it is doing."""
+    where = verify.target(deployment, proxy.live(deployment))
+    return str(verify.look(where, "/api/engine/status").get("state"))
 
 
 def _hands(deployment: Deployment) -> httpx.Client:

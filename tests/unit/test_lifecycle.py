@@ -1,8 +1,10 @@
 """Journal, steps, lock, archives and the judge: all that needs no Docker."""
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from compose.lifecycle import archives, judge, preflight, recovery
+from compose.lifecycle import archives, backups, judge, preflight, recovery, releases
 from compose.lifecycle.deployment import Deployment
 from compose.lifecycle.journal import Journal, alone
 from compose.lifecycle.preflight import settings
@@ -114,6 +116,65 @@ def test_what_can_only_be_finished_stays_written_down(
     with pytest.raises(type(how)):
         recovery.do(deployment, "update", {})
     assert bool(recovery.left(deployment)) is open_after
+
+
+@pytest.mark.parametrize("how", [BadInput("no key"), OSError(28, "No space left"), KeyError("x")])
+def test_trouble_of_every_kind_is_undone(tmp_path: Path, how: Exception) -> None:
+    work, journal = Work("two", how), Journal.begin(tmp_path / "j.json", "update", {})
+    with pytest.raises(Refused, match=r"put back as it was, because: .*(no key|No space|KeyError)"):
+        carry_out(journal, work.steps())
+    assert work.notes == ["one", "two", "-two", "-one"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "notes"), [(None, ["two", "three"]), ("it failed", ["-two", "-one"])]
+)
+def test_replaced_data_that_are_in_use_are_not_replaced_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str | None, notes: list[str]
+) -> None:
+    work = Work()
+    one, two, three = work.steps()
+    command = SimpleNamespace(steps=lambda: [replace(one, onward=True), two, three])
+    monkeypatch.setitem(recovery.COMMANDS, "restore", lambda *_: command)
+    deployment = Deployment("p", (), tmp_path / ".env", tmp_path)
+    journal = Journal.begin(recovery.journal_path(deployment), "restore", {})
+    journal.start("one")
+    journal.finish("one")
+    journal.start("two")
+    if reason:
+        journal.fail(reason)
+    assert recovery.recover(deployment)
+    assert work.notes == notes
+    assert recovery.left(deployment) is None
+
+
+def test_backups_that_a_release_goes_back_with_are_not_pruned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = Deployment("p", (), tmp_path / ".env", tmp_path)
+    for number in range(5):
+        (backups.folder(deployment) / f"backup-{number}.tar.gz").touch()
+    monkeypatch.setattr(releases, "history", lambda _: ["a"])
+    needed = SimpleNamespace(backup="backup-1.tar.gz")
+    monkeypatch.setattr(releases, "load", lambda *_: needed)
+    backups.prune(deployment, 2)
+    left = [path.name[7:8] for path in backups.listed(deployment)]
+    assert left == ["1", "3", "4"]
+
+
+def test_restored_data_make_an_engine_no_more_active(tmp_path: Path) -> None:
+    present, restored = (tmp_path / name for name in (backups.DATABASE, "restored"))
+    for path, state in ((present, "EMERGENCY"), (restored, "RUNNING")):
+        with closing(sqlite3.connect(path)) as data, data:
+            data.execute("CREATE TABLE control (version, state, liquidating, started_at, reason)")
+            data.execute("INSERT INTO control VALUES (1, ?, 1, 5.0, ?)", (state, f"was {state}"))
+    script = backups.PUT_DATA.replace("/data", str(tmp_path))
+    with restored.open("rb") as file:
+        subprocess.run([sys.executable, "-c", script], stdin=file, check=True, timeout=30)
+    with closing(sqlite3.connect(present)) as data:
+        found = data.execute("SELECT * FROM control").fetchall()
+    assert found == [(2, "EMERGENCY", 1, 5.0, "was EMERGENCY")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [backups.DATABASE, "restored"]
 
 
 def test_a_closed_journal_is_history(tmp_path: Path) -> None:

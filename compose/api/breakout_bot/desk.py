@@ -160,7 +160,8 @@ class Desk:
             order = await self.exchange.place(intent, self._lease.token)
             await self._settle(intent, order)
         except ExchangeError as error:
-            self._doubtful = not error.refused or error.code == "nothing_to_reduce"
+            if not error.refused or error.code == "nothing_to_reduce":  # a refusal ends no doubt
+                self._doubtful = True
             if not error.refused:
                 raise
             await self._refused(intent, error)

@@ -13,13 +13,16 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from breakout_bot import logs, probe, resources, strategy
 from breakout_bot.desk import FencedOff
-from breakout_bot.exchange import KEEP_SECONDS, Exchange
+from breakout_bot.exchange import KEEP_SECONDS, Exchange, ExchangeError
 from breakout_bot.hub import QUEUE, Hub
 from breakout_bot.lease import Lease, LeaseError
+from breakout_bot.ledger import Intent
 from breakout_bot.presets import PresetBody
 from breakout_bot.services import Services
 from breakout_bot.states import State
 from redis.asyncio import Redis
+
+INTENT = Intent("x", "e", "BTCUSDT", "sell", "exit", 2.0, 20.0, 23.0, "target")
 
 
 def candles(*highs, close):
@@ -160,6 +163,25 @@ def test_only_a_trading_engine_that_is_fenced_off_stands_down(settings, state):
         return engine.fenced
 
     assert asyncio.run(trade()) == (1 if state is State.RUNNING else 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "doubted", "doubts"), [(429, True, True), (429, False, False), (0, False, True)]
+)
+def test_a_refused_order_ends_no_doubt_about_another(settings, status, doubted, doubts):
+    async def place(*_):
+        raise ExchangeError("no", status)
+
+    async def sell():
+        services = Services(settings)
+        desk = services.engine.desk
+        desk.exchange.place, desk._doubtful = place, doubted
+        with contextlib.suppress(ExchangeError):
+            await desk._send(INTENT)
+        await services.close()
+        return desk._doubtful
+
+    assert asyncio.run(sell()) is doubts
 
 
 async def _connections_used(pause):
