@@ -129,6 +129,7 @@ def rollback_(deployment: Deployment, options: Options) -> None:
 def backup_(deployment: Deployment, options: Options) -> None:
     """Back up, and with --verify prove that it can be restored."""
     with alone(deployment.state, "backup"):
+        update.drop_kept(deployment)
         path = backups.make(deployment, options.key_file)
         backups.prune(deployment, options.keep)
     say(f"{path}: {path.stat().st_size} bytes")
@@ -208,7 +209,10 @@ def _carry_out(
 
 
 def _recover(deployment: Deployment, options: Options) -> bool:
-    return not options.dry_run and recovery.recover(deployment)
+    if options.dry_run:
+        return False
+    update.drop_kept(deployment)
+    return recovery.recover(deployment)
 
 
 def _preflight(deployment: Deployment, options: Options, chosen: Release) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from compose.lifecycle import backups, releases
+from compose.lifecycle import backups, proxy, releases
 from compose.lifecycle.deployment import API, docker
 from compose.lifecycle.restore import opened
 from compose.lifecycle.steps import Step
@@ -35,6 +35,23 @@ class Rollback(Update):
         if archive:
             return f"from {Path(archive).name}: what was written since is lost"
         return f"down to schema {self.journal.facts['schema']}, by the newer release"
+
+    def start(self) -> None:
+        """As an update, but served at once where the old bot had to be stopped for its data.
+
+        Else the engine would trade while no emergency stop could reach it.
+        """
+        super().start()
+        if self.journal.facts["schema_differs"]:
+            self.prepare()
+            self.switch()
+
+    def unstart(self) -> None:
+        """The old colour is served, which is started again when its data are back."""
+        if self.journal.facts["schema_differs"]:
+            self.unswitch()
+            proxy.forget(self.deployment, self.folder)
+        super().unstart()
 
     def stop(self) -> None:
         """Nobody has the data open."""

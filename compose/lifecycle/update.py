@@ -42,6 +42,7 @@ STOP_SECONDS = 30
 LEASE_SECONDS = 20.0
 MIGRATE_LIMIT = 120.0
 LOOK_SECONDS = 0.5
+KEPT = "kept.json"
 TRADING = ("RUNNING", "PAUSED")
 
 
@@ -55,7 +56,7 @@ class Wishes:
     """Percent of the API's requests to the new colour before the switch; 0 is no canary."""
     canary_seconds: float = 60.0
     keep_minutes: float = 0.0
-    """How long the old containers are kept, stopped."""
+    """How long the old containers are kept, stopped; a later command removes them then."""
     key_file: str | None = None
     """Key to encrypt the backup with."""
     backup: bool = True
@@ -197,10 +198,14 @@ class Update:
 
     def check(self) -> None:
         """The smoke stage's verdict on the new colour, through a proxy of its own."""
-        proxy.prepare(self.deployment, self.release, self.folder, self.new(API), self.new(FRONTEND))
+        self.prepare()
         with verify.entry(self.deployment, self.release, self.folder) as where:
             verdict = verify.smoke(self.deployment, where, self.release)
         self.journal.note(verdict=verdict)
+
+    def prepare(self) -> None:
+        """The new release's proxy configuration, with the new colour behind it."""
+        proxy.prepare(self.deployment, self.release, self.folder, self.new(API), self.new(FRONTEND))
 
     def uncheck(self) -> None:
         """No trace of the new proxy."""
@@ -358,6 +363,15 @@ def keep(deployment: Deployment, ids: list[str], minutes: float) -> None:
     if minutes <= 0:
         return remove(ids)
     until_then = datetime.now(UTC) + timedelta(minutes=minutes)
-    return write_json(
-        deployment.state / "kept.json", {"containers": ids, "until": until_then.isoformat()}
-    )
+    return write_json(deployment.state / KEPT, {"containers": ids, "until": until_then.isoformat()})
+
+
+def drop_kept(deployment: Deployment) -> None:
+    """Remove the containers that an update has kept, once their time is over."""
+    path = deployment.state / KEPT
+    if not path.exists():
+        return
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    if datetime.fromisoformat(kept["until"]) < datetime.now(UTC):
+        remove(kept["containers"])
+        path.unlink()

@@ -134,18 +134,39 @@ def taken_back(deployment: Deployment, base: Release, bad: Bad) -> str | None:
 
 
 def schema_taken_back(deployment: Deployment, first: Release) -> str | None:
-    """Up to a release with a newer schema, and back by its own way down; what is wrong then."""
-    changes = next_schema("CREATE TABLE extra (x)", "DROP TABLE extra")
+    """Up to a release with a newer schema, and back by its own way down; what is wrong then.
+
+    The first try to go back fails once the data are back, and has to bring them up again.
+    """
+    up = "CREATE TABLE extra (x); INSERT INTO extra SELECT hex(randomblob(8))"  # not made twice
+    changes = next_schema(up, "DROP TABLE extra")
     newer = candidates.make(first, f"schema-{deployment.project[-6:]}", changes)
     before, wishes = rows(deployment), update.Wishes(watch=WATCH)
     updated(deployment, newer, wishes)
     present = releases.load(deployment, newer.tag)
     data = rollback.schema_facts(present, releases.load(deployment, first.tag), None)
+    if wrong := _in_vain(deployment, replace(first, revision="0" * 40), data):
+        return wrong
     recovery.do(deployment, "rollback", update.facts(deployment, first, wishes) | data)
     candidates.forget(newer)
     after = rows(deployment)
     if after != before:
         return f"rows {after}, before {before}"
+    return leftovers(deployment)
+
+
+def _in_vain(deployment: Deployment, wanted: Release, data: dict[str, object]) -> str | None:
+    """Roll back to a release that the smoke stage holds; what is wrong with how it ended."""
+    before, runs = rows(deployment), revision(deployment)
+    facts = update.facts(deployment, wanted, update.Wishes(watch=WATCH)) | data
+    try:
+        recovery.do(deployment, "rollback", facts)
+        return "a rollback to a release of another revision ended well"
+    except Refused as refused:
+        if "smoke.version" not in str(refused):
+            return f"it says {refused}"
+    if revision(deployment) != runs or rows(deployment) != before:
+        return f"{revision(deployment)}, {rows(deployment)} in place of {runs}, {before}"
     return leftovers(deployment)
 
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from compose.lifecycle import archives, backups, judge, preflight, recovery, releases
+from compose.lifecycle import archives, backups, judge, preflight, recovery, releases, update
 from compose.lifecycle.deployment import Deployment
 from compose.lifecycle.journal import Journal, alone
 from compose.lifecycle.preflight import settings
@@ -160,6 +160,20 @@ def test_backups_that_a_release_goes_back_with_are_not_pruned(
     backups.prune(deployment, 2)
     left = [path.name[7:8] for path in backups.listed(deployment)]
     assert left == ["1", "3", "4"]
+
+
+@pytest.mark.parametrize(("minutes", "left"), [(1e-9, False), (5, True)])
+def test_kept_containers_go_when_their_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: float, left: bool
+) -> None:
+    removed: list[str] = []
+    monkeypatch.setattr(update, "remove", removed.extend)
+    deployment = Deployment("p", (), tmp_path / ".env", tmp_path)
+    update.drop_kept(deployment)
+    update.keep(deployment, ["a", "b"], minutes)
+    update.drop_kept(deployment)
+    assert (tmp_path / update.KEPT).exists() is left
+    assert removed == ([] if left else ["a", "b"])
 
 
 def test_restored_data_make_an_engine_no_more_active(tmp_path: Path) -> None:
