@@ -32,7 +32,8 @@ async def DEFAULT_LOGIN(wire: Wire) -> Answer:
 
 @check(
     "grafana",
-    cause="provisioning was not read, or names another uid or URL",
+    cause="provisioning was not read, or names another uid or URL; 401: the volume is older than"
+    " the password, which Grafana reads at its first start only",
     fix="compare compose/grafana/provisioning/datasources; set GATE_GRAFANA_PASSWORD",
     needs=("proxy", "grafana"),
     follows="smoke.routes.serves_grafana",
