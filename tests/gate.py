@@ -36,7 +36,7 @@ from tests import manifest as manifests
 from tests.beside import Beside
 from tests.budgets import Budgets
 from tests.checks import STAGES, Check, CheckFailed, Failure, described, identifier, node
-from tests.evidence import REGISTRY, Evidence, gather
+from tests.evidence import CONTAINERS, REGISTRY, Evidence, gather
 from tests.options import Options
 
 if TYPE_CHECKING:
@@ -281,6 +281,13 @@ class Gate:
         seen.problems, seen.drills = self.problems, self.drills
         seen.expected = self._expected()
         self.evidence = seen
+        if self.target.live and self.target.project and not seen.containers:
+            self._trouble(
+                f"expected Docker to tell about the containers of {self.target.project}, but"
+                f" {seen.error(CONTAINERS) or 'it has none'}: their checks did not run; a target"
+                " file without `project` leaves them out"
+            )
+            self.target = replace(self.target, project=None)
 
     def _expected(self) -> dict[str, str | None]:
         return {"version": self.options.version, "revision": self.options.revision}

@@ -75,6 +75,23 @@ def test_a_healthy_live_stack_is_promoted_and_only_looked_at(stack: Stack, tmp_p
     assert methods == {"GET", "OPTIONS"}
 
 
+@pytest.mark.parametrize("silent", [True, False], ids=["docker is silent", "a wrong project"])
+def test_a_live_stack_whose_containers_are_not_seen_is_not_promoted(
+    stack: Stack, tmp_path: Path, silent: bool
+) -> None:
+    target = tmp_path / "target.toml"
+    project = stack.project if silent else "no-such-project"
+    target.write_text(described(stack.target(), project), encoding="utf-8")
+    environment = {"GATE_REDIS_PASSWORD": stack.credentials.redis_password or ""}
+    if silent:
+        environment["DOCKER_HOST"] = f"unix://{tmp_path}/nothing.sock"
+    words = ["-m", "smoke", f"--target={target}"]
+    outcome = gate(*words, folder=tmp_path, environment=environment)
+    assert outcome.code == 6, outcome.output
+    (trouble,) = outcome.troubles
+    assert f"about the containers of {project}" in trouble
+
+
 def test_a_disposable_stack_of_somebody_else_is_judged_as_it_stands(
     stack: Stack, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ What it holds at the exchange and what the database says are brought together ag
 that may have driven them apart: a start, a lost answer, an emergency.
 """
 
+import contextlib
 import time
 import uuid
 from collections import Counter
@@ -286,9 +287,18 @@ class Desk:
         try:
             answer = await self.exchange.flatten(self._feed.valid_until)
         except ExchangeError as error:
-            held = [f"close {position.symbol} ({error})" for position in self.positions]
+            held = [f"close {symbol} ({error})" for symbol in await self._may_be_held()]
             return Liquidation(failures=[f"be sure that no order is open ({error})", *held])
         return await self._flattened(answer, reason)
+
+    async def _may_be_held(self) -> list[str]:
+        """Symbols of open positions, and of orders that were sent and have no answer."""
+        found = {position.symbol for position in self.positions}
+        with contextlib.suppress(DatabaseError):  # what is known without it is named in any case
+            found |= await self.database.run(
+                lambda db: {one.symbol for one in (*trades.open_positions(db), *ledger.pending(db))}
+            )
+        return sorted(found)
 
     async def _flattened(self, answer: dict[str, Any], reason: str) -> Liquidation:
         at, orders = self._feed.now, answer["orders"]
