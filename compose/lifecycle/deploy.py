@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from compose.lifecycle import backups, building, proxy, releases, verify
-from compose.lifecycle.deployment import API, FRONTEND, Deployment, docker, health, until
+from compose.lifecycle.deployment import API, FRONTEND, Deployment, docker, until
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.steps import Step
 from compose.lifecycle.trouble import Refused
-from compose.lifecycle.update import schema_taken_back
-from compose.machine.console import MachineError, say
+from compose.lifecycle.update import answers, schema_taken_back
+from compose.machine.console import say
 from compose.release import Release
 from compose.target import Target
 
@@ -67,14 +67,10 @@ class Deploy:
         if before is None:
             self.deployment.compose("down", release=self.release)
             return
-        schema_taken_back(self.deployment, self.release, self.journal.facts)
+        schema_taken_back(self.deployment, self.release, self.journal)
         self.deployment.compose("up", "--detach", "--no-build", release=before.release)
         self._serve(before.release, f"{self.journal.facts['id']}-before")
-        if not until(lambda: health(self.deployment.container(API).id), READY_SECONDS):
-            raise MachineError(
-                f"Expected the {API} of before to be well again within {READY_SECONDS:g} s, but it"
-                " is not: read its log, then this command again."
-            )
+        answers(self.deployment.container(API).id)
 
     def _serve(self, release: Release, folder: str) -> None:
         """The proxy with a release's configuration, and the containers of now behind it."""

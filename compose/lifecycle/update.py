@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -150,26 +149,15 @@ class Update:
 
     def unstart(self) -> None:
         """Only the old colour's containers stay, and data that it can read."""
-        taken_back = self.take_schema_back()
+        schema_taken_back(self.deployment, self.release, self.journal)
         remove_others(self.deployment, self.old_ids)
-        if taken_back:
+        if self.journal.facts.get("stopped"):
             self.bring_back()
 
-    def take_schema_back(self) -> bool:
-        """Where the new release has taken the data to a schema of its own: back; whether it had.
-
-        The bot is stopped for that. An older release refuses a newer schema when it starts.
-        """
-        return schema_taken_back(self.deployment, self.release, self.journal.facts)
-
     def bring_back(self) -> None:
-        """The old bot runs again. Raises `MachineError` when it does not."""
+        """The old bot runs again, well or not. Raises `MachineError` when it does not."""
         docker("start", self.old(API))
-        if not until(lambda: health(self.old(API)), READY_SECONDS):
-            raise MachineError(
-                f"Expected the old {API} to be well again within {READY_SECONDS:g} s, but it is"
-                f" not: `docker logs {self.old(API)[:12]}`, then this command again."
-            )
+        answers(self.old(API))
 
     def ready(self) -> None:
         """Healthy, and not by way of a crash."""
@@ -284,7 +272,7 @@ class Update:
 
     def unhand_over(self) -> None:
         """The old colour serves and may trade again."""
-        self.take_schema_back()
+        schema_taken_back(self.deployment, self.release, self.journal)
         docker("start", *self.old_ids)
         self.bring_back()
 
@@ -311,17 +299,29 @@ def facts(deployment: Deployment, release: Release, wishes: Wishes) -> dict[str,
     }
 
 
-def schema_taken_back(deployment: Deployment, newer: Release, facts: Mapping[str, Any]) -> bool:
-    """Take the data down to the schema of the release that should run; whether there was need."""
+def answers(api: str) -> None:
+    """Wait for an API's first answer, whatever it is. Raises `MachineError` without one."""
+    if not until(lambda: ask(api, "/api/health")[0], READY_SECONDS):
+        raise MachineError(
+            f"Expected the former {API} to answer within {READY_SECONDS:g} s, but it does not:"
+            f" read `docker logs {api[:12]}`, then give this command again."
+        )
+
+
+def schema_taken_back(deployment: Deployment, newer: Release, journal: Journal) -> None:
+    """Take data that the new release has migrated down to the schema of the one that should run.
+
+    The bot is stopped for that. An older release refuses a newer schema when it starts.
+    """
     present = releases.current(deployment)
-    if present is None or facts.get("new_schema", 0) <= present.schema:
-        return False
+    if present is None or journal.facts.get("new_schema", 0) <= present.schema:
+        return
     if backups.schema(deployment) <= present.schema:  # it did not come to its migration
-        return False
+        return
     say(f"    data of a newer schema: down to {present.schema} again")
+    journal.note(stopped=True)
     backups.stop(deployment, API)
     migrate(deployment, newer, present.schema)
-    return True
 
 
 def migrate(deployment: Deployment, newer: Release, to: int) -> None:
