@@ -131,7 +131,8 @@ def backup_(deployment: Deployment, options: Options) -> None:
     with alone(deployment.state, "backup"):
         update.drop_kept(deployment)
         path = backups.make(deployment, options.key_file)
-        backups.prune(deployment, options.keep)
+        if not recovery.left(deployment):  # which may go back to any of them
+            backups.prune(deployment, options.keep)
     say(f"{path}: {path.stat().st_size} bytes")
     if options.verify:
         found = restore.verify(deployment, path, options.key_file)

@@ -95,10 +95,10 @@ def make(deployment: Deployment, key_file: str | None = None) -> Path:
 
 
 def prune(deployment: Deployment, kept: int) -> None:
-    """Remove all but the newest, and those that a release would be rolled back with."""
-    needed = {releases.load(deployment, tag).backup for tag in releases.history(deployment)}
+    """Remove all but the newest, and the one that the present release is rolled back with."""
+    present = releases.current(deployment)
     for old in listed(deployment)[:-kept]:
-        if old.name not in needed:
+        if present is None or old.name != present.backup:
             old.unlink()
 
 

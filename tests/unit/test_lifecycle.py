@@ -148,15 +148,14 @@ def test_replaced_data_that_are_in_use_are_not_replaced_again_later(
     assert recovery.left(deployment) is None
 
 
-def test_backups_that_a_release_goes_back_with_are_not_pruned(
+def test_the_backup_that_the_present_release_goes_back_with_is_not_pruned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployment = Deployment("p", (), tmp_path / ".env", tmp_path)
     for number in range(5):
         (backups.folder(deployment) / f"backup-{number}.tar.gz").touch()
-    monkeypatch.setattr(releases, "history", lambda _: ["a"])
-    needed = SimpleNamespace(backup="backup-1.tar.gz")
-    monkeypatch.setattr(releases, "load", lambda *_: needed)
+    present = SimpleNamespace(backup="backup-1.tar.gz")
+    monkeypatch.setattr(releases, "current", lambda _: present)
     backups.prune(deployment, 2)
     left = [path.name[7:8] for path in backups.listed(deployment)]
     assert left == ["1", "3", "4"]
