@@ -1,6 +1,7 @@
 """`python -m compose.lifecycle COMMAND`: what compose/*.sh and `make deploy|update|…` call."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -310,22 +311,32 @@ def _changing(one: argparse.ArgumentParser, name: str) -> None:
         one.add_argument("--restore-data", action="store_true", help="data of the backup before it")
     if name == "backup":
         one.add_argument("--verify", action="store_true", help="restore it into a scratch stack")
-        one.add_argument("--keep", type=int, default=backups.KEPT, help="how many are kept")
+        one.add_argument("--keep", type=_count, default=backups.KEPT, help="how many are kept")
     if name == "restore":
         one.add_argument("archive", help="name or path of a backup")
 
 
 def _amount(word: str) -> float:
-    value = float(word)
-    if not 0 <= value < 1e6:
-        raise ValueError(word)
-    return value
+    return _between(word, 0, 999_999)
 
 
 def _percent(word: str) -> float:
-    value = float(word)
-    if not 0 <= value <= 50:
-        raise argparse.ArgumentTypeError(f"expected 0 to 50 percent, got {word}")
+    return _between(word, 0, 50)
+
+
+def _count(word: str) -> int:
+    if not (word.isdecimal() and int(word)):
+        raise argparse.ArgumentTypeError(f"expected a number from 1, got {word!r}")
+    return int(word)
+
+
+def _between(word: str, low: float, high: float) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"expected a number from {low} to {high}, got {word!r}")
     return value
 
 

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from compose.lifecycle import __main__ as command
 from compose.lifecycle import archives, backups, judge, preflight, recovery, releases, update
 from compose.lifecycle.deployment import Deployment
 from compose.lifecycle.journal import Journal, alone
@@ -159,6 +160,23 @@ def test_the_backup_that_the_present_release_goes_back_with_is_not_pruned(
     backups.prune(deployment, 2)
     left = [path.name[7:8] for path in backups.listed(deployment)]
     assert left == ["1", "3", "4"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["backup", "--keep", "0"], "--keep: expected a number from 1, got '0'"),
+        (["backup", "--keep", "-1"], "--keep: expected a number from 1, got '-1'"),
+        (["update", "--watch", "soon"], "--watch: expected a number from 0 to 999999, got 'soon'"),
+        (["update", "--canary", "60"], "--canary: expected a number from 0 to 50, got '60'"),
+    ],
+)
+def test_bad_options_are_refused_with_what_was_expected(
+    capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit, match="4"):
+        command.main(words)
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("minutes", "left"), [(1e-9, False), (5, True)])
