@@ -295,9 +295,8 @@ class Desk:
         """Symbols of open positions, and of orders that were sent and have no answer."""
         found = {position.symbol for position in self.positions}
         with contextlib.suppress(DatabaseError):  # what is known without it is named in any case
-            found |= await self.database.run(
-                lambda db: {one.symbol for one in (*trades.open_positions(db), *ledger.pending(db))}
-            )
+            found |= {one.symbol for one in await self.database.run(trades.open_positions)}
+            found |= {one.symbol for one in await self.database.run(ledger.pending)}
         return sorted(found)
 
     async def _flattened(self, answer: dict[str, Any], reason: str) -> Liquidation:
