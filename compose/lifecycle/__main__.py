@@ -79,26 +79,28 @@ def wanted() -> Release:
 
 def deploy_(deployment: Deployment, options: Options) -> None:
     """Bring everything up, or up to date with a short interruption."""
-    with alone(deployment.state, "deploy"):
-        _recover(deployment, options)
     chosen = wanted()
-    facts: dict[str, object] = {
-        "id": new_id(),
-        "release": asdict(chosen),
-        "had_data": bool(deployment.containers(API)),
-        "key_file": options.key_file,
-    }
+
+    def facts() -> dict[str, object]:
+        return {
+            "id": new_id(),
+            "release": asdict(chosen),
+            "had_data": bool(deployment.containers(API)),
+            "key_file": options.key_file,
+        }
+
     _carry_out(deployment, options, "deploy", chosen, facts)
 
 
 def update_(deployment: Deployment, options: Options) -> None:
     """Switch to another release without downtime."""
-    with alone(deployment.state, "update"):
-        _recover(deployment, options)
-    if not all(deployment.containers(one) for one in COLOURED):
-        raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
     chosen = wanted()
-    facts = update.facts(deployment, chosen, _wishes(options))
+
+    def facts() -> dict[str, object]:
+        if not all(deployment.containers(one) for one in COLOURED):
+            raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
+        return update.facts(deployment, chosen, _wishes(options))
+
     _carry_out(deployment, options, "update", chosen, facts)
 
 
@@ -123,7 +125,10 @@ def rollback_(deployment: Deployment, options: Options) -> None:
             f"expected --restore-data with a release of an older schema, but {earlier.tag} has the"
             f" same: roll back without it, and `compose/restore.sh {archive.name}` puts data back"
         )
-    facts = update.facts(deployment, earlier.release, _wishes(options)) | data
+
+    def facts() -> dict[str, object]:
+        return update.facts(deployment, earlier.release, _wishes(options)) | data
+
     return _carry_out(deployment, options, "rollback", earlier.release, facts)
 
 
@@ -195,10 +200,12 @@ def _carry_out(
     options: Options,
     command: str,
     chosen: Release,
-    facts: dict[str, object],
+    facts_now: Callable[[], dict[str, object]],
 ) -> None:
+    """Put in order what an earlier command left, then carry this one out from what is there now."""
     with alone(deployment.state, command):
         _recover(deployment, options)
+        facts = facts_now()
         _preflight(deployment, options, chosen)
         if not _planned(deployment, options, command, facts):
             return

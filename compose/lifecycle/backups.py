@@ -127,20 +127,20 @@ def find(deployment: Deployment, word: str) -> Path:
 
 def snapshot(deployment: Deployment, path: Path) -> None:
     """Copy the database with SQLite's backup API, whether or not the bot runs."""
-    _, image = _api(deployment)
-    command = ["docker", "run", "--rm", "--network", "none", "--user", "10001:10001"]
-    command += ["--memory", "256m", "-v", f"{deployment.volume('data')}:/data"]
-    command += ["--entrypoint", "/venv/bin/python", image, "-c", SNAPSHOT]
-    capture(command, path, LIMIT)
+    capture(["docker", *_on_the_data(deployment, SNAPSHOT)], path, LIMIT)
 
 
 def schema(deployment: Deployment) -> int:
     """The schema version of the data, whether or not the bot runs."""
+    return int(docker(*_on_the_data(deployment, SCHEMA)).strip())
+
+
+def _on_the_data(deployment: Deployment, script: str) -> list[str]:
+    """`docker run` of a script beside the bot, with the bot's own image, user and data."""
     _, image = _api(deployment)
-    flags = ["--rm", "--network", "none", "--user", "10001:10001", "--memory", "128m"]
+    flags = ["--rm", "--network", "none", "--user", "10001:10001", "--memory", "256m"]
     volume = ["-v", f"{deployment.volume('data')}:/data"]
-    program = ["--entrypoint", "/venv/bin/python", image, "-c", SCHEMA]
-    return int(docker("run", *flags, *volume, *program).strip())
+    return ["run", *flags, *volume, "--entrypoint", "/venv/bin/python", image, "-c", script]
 
 
 def contents(path: Path) -> dict[str, Any]:

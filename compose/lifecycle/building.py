@@ -4,7 +4,7 @@ from compose.lifecycle.deployment import BUILD_LIMIT, Deployment, docker
 from compose.lifecycle.releases import image
 from compose.lifecycle.trouble import Refused
 from compose.machine import registry
-from compose.machine.commands import run
+from compose.machine.commands import image_exists
 from compose.machine.console import MachineError
 from compose.release import OWN_SERVICES, Release, release
 
@@ -12,7 +12,7 @@ from compose.release import OWN_SERVICES, Release, release
 def missing(what: Release) -> list[str]:
     """Images of a release that are not on this machine."""
     names = [image(service, what) for service in OWN_SERVICES]
-    return [name for name in names if not run(["docker", "image", "inspect", name], 10.0).ok]
+    return [name for name in names if not image_exists(name)]
 
 
 def provide(deployment: Deployment, what: Release) -> None:
