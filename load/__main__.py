@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from compose import target as targets
-from compose.machine.console import MachineError, say
-from compose.target import TargetError
+from compose.machine.console import BAD_INPUT, MachineError, Parser, say
+from compose.target import Target, TargetError
 from load import history, measures, profile, runner, samples, slo, trend, versus
 from load.files import FileError
 from load.history import HistoryError
@@ -16,7 +16,7 @@ from load.samples import Run, RunError
 
 REPORTS = Path(__file__).parent.parent / "reports"
 RUNS = REPORTS / "load"
-MISSED, BAD_INPUT, INVALID = 1, 4, 6
+MISSED, INVALID = 1, 6
 MARKS = {"met": "✓", "missed": "✗", "not enough data": "?"}
 MARKS |= {"better": "✓", "same": "✓", "worse": "✗"}
 
@@ -35,12 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
     return told(found) if found else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m load", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="python -m load", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="run|judge|trend")
     one = commands.add_parser("run", help="run a profile against a target")
     one.add_argument("profile", help="smoke, gate, nightly, soak, or a TOML file")
-    one.add_argument("--target", help="URL, localhost or FILE.toml")
+    one.add_argument("--target", default="localhost", help="URL, localhost or FILE.toml")
     one.add_argument("--baseline", metavar="TARGET", help="another stack, to compare it with")
     one.add_argument("--ca-file", type=Path)
     one.add_argument("--workers", type=int, default=1, choices=range(1, 65), metavar="N")
@@ -66,16 +66,27 @@ def show_trend(options: argparse.Namespace) -> None:
 
 def run(options: argparse.Namespace) -> Run:
     """Run a profile. Raises `FileError`, `TargetError`, `MachineError`."""
-    chosen, levels = profile.load(options.profile), slo.load()
-    assert levels
-    target = targets.read(options.target or "localhost", options.ca_file)
-    other = targets.read(options.baseline, options.ca_file) if options.baseline else None
+    chosen = profile.load(options.profile)
+    slo.load()  # refused now, not after the run
+    target = _somewhere(options.target, options.ca_file)
+    other = _somewhere(options.baseline, options.ca_file) if options.baseline is not None else None
+    chosen = chosen.reading() if target.live else chosen
     seconds = (chosen.comparing() if other else chosen).seconds
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder = options.folder or RUNS / f"{stamp}-{chosen.name}"
     say(f"{chosen.name}: {seconds:g} s of load on {target.urls['proxy']} …")
     keys = targets.credentials(target)
     return runner.run(chosen, target, keys, folder, options.workers, other, listen=options.listen)
+
+
+def _somewhere(word: str, ca_file: Path | None) -> Target:
+    found = targets.read(word, ca_file)
+    if found.ours:
+        raise TargetError(
+            "expected a stack that is there: localhost, a URL or a .toml file, got disposable;"
+            " `make load` brings up one of its own"
+        )
+    return found
 
 
 def told(found: Run) -> int:
@@ -94,9 +105,13 @@ def told(found: Run) -> int:
 
 def _levels(found: Run) -> set[str]:
     answers = measures.answers(found, slo.load())
-    for name, answer in answers:
+    short = found.summary.get("too_short_for", [])
+    told = [one for one in answers if measures.title(one[0], one[1].level) not in short]
+    for name, answer in told:
         say(line(name, answer))
-    return {answer.outcome for _, answer in answers}
+    if short:
+        say(f" - the profile is too short for {', '.join(short)}")
+    return {answer.outcome for _, answer in told}
 
 
 def _comparison(found: Run) -> set[str]:

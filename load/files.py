@@ -1,5 +1,6 @@
 """TOML files that people write: read, and refused with the file, the line and one sentence."""
 
+import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -41,7 +42,7 @@ def text(*, required: bool = False) -> Rule:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclass(frozen=True)

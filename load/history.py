@@ -64,8 +64,8 @@ def read(path: Path) -> list[Entry]:
     """Every run of a history once, the oldest first. Raises `HistoryError`."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise HistoryError(f"expected a history in {path}, got: {error.strerror}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise HistoryError(f"expected a history in {path}, got: {error}") from None
     found: dict[str, Entry] = {}
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -81,4 +81,6 @@ def _parsed(path: Path, number: int, line: str) -> Entry:
         raise HistoryError(f"{path}:{number}: expected a line of JSON, got: {error}") from None
     if not isinstance(one, dict) or one.get("schema") != SCHEMA or "run" not in one:
         raise HistoryError(f"{path}:{number}: expected a run with schema {SCHEMA}, got {line[:60]}")
+    if lacking := [key for key in (*KEPT, "operations") if key not in one]:
+        raise HistoryError(f"{path}:{number}: expected {', '.join(lacking)}, got {line[:60]}")
     return one

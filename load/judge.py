@@ -194,8 +194,11 @@ def compare(
     """
     pairs = min(len(np.unique(candidate.block)), len(np.unique(baseline.block)))
     good = min(np.count_nonzero(~side.failed) for side in (candidate, baseline))
-    if good < requests or pairs < LEAST_PAIRS:
+    every = min(len(side.failed) for side in (candidate, baseline))
+    if every < requests or pairs < LEAST_PAIRS:
         return Comparison("not enough data")
+    if good < requests:
+        return _by_errors(candidate, baseline, pairs, seed, turns, alpha)
     scores = _scores(candidate, baseline)
     means = [
         _means(side, score, pairs)
@@ -212,6 +215,19 @@ def compare(
     return _told(found, noise, alpha)
 
 
+def _by_errors(
+    candidate: Side, baseline: Side, pairs: int, seed: int, turns: int, alpha: float
+) -> Comparison:
+    """Where too few answers are good to speak of latencies: worse by its errors, or unknown."""
+    means = []
+    for side in (candidate, baseline):
+        scores = np.zeros((len(side.failed), len(SCORES) + 1))
+        scores[:, ERRORS] = side.failed
+        means.append(_means(side, scores, pairs))
+    chance = float(_chances(means[0], means[1], seed, turns)[ERRORS])
+    return _told([_errors(candidate, baseline, chance)], 0.0, alpha)
+
+
 def _told(
     found: Sequence[Difference], noise: float, alpha: float, comparisons: int = 1
 ) -> Comparison:
@@ -221,8 +237,8 @@ def _told(
     verdict: Verdict = "better" if telling else "same"
     if any(one.worse for one in telling):
         verdict = "worse"
-    elif not telling and sees > max(SHARP, found[0].least):
-        verdict = "not enough data"  # what is not seen by a blunt look may be there all the same
+    elif found[0].name == "errors" or (not telling and sees > max(SHARP, found[0].least)):
+        verdict = "not enough data"  # what is not looked at, or bluntly, may be there all the same
     return Comparison(verdict, tuple(found), telling, noise, sees)
 
 
@@ -234,7 +250,7 @@ count so much that they would hide what happened to the rest."""
 CALM = 0.7
 """The share of pairs that count for p25 and p50 as they are; the others, further apart, no more."""
 SCORES = (*EFFECTS, "errors")
-P99 = SCORES.index("p99")
+P99, ERRORS = SCORES.index("p99"), SCORES.index("errors")
 P99_WEIGHT = 1.15
 """How much more p99 counts than the other scores do, which leaves it more of ALPHA: few requests
 speak of it, and what the others look for shows in so many that it is found with less."""
@@ -349,7 +365,7 @@ def _differences(
         low, high = (float(edge) for edge in edges[index])
         effect = Interval(now / was if was > 0 else float("inf"), low, high)
         yield Difference(name, now, was, effect, float(p[index]), least)
-    yield _errors(candidate, baseline, float(p[len(EFFECTS)]))
+    yield _errors(candidate, baseline, float(p[ERRORS]))
 
 
 def _errors(candidate: Side, baseline: Side, p: float) -> Difference:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import numpy as np
 from geventhttpclient import HTTPClient
 from locust import User, events, tag, task
 from locust.exception import StopUser
@@ -32,7 +33,7 @@ from load import parts, profile, slo
 from load.abort import Watch
 from load.arrivals import schedule
 from load.blocks import deal
-from load.client import Client, Request
+from load.client import NO_ANSWER, Client, Request
 from load.samples import MEASURED
 
 PLACE = Path(os.environ["LOAD_JOB"]).resolve()
@@ -52,13 +53,15 @@ LEAD_SECONDS = 1.0
 ANSWER_SECONDS = 15.0
 DRAIN_SECONDS = 2.0
 LATE_SECONDS = 5.0
-"""An arrival that nobody was free to send for so long is dropped, and said."""
+"""An arrival that nobody was free to send for so long is dropped: it counts as not answered."""
 GARBAGE = 50_000
 """New objects before Python looks for garbage among them."""
 BEYOND, PART = "beyond", "part"
 """What workers tell their master: no level can be saved any more; what they have seen."""
 METRICS = "/api/metrics"
 TICK_LAG = "breakout_bot_tick_lag_seconds"
+AGAIN_SECONDS = 1.0
+"""Before a lost WebSocket is made anew."""
 
 
 def _ca_file(side: dict[str, Any]) -> str | None:
@@ -98,6 +101,8 @@ class Work:
         self.rows: list[tuple[float, ...]] = []
         self.under_way: dict[object, tuple[float, ...]] = {}
         """What was sent and has no answer: op, intended, when it began, phase, side, block."""
+        self.late_ms: list[float] = []
+        """How late each arrival was sent that a user had waited for: the generator's own lag."""
         self.dropped = 0
         self.tick_lag_ms: list[float] = []
         self.websocket: dict[str, int] = {"messages": 0, "failures": 0}
@@ -114,13 +119,13 @@ class Work:
         """Send one arrival when it is due: (what, ms from then to the answer, status)."""
         due = self.began + intended
         wait = due - time.monotonic()
-        if wait > 0:
-            gevent.sleep(wait)
+        gevent.sleep(max(0.0, wait))
         request = self.sides[side].requests[op]
         began = time.monotonic()
+        self.late_ms.append((began - due + min(0.0, wait)) * 1000)
         if began - due > LATE_SECONDS:
             self.dropped += 1
-            status = 0
+            status = NO_ANSWER
         else:
             mark = object()
             self.under_way[mark] = (op, intended, began, phase, side, block)
@@ -155,8 +160,11 @@ class Work:
     def write(self) -> None:
         """Leave everything for load/runner.py."""
         seconds = time.monotonic() - self.began + LEAD_SECONDS
+        self._drop_what_is_left()
         about = {
             "dropped": self.dropped,
+            "lag_p99_ms": float(np.quantile(self.late_ms or [0.0], 0.99)),
+            "resent": sum(one.client.resent for one in self.sides),
             "cpu": (time.process_time() - self._cpu) / seconds,
             "tick_lag_ms": self.tick_lag_ms,
             "websocket": self.websocket,
@@ -164,13 +172,23 @@ class Work:
         }
         self._leave(self.index, parts.packed([*self.rows, *self._unanswered()], about))
 
+    def _drop_what_is_left(self) -> None:
+        """Arrivals that were due and that nobody was free to send: none was answered."""
+        latest = time.monotonic() - self.began - DRAIN_SECONDS
+        for op, intended, phase, side, block in self.arrivals:
+            if intended > latest:
+                break
+            late = (latest + DRAIN_SECONDS - intended) * 1000
+            self.rows.append((op, intended, late, 0.0, NO_ANSWER, phase, side, block))
+            self.dropped += 1
+
     def _unanswered(self) -> Iterator[tuple[float, ...]]:
         """Requests that were not answered before the end: no answer at all is an error, too."""
         now = time.monotonic()
         for op, intended, began, phase, side, block in self.under_way.values():
             latency, service = now - self.began - intended, now - began
             if service >= DRAIN_SECONDS:  # a younger one was cut off by an early end
-                yield (op, intended, latency * 1000, service * 1000, 0, phase, side, block)
+                yield (op, intended, latency * 1000, service * 1000, NO_ANSWER, phase, side, block)
 
 
 WORK: list[Work] = []
@@ -254,14 +272,15 @@ if PROFILE.websockets:
         @tag("websocket")
         @task
         def listen(self) -> None:
-            """Count messages; a lost connection is counted and made anew."""
+            """Count messages; a connection that is refused or ends is counted and made anew."""
             seen = WORK[0].websocket
             options = {"ca_certs": CA_FILE} if CA_FILE else {}
             try:
                 address = JOB["url"].replace("http", "ws", 1) + "/ws/"
                 connection = create_connection(address, timeout=ANSWER_SECONDS, sslopt=options)
-                while connection.recv():
+                while connection.recv():  # nothing: the other side said that it closes
                     seen["messages"] += 1
             except (OSError, WebSocketException):
-                seen["failures"] += 1
-                gevent.sleep(1.0)
+                pass
+            seen["failures"] += 1
+            gevent.sleep(AGAIN_SECONDS)

@@ -1,4 +1,4 @@
-"""What a service level is held to, from a run: latencies, errors, lag, recovery, slopes."""
+"""What a service level is held to, from a run: latencies, errors, lag, recovery, growth."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from load import slo
+from load import arrivals, resources, slo
+from load.client import NO_ANSWER, UNDONE
 from load.judge import Answer, judge_level
-from load.samples import MEASURED, RECOVERY, Run, Samples
-from load.slo import QUANTILES, Level
+from load.profile import Profile
+from load.samples import MEASURED, RECOVERY, WARM_UP, Run, Samples
+from load.slo import Level
 
 Floats = NDArray[Any]
 WHOLE = "run"
@@ -17,14 +19,15 @@ WHOLE = "run"
 WINDOW_SECONDS = 1.0
 SLOWER = 2.0
 FLOOR_MS = 50.0
-"""Latencies are those from before the spike within twice their 95th percentile, at least this."""
-OF_OPERATIONS = (*QUANTILES, "max", "error_rate")
-"""Metrics that every operation has; the others are the run's, the engine's or a service's."""
-PROXYS = (0, 502, 503, 504)
+"""Latencies are those from before a spike within twice their 95th percentile, at least this."""
+CALM_WINDOWS = 3
+"""In a row: then it has recovered, whatever one slow second later may have been."""
+PROXYS = (NO_ANSWER, 502, 503, 504)
 ON_TIME_MS = 5_000.0
 STEP_SECONDS, STEP_WINDOWS = 5.0, 3
 KNEE = 3.0
-NO_ANSWER = "no answer"
+OTHERS = {NO_ANSWER: "no answer", UNDONE: "without success"}
+"""Errors that are no HTTP status."""
 
 
 def answers(run: Run, levels: list[Level]) -> list[tuple[str, Answer]]:
@@ -39,13 +42,41 @@ def held(operations: list[str], levels: list[Level]) -> list[tuple[str, Level]]:
     """Which levels a run of these operations is held to, and what each is about."""
     single = [(name, level) for name in operations for level in slo.of(levels, name)]
     return [
-        *((name, level) for name, level in single if level.metric in OF_OPERATIONS),
+        *((name, level) for name, level in single if level.metric not in slo.OF_THE_RUN),
         *((level.operation, level) for level in levels if _of_no_operation(level)),
     ]
 
 
 def _of_no_operation(level: Level) -> bool:
-    return level.operation == WHOLE or level.metric not in OF_OPERATIONS
+    return level.operation == WHOLE or level.metric in slo.OF_THE_RUN
+
+
+def title(name: str, level: Level) -> str:
+    """What a level is called: the operation and the metric."""
+    return f"{name} {level.metric}"
+
+
+def too_short_for(profile: Profile, levels: list[Level]) -> list[str]:
+    """Titles of the levels of which a run of this profile can never tell enough."""
+    planned = arrivals.schedule(profile).planned(profile.names)
+    return [
+        title(name, level)
+        for name, level in held(profile.names, levels)
+        if _planned(profile, planned, name, level) < level.samples
+    ]
+
+
+def _planned(profile: Profile, arrivals_of: dict[str, int], name: str, level: Level) -> float:
+    """How many samples of a level a whole run of a profile has."""
+    if level.metric == "recovery":
+        return sum(one.counts_as == RECOVERY for one in profile.phases)
+    if level.metric == "lost":
+        return profile.websockets
+    if level.metric in slo.GROWTH:
+        return float(profile.seconds > resources.LEAST_SECONDS)
+    if level.metric == "tick_lag":
+        return profile.seconds
+    return sum(arrivals_of.values()) if name == WHOLE else arrivals_of[name]
 
 
 def values(run: Run, name: str, level: Level) -> Floats:
@@ -56,8 +87,11 @@ def values(run: Run, name: str, level: Level) -> Floats:
         return recovery(run.samples)
     if level.metric == "throughput":
         return throughput(run.samples)
-    if level.metric in slo.SLOPES:
-        return np.asarray(run.summary["slopes"].get(name, {}).get(level.metric, []), float)
+    if level.metric in slo.GROWTH:
+        return np.asarray(run.summary.get("growth", {}).get(name, {}).get(level.metric, []), float)
+    if level.metric == "lost":
+        seen = run.summary["websocket"]
+        return np.asarray([seen["failures"]] if any(seen.values()) else [], float)
     found = _measured(run, name)
     if level.metric == "error_rate":
         return (~found.ok).astype(float)
@@ -126,12 +160,12 @@ def knee(found: list[Step]) -> Step | None:
 def errors(found: Samples) -> dict[str, int]:
     """How many arrivals ended in an error, by kind: the HTTP status, or no answer at all."""
     status, counts = np.unique(found.status[~found.ok], return_counts=True)
-    kinds = [f"status {one}" if one else NO_ANSWER for one in status]
+    kinds = [OTHERS.get(int(one), f"status {one}") for one in status]
     return dict(zip(kinds, map(int, counts), strict=True))
 
 
 def recovery(found: Samples) -> Floats:
-    """Seconds from the end of the spike to the last window that is slow, or has errors in it.
+    """Seconds from the end of each spike until answers are good and quick for a while again.
 
     Nothing without a phase of recovery, or without good answers before it.
     """
@@ -140,10 +174,19 @@ def recovery(found: Samples) -> Floats:
     if not len(after) or not len(before):
         return np.empty(0)
     limit = max(FLOOR_MS, SLOWER * float(np.quantile(before.latency_ms, 0.95)))
-    start = after.intended.min()
-    windows = ((after.intended - start) / WINDOW_SECONDS).astype(int)
+    spikes = np.sort(found.intended[found.phase == WARM_UP])
+    which = np.searchsorted(spikes, after.intended)  # equal: no spike lies between them
+    return np.array([_recovered(after.where(which == one), limit) for one in np.unique(which)])
+
+
+def _recovered(after: Samples, limit: float) -> float:
+    """Seconds to the first calm windows in a row; to the end of the phase where there are none."""
+    windows = ((after.intended - after.intended.min()) / WINDOW_SECONDS).astype(int)
     bad = [w for w in np.unique(windows) if _slow(after.where(windows == w), limit)]
-    return np.array([(max(bad) + 1) * WINDOW_SECONDS if bad else 0.0])
+    ends = [*bad, int(windows.max()) + 1]
+    gaps = zip([-1, *bad], ends, strict=True)
+    calm = (int(last) + 1 for last, bad_again in gaps if bad_again - last > CALM_WINDOWS)
+    return next(calm, ends[-1]) * WINDOW_SECONDS
 
 
 def _slow(window: Samples, limit: float) -> bool:

@@ -120,8 +120,10 @@ class Profile:
         yield from (one.request for one in self.controls)
 
     def reading(self) -> "Profile":
-        """What of it may go to a live target: reads only."""
+        """What of it may go to a live target: reads only. Raises `FileError` without any."""
         safe = tuple(one for one in self.operations if one.request.startswith(SAFE))
+        if not safe:
+            raise FileError(f"{self.path}: expected a read among its operations, got none")
         return replace(self, operations=safe, controls=())
 
     def comparing(self) -> "Profile":
@@ -131,10 +133,8 @@ class Profile:
         """
         even = tuple(replace(one, weight=1.0) for one in self.reading().operations)
         rate = max((one.rate for one in self.phases if one.kind == "measured"), default=0)
-        if not even or not rate:
-            raise FileError(
-                f"{self.path}: expected reads and a measured phase with a rate, to compare by"
-            )
+        if not rate:
+            raise FileError(f"{self.path}: expected a measured phase with a rate, to compare by")
         seconds = float(round(2 * COMPARED * len(even) / rate))
         phases = (
             Phase("warm-up", COMPARED_WARM_UP, rate, rate),

@@ -1,4 +1,4 @@
-"""How the API's resources grew during a run, from Prometheus: slopes with their intervals."""
+"""How much the API's resources grew during a run, from Prometheus."""
 
 from typing import Any
 
@@ -8,25 +8,29 @@ from compose.wire import Wire, WireError
 
 JOB = "breakout-bot-api"
 METRICS = {
-    "memory_slope": f'breakout_bot_process_resident_memory_bytes{{job="{JOB}"}}',
-    "handles_slope": f'breakout_bot_process_open_fds{{job="{JOB}"}}',
-    "connections_slope": f'breakout_bot_websocket_clients{{job="{JOB}"}}',
+    "memory_growth": f'breakout_bot_process_resident_memory_bytes{{job="{JOB}"}}',
+    "handles_growth": f'breakout_bot_process_open_fds{{job="{JOB}"}}',
 }
 STEP_SECONDS = 5
 FEWEST = 6
 SKIPPED_SECONDS = 15.0
 """At the start: what is loaded then stays."""
+LEAST_SECONDS = SKIPPED_SECONDS + FEWEST * STEP_SECONDS
+"""A run must last longer for anything to be known."""
 QUERY = "/prometheus/api/v1/query_range"
 
 
-async def slopes(wire: Wire, began: float, ended: float) -> dict[str, dict[str, Any]]:
-    """Growth a second of each resource (Theil and Sen's slope); empty without enough samples."""
+async def growth(wire: Wire, began: float, ended: float) -> dict[str, dict[str, Any]]:
+    """By how much each resource grew; nothing without enough samples.
+
+    Theil and Sen's slope over the run: one high value at its end is no growth.
+    """
     found = {}
     for name, query in METRICS.items():
         points = await _points(wire, query, began + SKIPPED_SECONDS, ended)
         if len(points) >= FEWEST:
-            slope = stats.theilslopes([y for _, y in points], [x for x, _ in points])
-            found[name] = [float(slope.slope)]
+            at, values = zip(*points, strict=True)
+            found[name] = [float(stats.theilslopes(values, at).slope) * (at[-1] - at[0])]
     return {JOB: found}
 
 

@@ -4,11 +4,13 @@ Samples are kept one by one, so that whoever judges them can ask any question: h
 order, and quantiles of quantiles are no quantiles.
 """
 
+import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,11 @@ WARM_UP, MEASURED, RECOVERY = 0, 1, 2
 LOWEST, HIGHEST, DIGITS = 1, 3_600_000_000, 3
 """Of the histograms, in microseconds."""
 
+NEEDED = (
+    *("profile", "seed", "operations", "machine", "version", "revision", "validity", "aborted"),
+    *("tick_lag_ms", "websocket"),
+)
+"""What is asked of a run later."""
 Array = NDArray[Any]
 
 
@@ -40,7 +47,7 @@ class Samples:
     service_ms: Array
     """float32: from the send to the answer's end."""
     status: Array
-    """int16: the HTTP status, 0 where no answer came."""
+    """int16: the HTTP status, `NO_ANSWER` or `UNDONE` of load/client.py."""
     phase: Array
     """uint8: WARM_UP, MEASURED or RECOVERY."""
     side: Array
@@ -134,16 +141,18 @@ def read(folder: Path) -> Run:
     """The run in a folder. Raises `RunError`."""
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-        with np.load(folder / SAMPLES) as file:
+        whole = io.BytesIO((folder / SAMPLES).read_bytes())
+        with np.load(whole) as file:
             found = _whole(dict(file))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise RunError(
             f"expected the {SUMMARY} and {SAMPLES} of a load run in {folder}, got: {error}"
         ) from None
-    if summary.get("schema") != SCHEMA:
-        raise RunError(
-            f"expected schema {SCHEMA} in {folder / SUMMARY}, got {summary.get('schema')}"
-        )
+    schema = summary.get("schema") if isinstance(summary, dict) else None
+    if schema != SCHEMA:
+        raise RunError(f"expected schema {SCHEMA} in {folder / SUMMARY}, got {schema}")
+    if lacking := [key for key in NEEDED if key not in summary]:
+        raise RunError(f"expected {', '.join(lacking)} in {folder / SUMMARY}, got nothing")
     return Run(summary, found)
 
 

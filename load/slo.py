@@ -9,20 +9,21 @@ from load.files import Document, Rule, number, one_of, read, text
 
 FILE = Path(__file__).with_name("slo.toml")
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
-SLOPES = ("memory_slope", "handles_slope", "connections_slope")
-METRICS = (*QUANTILES, "max", "error_rate", "throughput", "tick_lag", "recovery", *SLOPES)
+GROWTH = ("memory_growth", "handles_growth")
+OF_THE_RUN = ("throughput", "tick_lag", "recovery", "lost", *GROWTH)
+METRICS = (*QUANTILES, "max", "error_rate", *OF_THE_RUN)
 UNITS = dict.fromkeys((*QUANTILES, "max", "tick_lag"), "ms") | {
     "error_rate": "of requests",
     "throughput": "of offered arrivals",
     "recovery": "s",
-    "memory_slope": "bytes/s",
-    "handles_slope": "handles/s",
-    "connections_slope": "connections/s",
+    "lost": "connections",
+    "memory_growth": "bytes",
+    "handles_growth": "handles",
 }
 HEAD = {
     "schema": Rule("1", lambda value: value == 1, required=True),
     "confidence": number(0.5, 0.9999, required=True),
-    "slo": Rule("one [[slo]] or more", lambda value: isinstance(value, list), required=True),
+    "slo": Rule("one [[slo]] or more", lambda rows: isinstance(rows, list) and rows, required=True),
 }
 LEVEL = {
     "operation": text(required=True),

@@ -5,6 +5,7 @@ import html
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -60,41 +61,61 @@ def write(entries: Sequence[Entry], folder: Path) -> Path:
     """Write trend.html, without any need of a network, and its plots as PNG beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     parts = [HEAD, f"<p>{len(entries)} valid runs.</p>"]
-    for name in sorted({name for one in entries for name in one["operations"]}):
-        mine = [one for one in entries if name in one["operations"]]
-        changes = change_points([one["operations"][name]["p99"][0] or 0.0 for one in mine])
+    for title, name, mine in _series(entries):
+        changes = change_points([_p99(one, name) for one in mine])
         data = _drawn(name, mine, changes)
-        (folder / f"trend-{_file(name)}.png").write_bytes(data)
-        parts.append(_section(name, mine, changes, data))
+        (folder / f"trend-{_file(title)}.png").write_bytes(data)
+        parts.append(_section(title, name, mine, changes, data))
     page = folder / "trend.html"
     page.write_text("".join(parts), encoding="utf-8")
     return page
+
+
+def _series(entries: Sequence[Entry]) -> Iterator[tuple[str, str, list[Entry]]]:
+    """Title, operation and runs of what can be held against each other: one profile, one machine.
+
+    A run without one good answer of an operation says nothing of its latency.
+    """
+    found: dict[tuple[str, str, str], list[Entry]] = {}
+    for one in entries:
+        for name, of in one["operations"].items():
+            if of["p99"][0] is not None:
+                found.setdefault((name, one["profile"], one["machine"]["host"]), []).append(one)
+    for (name, profile, host), mine in sorted(found.items(), key=lambda item: item[0]):
+        yield f"{name} · {profile} on {host}", name, mine
+
+
+def _p99(one: Entry, name: str) -> float:
+    return float(one["operations"][name]["p99"][0])
 
 
 def _file(name: str) -> str:
     return "".join(one if one.isalnum() else "-" for one in name).strip("-")
 
 
-def _section(name: str, mine: Sequence[Entry], changes: Sequence[int], data: bytes) -> str:
+def _section(
+    title: str, name: str, mine: Sequence[Entry], changes: Sequence[int], data: bytes
+) -> str:
     image = base64.b64encode(data).decode()
-    rows = "".join(_row(mine, at, name) for at in changes)
-    table = f"<table><tr><th>since<th>version<th>machine<th>p99 before → after{rows}</table>"
+    edges = (0, *changes, len(mine))
+    rows = "".join(_row(mine, name, *edges[n : n + 3]) for n in range(len(changes)))
+    table = f"<table><tr><th>since<th>version<th>p99 before → after{rows}</table>"
     return (
-        f"<h2>{html.escape(name)}</h2>"
-        f'<img alt="percentiles of {html.escape(name)} by run" src="data:image/png;base64,{image}">'
+        f"<h2>{html.escape(title)}</h2>"
+        f'<img alt="percentiles of {html.escape(title)} by run"'
+        f' src="data:image/png;base64,{image}">'
         f"{table if changes else '<p>No change for good.</p>'}"
     )
 
 
-def _row(mine: Sequence[Entry], at: int, name: str) -> str:
-    def p99(one: Entry) -> float:
-        return float(one["operations"][name]["p99"][0] or 0.0)
-
-    before = float(np.median([p99(one) for one in mine[:at]]))
-    after = float(np.median([p99(one) for one in mine[at:]]))
+def _row(mine: Sequence[Entry], name: str, start: int, at: int, end: int) -> str:
+    """One change, from the runs since the change before it to those until the next."""
+    before, after = (
+        float(np.median([_p99(one, name) for one in part]))
+        for part in (mine[start:at], mine[at:end])
+    )
     version = f"{mine[at]['version']} {str(mine[at]['revision'])[:12]}"
-    cells = (mine[at]["started"], version, mine[at]["machine"]["host"])
-    told = "".join(f"<td>{html.escape(str(cell))}" for cell in cells)
+    told = "".join(f"<td>{html.escape(str(cell))}" for cell in (mine[at]["started"], version))
     return f"<tr>{told}<td>{before:.1f} → {after:.1f} ms"
 
 
@@ -105,8 +126,8 @@ def _drawn(name: str, mine: Sequence[Entry], changes: Sequence[int]) -> bytes:
     _percentiles(axes, name, mine)
     for at in changes:
         axes.axvline(at - 0.5, color="black", linestyle="-.")
-        label = f"{mine[at]['version']} · {mine[at]['machine']['host']}"
-        axes.annotate(label, (at - 0.4, 0.97), xycoords=("data", "axes fraction"), va="top")
+        place: Any = {"xy": (at - 0.4, 0.97), "xycoords": ("data", "axes fraction"), "va": "top"}
+        axes.annotate(str(mine[at]["version"]), **place)
     axes.set(yscale="log", xlabel="run", ylabel="latency, ms")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))

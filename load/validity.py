@@ -8,6 +8,8 @@ LAG_MS = 50.0
 CPU = 0.9
 """Of one core, a process: above it the generator itself is the ceiling."""
 OFFERED = 0.98
+ANSWER_SECONDS = 2.0
+"""An answer may take so long before too few can be under way: that is what is measured."""
 
 
 def reasons(summary: Mapping[str, Any]) -> list[str]:
@@ -21,8 +23,11 @@ def _reasons(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"expected {expected} generator processes to report, but {there} did"
     elif not found["ended"]:
         yield "Locust did not come to its end by itself"
-    if found["dropped"]:
-        yield f"{found['dropped']} arrivals were never sent: too few may be under way"
+    if found["dropped"] and found["in_flight"] < ANSWER_SECONDS * found["peak"]:
+        yield (
+            f"{found['dropped']} arrivals were never sent: {found['in_flight']} may be under way,"
+            f" too few for {found['peak']:g} a second"
+        )
     if not found["aborted"] and found["achieved"] < OFFERED * found["offered"]:
         yield f"{found['offered']:g} arrivals a second were due, {found['achieved']:g} were sent"
     if found["lag_p99_ms"] > LAG_MS:

@@ -347,7 +347,7 @@ def load_profile(word: str | None) -> "Profile | None":
     """A traffic model by name or path. Raises `pytest.UsageError` for what is none."""
     if word is None:
         return None
-    from load import profile  # only where one is given
+    from load import measures, profile, slo  # only where one is given
     from load.files import FileError
 
     try:
@@ -359,6 +359,11 @@ def load_profile(word: str | None) -> "Profile | None":
             f"--load-profile: expected the operations of the profile gate in {word}, but"
             f" {', '.join(sorted(odd))} is in one of the two only;"
             " `python -m load run` takes any"
+        )
+    if short := measures.too_short_for(chosen, slo.load()):
+        raise pytest.UsageError(  # its checks could only say that they do not know
+            f"--load-profile: expected {word} to last long enough for every service level, but it"
+            f" is too short for {', '.join(short)}; `python -m load run` takes any"
         )
     return chosen
 

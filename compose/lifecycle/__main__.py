@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
 
 from compose.lifecycle import (
     alert,
@@ -25,9 +24,9 @@ from compose.lifecycle import (
 from compose.lifecycle.deployment import API, COLOURED, Deployment
 from compose.lifecycle.journal import Journal, alone, new_id
 from compose.lifecycle.steps import show_plan
-from compose.lifecycle.trouble import BAD_INPUT, MACHINE, REFUSED, BadInput, Refused
+from compose.lifecycle.trouble import MACHINE, REFUSED, BadInput, Refused
 from compose.lifecycle.update import Wishes
-from compose.machine.console import INTERRUPTED, MachineError, say
+from compose.machine.console import BAD_INPUT, INTERRUPTED, MachineError, Parser, say
 from compose.release import HERE, Release, release
 from compose.target import DEPLOYED_PROJECT
 
@@ -282,23 +281,17 @@ COMMANDS: dict[str, Callable[[Deployment, Options], None]] = {
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = _Parser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--project", default=DEPLOYED_PROJECT, help="compose project")
     common.add_argument("--file", action="append", default=[], help="compose file, repeatable")
     common.add_argument("--env-file", help="settings, in place of compose/.env")
     common.add_argument("--state", help="folder of journals, manifests and backups")
-    parser = _Parser(prog="python -m compose.lifecycle", description=__doc__)
+    parser = Parser(prog="python -m compose.lifecycle", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, command in COMMANDS.items():
         one = commands.add_parser(name, help=command.__doc__, parents=[common])
         _changing(one, name)
     return parser
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:  # argparse ends with 2
-        say(f"{self.prog}: {message}")
-        sys.exit(BAD_INPUT)
 
 
 def _changing(one: argparse.ArgumentParser, name: str) -> None:

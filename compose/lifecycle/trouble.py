@@ -1,6 +1,6 @@
 """How a lifecycle command ends other than well, and the exit code of each end."""
 
-REFUSED, BAD_INPUT, MACHINE = 1, 4, 6
+REFUSED, MACHINE = 1, 6
 
 
 class Refused(Exception):

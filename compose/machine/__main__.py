@@ -1,6 +1,5 @@
 """`python -m compose.machine`: engine, plugins, images, browser, ACME server, or why not."""
 
-import argparse
 import fcntl
 import os
 import sys
@@ -9,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from compose.machine import acme, browser, engine, images, overview, registry
-from compose.machine.console import INTERRUPTED, MachineError, say, step
+from compose.machine.console import INTERRUPTED, MachineError, Parser, say, step
 
 UNDECIDED = 6
 
@@ -61,8 +60,8 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m compose.machine", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="python -m compose.machine", description=__doc__)
     parser.add_argument("--check", action="store_true", help="show what is there, change nothing")
     parser.add_argument("--recheck", action="store_true", help="ask again for an image registry")
     return parser

@@ -1,18 +1,31 @@
 """What the user sees: calm lines on stderr, and the one error that ends the program."""
 
+import argparse
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 QUIET_SECONDS = 2.0
+BAD_INPUT = 4
+"""Exit code of a command that was given something it cannot use."""
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as shells have it."""
 
 
 class MachineError(Exception):
     """The machine cannot do what the stack needs: expected, seen, and what to do next."""
+
+
+class Parser(argparse.ArgumentParser):
+    """One sentence and `BAD_INPUT` for a wrong command line, where argparse ends with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program."""
+        say(f"{self.prog}: {message}")
+        sys.exit(BAD_INPUT)
 
 
 def say(line: str) -> None:

@@ -7,7 +7,6 @@ nights or machines. Writes reports/bench/gate.json: false alarms, wall times, an
 matrix how soon a fault is found.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -21,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from compose.machine.console import say
+from compose.machine.console import Parser, say
 from compose.release import release
 from compose.sweep import new_run_id
 from tests.bench.record import FOLDER, Figure, in_readme, write, write_rows
@@ -130,7 +129,7 @@ def keep(rows: list[Row]) -> None:
 
 def main() -> int:
     """Run as many as are wanted; 1 when anything was found or could not be judged."""
-    parser = argparse.ArgumentParser(prog="make calm")
+    parser = Parser(prog="make calm")
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--stages", help="a -m expression, and keep nothing")
     parser.add_argument("--again", action="store_true", help="go on with the runs that are there")

@@ -1,13 +1,12 @@
 """Runs a stage many times in a row, to see that it does not flicker (`make repeat`)."""
 
-import argparse
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
-from compose.machine.console import say
+from compose.machine.console import Parser, say
 from tests.bench.record import Figure, write
 from tests.checks import STAGES
 from tests.faults.runs import ROOT, Outcome, gate, stoppable
@@ -44,7 +43,7 @@ def repeat(stage: str, times: int) -> list[Figure]:
 
 def main() -> int:
     """Repeat a stage and write reports/bench/repeat-STAGE.json; 1 unless every run was green."""
-    parser = argparse.ArgumentParser(prog="make repeat", description=__doc__)
+    parser = Parser(prog="make repeat", description=__doc__)
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("times", type=int)
     asked = parser.parse_args()

@@ -8,7 +8,6 @@ plants two at a time in the stages that mostly wait; `QUICK=1` ends a stage once
 fault.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from compose.machine.console import MachineError, say
+from compose.machine.console import MachineError, Parser, say
 from compose.stack import Stack
 from reports.checks import matches
 from tests import manifest as manifests
@@ -291,7 +290,7 @@ def figures(results: list[Result], wall: float) -> list[Figure]:
 
 def main() -> int:
     """Run the matrix and say how it ended; 1 when a fault was missed or did not take."""
-    parser = argparse.ArgumentParser(prog="make faults")
+    parser = Parser(prog="make faults")
     parser.add_argument("--faults", type=Path, default=CATALOGUE)
     parser.add_argument("--stage", choices=list(STAGES))
     parser.add_argument("--again", action="store_true", help="only what was not caught, or blamed")

@@ -160,4 +160,4 @@ def test_what_is_never_answered_is_an_error(tmp_path: Path) -> None:
         found = runner.run(profile.load(str(file)), target, Credentials(), tmp_path / "load")
         server.shutdown()
     assert found.summary["validity"]["valid"], found.summary["validity"]
-    assert measures.errors(found.of("POST /stop")) == {measures.NO_ANSWER: 1}
+    assert measures.errors(found.of("POST /stop")) == {"no answer": 1}

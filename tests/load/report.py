@@ -5,7 +5,10 @@ from load.samples import Run
 from load.versus import Answers
 from reports.stream import Stream
 
-FACTS = ("profile", "offered", "achieved", "dropped", "lag_p99_ms", "generator_cpu", "aborted")
+FACTS = (
+    *("profile", "offered", "achieved", "dropped", "resent", "lag_p99_ms", "generator_cpu"),
+    "aborted",
+)
 COLUMNS = ["what", "promised", "seen", "outcome"]
 
 
@@ -14,6 +17,8 @@ def write(stream: Stream, found: Run) -> None:
     facts = {name: found.summary[name] for name in FACTS}
     if knee := measures.knee(measures.steps(found.samples)):
         facts["knee"] = f"{knee.answered:.0f} answers a second"
+    if any((seen := found.summary["websocket"]).values()):
+        facts["websocket"] = "{messages} messages, {failures} connections lost".format_map(seen)
     if errors := measures.errors(found.samples):
         facts["errors"] = ", ".join(f"{count} {kind}" for kind, count in errors.items())
     stream.emit("load", valid=found.summary["validity"]["valid"], **facts)

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from load.client import Client
+from load.client import UNDONE, Client
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LIMIT = 5.0
@@ -87,6 +87,30 @@ def test_the_text_of_a_request_is_whole() -> None:
 def test_the_status_of_a_whole_answer_counts(text: bytes, status: int) -> None:
     with serving(answers(text)) as (client, _):
         assert client.send(client.request("GET", "/x", {})) == status
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"success": false, "message": "2 positions are left"}', UNDONE),
+        (b'{"success": true}', 200),
+        (b'{"data": {"success": false}}', 200),
+        (b"no JSON", 200),
+    ],
+)
+def test_a_command_without_success_is_no_good_answer(body: bytes, status: int) -> None:
+    text = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    with serving(answers(text, text)) as (client, _):
+        assert client.send(client.request("POST", "/x", {}, b"{}")) == status
+        assert client.send(client.request("GET", "/x", {})) == 200
+
+
+def test_what_is_sent_again_is_counted() -> None:
+    with serving(answers(OK)) as (client, _):
+        request = client.request("GET", "/x", {})
+        assert (client.send(request), client.resent) == (200, 0)
+        threading.Event().wait(0.1)
+        assert (client.send(request), client.resent) == (200, 1)
 
 
 def test_nobody_there_is_no_answer() -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from load import arrivals, measures, parts, profile, validity
+from load import arrivals, measures, parts, profile, slo, validity
 from load.abort import MARGIN, Watch
 from load.files import FileError
 from load.judge import judge_level
-from load.samples import MEASURED, RECOVERY, WARM_UP, Run, samples
+from load.samples import MEASURED, RECOVERY, WARM_UP, Run, Samples, samples
 from load.slo import Level
 
 GOOD = """\
@@ -42,6 +42,8 @@ OFFERED = {
     "ended": True,
     "aborted": None,
     "dropped": 0,
+    "in_flight": 100,
+    "peak": 60.0,
     "offered": 100.0,
     "achieved": 100.0,
     "lag_p99_ms": 1.0,
@@ -69,6 +71,7 @@ def test_our_own_profiles_are_good(name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
+        (("weight = 3", "weight = inf"), "weight: expected a number from 0.001, got inf"),
         (("seed = 7", 'seed = "7"'), ":2: seed: expected a number from 0, got '7'"),
         (('"poisson"', '"random"'), ":3: spacing: expected one of even, poisson, got 'random'"),
         (('kind = "measured"', 'kind = "steady"'), ":7: kind: expected one of warm-up"),
@@ -86,6 +89,17 @@ def test_bad_profiles_are_refused_with_the_line(
     assert said in str(caught.value)
 
 
+def test_every_level_is_held_and_the_short_profile_is_too_short_for_some() -> None:
+    levels, gate = slo.load(), profile.load("gate")
+    held = [level for _, level in measures.held(gate.names, levels)]
+    assert [level for level in levels if level not in held] == []
+    for name in ("gate", "nightly", "soak"):
+        assert measures.too_short_for(profile.load(name), levels) == []
+    short = measures.too_short_for(profile.load("smoke"), levels)
+    assert {"run recovery", "breakout-bot-api memory_growth"} < set(short)
+    assert "GET /api/health p50" not in short
+
+
 def test_a_profile_that_is_not_there_is_named() -> None:
     with pytest.raises(FileError, match=r"no-such\.toml"):
         profile.load("no-such")
@@ -94,6 +108,8 @@ def test_a_profile_that_is_not_there_is_named() -> None:
 def test_only_reads_go_to_a_live_target(tmp_path: Path) -> None:
     reading = made(tmp_path, ("GET /b", "DELETE /b")).reading()
     assert reading.names == ["GET /a"]
+    with pytest.raises(FileError, match="expected a read among its operations"):
+        made(tmp_path, ("GET /a", "PUT /a"), ("GET /b", "DELETE /b")).reading()
 
 
 def test_arrivals_keep_rate_weights_and_order(tmp_path: Path) -> None:
@@ -132,7 +148,7 @@ def test_the_same_seed_gives_the_same_arrivals_and_parts_are_all_of_them(tmp_pat
     [
         ({"workers_present": 1}, "expected 2 generator processes to report, but 1 did"),
         ({"ended": False}, "did not come to its end"),
-        ({"dropped": 3}, "3 arrivals were never sent"),
+        ({"dropped": 3}, "3 arrivals were never sent: 100 may be under way, too few for 60"),
         ({"achieved": 90.0}, "100 arrivals a second were due, 90 were sent"),
         ({"lag_p99_ms": 80.0}, "more than 80 ms late"),
         ({"lag_p99_ms": 80.0, "aborted": "why", "achieved": 50.0}, "more than 80 ms late"),
@@ -145,6 +161,8 @@ def test_a_generator_that_was_the_ceiling_makes_a_run_invalid(
     (reason,) = validity.reasons({**OFFERED, **change})
     assert said in reason
     assert validity.reasons(OFFERED) == []
+    hanging = {"dropped": 3, "in_flight": 120}
+    assert validity.reasons({**OFFERED, **hanging}) == []  # enough: the target kept them waiting
 
 
 def test_a_run_ends_early_only_when_a_level_is_beyond_saving() -> None:
@@ -166,23 +184,34 @@ def test_a_run_does_not_end_before_the_judge_has_the_samples_that_he_needs() -> 
     assert judge_level(level, np.full(100, 500.0)).outcome == "missed"
 
 
-def test_recovery_counts_from_the_spike_to_the_last_slow_second() -> None:
-    rows = [(0, t / 20, 10.0, MEASURED) for t in range(200)]
-    rows += [(0, 10 + t / 20, 900.0, WARM_UP) for t in range(100)]
-    rows += [(0, 15 + t / 20, 900.0 if t < 65 else 12.0, RECOVERY) for t in range(200)]
-    op, intended, latency, phase = zip(*rows, strict=True)
-    found = samples(
-        op=op,
-        intended=intended,
+def phases(*rows: tuple[int, int, float]) -> Samples:
+    """Phases of so many seconds at 20 arrivals a second, each with its latency in ms."""
+    every = [(phase, latency) for phase, seconds, latency in rows for _ in range(20 * seconds)]
+    phase, latency = zip(*every, strict=True)
+    return samples(
+        op=[0] * len(every),
+        intended=np.arange(len(every)) / 20,
         latency_ms=latency,
         service_ms=latency,
-        status=[200] * len(rows),
+        status=[200] * len(every),
         phase=phase,
     )
-    assert measures.recovery(found).tolist() == [4.0]
-    assert measures.throughput(found).tolist() == [1.0]
-    calm = found.where(found.phase != RECOVERY)
-    assert len(measures.recovery(calm)) == 0
+
+
+MEASURING, SPIKE = (MEASURED, 10, 10.0), (WARM_UP, 5, 900.0)
+
+
+def test_recovery_counts_from_each_spike_until_it_is_calm_for_a_while() -> None:
+    slow, calm = (RECOVERY, 4, 900.0), (RECOVERY, 8, 12.0)
+    hiccup, moment = (RECOVERY, 1, 900.0), (RECOVERY, 2, 12.0)
+    once = phases(MEASURING, SPIKE, slow, calm)
+    assert measures.recovery(once).tolist() == [4.0]
+    again = phases(MEASURING, SPIKE, slow, moment, hiccup, calm, hiccup)
+    assert measures.recovery(again).tolist() == [7.0]
+    twice = phases(MEASURING, SPIKE, calm, hiccup, SPIKE, slow, calm, SPIKE, slow)
+    assert measures.recovery(twice).tolist() == [0.0, 4.0, 4.0]
+    assert measures.throughput(once).tolist() == [1.0]
+    assert len(measures.recovery(phases(MEASURING, SPIKE))) == 0
 
 
 def test_parts_are_taken_as_they_were_written(tmp_path: Path) -> None:

@@ -102,6 +102,19 @@ def test_errors_are_apart_from_latencies() -> None:
     assert found.verdict == "worse"
 
 
+@pytest.mark.parametrize("share", [0.8, 1.0])
+def test_a_candidate_that_mostly_fails_is_worse(share: float) -> None:
+    candidate, baseline = sides()
+    failed = np.random.default_rng(2).random(2000) < share
+    mostly = Side(candidate.latency, failed, candidate.block)
+    found = compare(mostly, baseline)
+    assert found.verdict == "worse"
+    assert [one.name for one in found.telling] == ["errors"]
+    assert judge.together({"a": found, "b": found})["a"].verdict == "worse"
+    both = judge.together({"a": compare(mostly, mostly)})["a"]
+    assert both.verdict == "not enough data"
+
+
 def test_a_handful_of_requests_is_not_enough_data() -> None:
     short = [Side(s.latency[:400], s.failed[:400], s.block[:400]) for s in sides()]
     assert compare(*short).verdict == "not enough data"

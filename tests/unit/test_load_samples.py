@@ -9,7 +9,21 @@ from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
 from load import measures, plots
-from load.samples import MEASURED, WARM_UP, Run, RunError, Samples, merged, read, samples, write
+from load.client import NO_ANSWER, UNDONE
+from load.samples import (
+    MEASURED,
+    NEEDED,
+    SAMPLES,
+    SUMMARY,
+    WARM_UP,
+    Run,
+    RunError,
+    Samples,
+    merged,
+    read,
+    samples,
+    write,
+)
 
 
 def some(count: int, op: int = 0, phase: int = MEASURED, status: int = 200) -> Samples:
@@ -24,8 +38,13 @@ def some(count: int, op: int = 0, phase: int = MEASURED, status: int = 200) -> S
     )
 
 
+def of_two() -> Run:
+    summary = {**dict.fromkeys(NEEDED), "operations": ["health", "page"]}
+    return Run(summary, merged([some(20), some(30, op=1)]))
+
+
 def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
-    run = Run({"operations": ["health", "page"]}, merged([some(20), some(30, op=1)]))
+    run = of_two()
     write(tmp_path, run)
     again = read(tmp_path)
     assert again.operations == ["health", "page"]
@@ -84,12 +103,31 @@ def test_the_knee_is_the_last_rate_that_is_quick() -> None:
 
 
 def test_errors_are_counted_by_kind() -> None:
-    found = merged([some(20), some(3, status=502), some(2, status=0)])
-    assert measures.errors(found) == {"no answer": 2, "status 502": 3}
+    broken = [some(3, status=502), some(2, status=NO_ANSWER), some(1, status=UNDONE)]
+    found = merged([some(20), *broken])
+    assert measures.errors(found) == {"no answer": 2, "status 502": 3, "without success": 1}
     titles = [title for title, _ in plots.of(Run({"operations": ["health"]}, found))]
     assert titles == ["Latency over time", "Latency by percentile", "Errors by kind"]
 
 
 def test_a_folder_without_a_run_is_refused_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"expected the run\.json and samples\.npz"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (SAMPLES, b"", r"expected the run\.json and samples\.npz"),
+        (SAMPLES, b"PK\x03\x04 cut off", r"expected the run\.json and samples\.npz"),
+        (SUMMARY, b"[]", "expected schema 1"),
+        (SUMMARY, b'{"schema": 1, "operations": []}', "expected profile, seed"),
+    ],
+)
+def test_a_damaged_run_is_refused_in_one_sentence(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    write(tmp_path, of_two())
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RunError, match=said):
         read(tmp_path)

@@ -7,7 +7,8 @@ import pytest
 from load import slo
 from load.files import FileError
 
-GOOD = 'schema = 1\nconfidence = 0.99\n\n[[slo]]\noperation = "*"\nmetric = "p99"\nat_most = 5\n'
+LEVEL = '[[slo]]\noperation = "*"\nmetric = "p99"\nat_most = 5\n'
+GOOD = f"schema = 1\nconfidence = 0.99\n\n{LEVEL}"
 
 
 def test_our_own_levels_are_good() -> None:
@@ -25,6 +26,8 @@ def test_our_own_levels_are_good() -> None:
         (("at_most = 5", "most = 5"), ":7: expected one of operation"),
         (('operation = "*"\n', ""), ":4: operation: expected text, got nothing"),
         (("[[slo]]", "[[slo"), "expected TOML"),
+        (("at_most = 5", "at_most = inf"), ":7: at_most: expected a number from 0, got inf"),
+        ((LEVEL, "slo = []"), ":4: slo: expected one [[slo]] or more, got []"),
     ],
 )
 def test_bad_levels_are_refused_with_the_line(

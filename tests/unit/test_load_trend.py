@@ -1,6 +1,7 @@
 """The history of load runs, and the changes that the trend page shows."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,14 @@ def test_histories_of_two_machines_are_joined(tmp_path: Path) -> None:
     assert low < value < high
 
 
-@pytest.mark.parametrize(("line", "said"), [("{", "of JSON"), ("[]", "a run with schema 1")])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "of JSON"),
+        ("[]", "a run with schema 1"),
+        ('{"schema": 1, "run": "b", "profile": "gate"}', "started, "),
+    ],
+)
 def test_a_line_that_is_no_run_is_named(tmp_path: Path, line: str, said: str) -> None:
     path = tmp_path / "history.jsonl"
     history.append(path, "a", run(10, 1))
@@ -79,4 +87,29 @@ def test_the_page_says_what_changed_and_needs_no_network(tmp_path: Path) -> None
     page = trend.write(entries, tmp_path).read_text("utf-8")
     assert "2026-01-11" in page
     assert "http://" not in page
-    assert (tmp_path / "trend-GET--a.png").stat().st_size > 10_000
+    assert (tmp_path / "trend-GET--a---gate-on-here.png").stat().st_size > 10_000
+
+
+def test_only_runs_of_one_profile_on_one_machine_are_held_against_each_other(
+    tmp_path: Path,
+) -> None:
+    middles = [10] * 10 + [30] * 10
+    every = [history.entry(f"{n}", run(middle, n, f"{n:02}")) for n, middle in enumerate(middles)]
+    every[:10] = [{**one, "profile": "nightly"} for one in every[:10]]
+    page = trend.write(every, tmp_path).read_text("utf-8")
+    assert page.count("No change for good.") == 2
+    assert "GET /a · nightly on here" in page
+
+
+def test_a_change_is_told_from_what_lies_beside_it_and_runs_without_answers_say_nothing(
+    tmp_path: Path,
+) -> None:
+    middles = [10] * 10 + [40] * 10 + [90] * 10
+    every = [history.entry(f"{n}", run(middle, n, f"{n:02}")) for n, middle in enumerate(middles)]
+    silent = history.entry("none", run(10, 1, "05"))
+    silent["operations"]["GET /a"]["p99"] = [None, None, None]
+    page = trend.write([*every[:6], silent, *every[6:]], tmp_path).read_text("utf-8")
+    rows = [row.split(" → ") for row in re.findall(r"[\d.]+ → [\d.]+", page)]
+    (first, second), (again, third) = ([float(word) for word in row] for row in rows)
+    assert second > 3 * first
+    assert again == second < third / 2

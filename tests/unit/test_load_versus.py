@@ -86,7 +86,7 @@ def test_a_profile_without_reads_cannot_be_compared_by(tmp_path: Path) -> None:
     text = profile.load("smoke").path.read_text(encoding="utf-8").replace("GET /", "DELETE /")
     path = tmp_path / "mine.toml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(FileError, match="expected reads and a measured phase"):
+    with pytest.raises(FileError, match="expected a read among its operations"):
         profile.load(str(path)).comparing()
 
 

@@ -68,6 +68,7 @@ def smoke(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["--load-workers", "0"], "a number from 1 to 64, got '0'"),
         (["--baseline", "HEAD"], "expected --baseline with the load stage, got -m 'smoke'"),
         (["-m", "load", "--baseline", "no-such"], "--baseline: expected a revision, tag or branch"),
+        (["-m", "load", "--load-profile=smoke"], "is too short for GET /api/trading/orders p99, "),
         (["--load-profile", "no-such"], "--load-profile: expected a readable file"),
         (["--expect-version", " "], "expected --expect-version to have a value"),
         (["--ca-file", "no-such.pem"], "no such file"),

@@ -103,9 +103,10 @@ class Engine:
             self.cycles += 1
             await self._cycle()
             self.cycle_seconds = time.monotonic() - now
-            # A late cycle is not made up for: prices of the past cannot be traded.
-            due = max(due + self.settings.tick_seconds, time.monotonic())
-            await asyncio.sleep(due - time.monotonic())
+            # A late cycle is not made up for: prices of the past cannot be traded. But one that
+            # takes longer than a tick makes the next one late.
+            due = max(due, now) + self.settings.tick_seconds
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def _cycle(self) -> None:
         await self._try("control", self._sync)
