@@ -8,13 +8,15 @@ import sys
 from typing import Any
 
 from compose import stack as stacks
-from compose.machine.console import MachineError, say
+from compose.machine.console import BAD_INPUT, MachineError, Parser, say
 from compose.release import release
 from compose.stack import Stack
 from compose.sweep import new_run_id
 from compose.target import Credentials, Target
-from compose.wire import Wire
-from contracts.agreed import FILE, ContractError, accept, read
+from compose.wire import Wire, WireError
+from contracts.agreed import FILE, ContractError, accept, read, whole
+
+NO_STACK = 6
 
 
 def served() -> dict[str, Any]:
@@ -26,22 +28,32 @@ def served() -> dict[str, Any]:
         problems = [problem] if problem else stack.ready(stack.target())
         if problems:
             raise MachineError(f"expected a healthy stack, got {problems[0].seen}")
-        return asyncio.run(_asked(stack.target(), stack.credentials))
+        return whole(asyncio.run(_asked(stack.target(), stack.credentials)), "/api/openapi.json")
 
 
-async def _asked(target: Target, credentials: Credentials) -> dict[str, Any]:
+async def _asked(target: Target, credentials: Credentials) -> object:
     async with Wire(target, credentials, lambda _: None) as wire:
-        answer = await wire.http("/api/openapi.json")
-    return dict(answer.json())
+        try:
+            return (await wire.http("/api/openapi.json")).json()
+        except (WireError, ValueError) as error:
+            raise MachineError(
+                f"expected the document that the stack serves, got {error}"
+            ) from None
 
 
 def main(arguments: list[str]) -> int:
-    """Agree, and say what changed; 4 for a document that cannot be used."""
+    """Agree, and say what changed; 4 for a document that cannot be used, 6 without a stack."""
+    parser = Parser(prog="python -m contracts", description=__doc__)
+    parser.add_argument("source", nargs="?", metavar="FILE|URL")
+    source = parser.parse_args(arguments).source
     try:
-        accepted = accept(read(arguments[0]) if arguments else served())
-    except (ContractError, MachineError) as error:
+        accepted = accept(read(source) if source is not None else served())
+    except ContractError as error:
         say(str(error))
-        return 4
+        return BAD_INPUT
+    except MachineError as error:
+        say(str(error))
+        return NO_STACK
     for change in accepted.changes:
         say(f"{'BREAKING' if change.breaking else 'ok':8} {change.where}: {change.what}")
     say(f"{FILE.name}: version {accepted.version}, {len(accepted.changes)} changes")

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from contracts.diff import METHODS, Change, compare, verdict
+from contracts.diff import METHODS, Change, compare, lost, verdict
 
 FILE = Path(__file__).with_name("openapi.json")
 LOG = Path(__file__).with_name("CHANGELOG.md")
@@ -52,16 +52,34 @@ def read(source: str) -> dict[str, Any]:
 
 def _document(text: str, source: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
-    except ValueError as error:
+        return whole(json.loads(text), source)
+    except json.JSONDecodeError as error:
         raise ContractError(f"expected OpenAPI as JSON in {source}, got: {error}") from None
+
+
+def whole(found: object, source: str) -> dict[str, Any]:
+    """A document that can be compared. Raises `ContractError`."""
     version = found.get("openapi") if isinstance(found, dict) else None
-    if not str(version).startswith("3.1") or not isinstance(found.get("paths"), dict):
+    if not isinstance(found, dict) or not str(version).startswith("3.1") or not _shaped(found):
         raise ContractError(
             f"expected an OpenAPI 3.1 document with paths in {source},"
             f" got {f'version {version}' if version else 'no such document'}"
         )
-    return dict(found)
+    if nowhere := lost(found):
+        raise ContractError(
+            f"expected every $ref to lead to a part of {source}, got {', '.join(nowhere[:3])}"
+        )
+    return found
+
+
+def _shaped(found: dict[str, Any]) -> bool:
+    paths, info = found.get("paths"), found.get("info", {})
+    if not isinstance(paths, dict) or not isinstance(info, dict):
+        return False
+    return all(
+        isinstance(item, dict) and all(isinstance(item.get(one, {}), dict) for one in METHODS)
+        for item in paths.values()
+    )
 
 
 def labels(document: dict[str, Any] | None = None) -> list[str]:
@@ -80,7 +98,7 @@ def accept(served: dict[str, Any], file: Path = FILE, log: Path = LOG) -> Accept
     if not changes:
         return Accepted(before["info"]["version"], [])
     version = _next(before["info"]["version"], verdict(changes) == "breaking")
-    document = {**served, "info": {**served["info"], "version": version}}
+    document = {**served, "info": {**served.get("info", {}), "version": version}}
     document.pop("servers", None)
     file.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     log.write_text(_logged(log, version, changes), encoding="utf-8")

@@ -27,6 +27,8 @@ class Budget:
     """Chains of operations that use each other's answers."""
     chain_steps: int = 5
     """Operations in one chain."""
+    more_seconds: float = 0.0
+    """That the stage takes at most on top of what it takes in the gate."""
 
 
 def budget(environment: Mapping[str, str] = os.environ) -> Budget:
@@ -44,6 +46,7 @@ def budget(environment: Mapping[str, str] = os.environ) -> Budget:
         seconds_each=minutes * 60 / len(labels()),
         histories=plain.histories * minutes,
         chains=plain.chains * minutes,
+        more_seconds=2 * minutes * 60,  # the minutes for cases; histories and chains beside them
     )
 
 

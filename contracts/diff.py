@@ -16,6 +16,8 @@ from contracts.schemas import Comparison
 Document = Mapping[str, Any]
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 PROSE = frozenset({"summary", "description", "tags", "operationId", "examples", "example", "title"})
+ADVICE = frozenset({"deprecated", "links", "externalDocs"})
+"""What a client may heed and need not."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,7 @@ class Operation:
     def resolve(self, value: Any) -> Any:
         """What a reference leads to; anything else as it is."""
         while isinstance(value, Mapping) and "$ref" in value:
-            found: Any = self.document
-            for part in value["$ref"].removeprefix("#/").split("/"):
-                found = found[part.replace("~1", "/").replace("~0", "~")]
-            value = found
+            value = _at(self.document, value["$ref"])
         return value
 
     @property
@@ -94,6 +93,44 @@ class Operation:
         return sorted(" and ".join(_scheme(known, name) for name in one) for one in wanted)
 
 
+def _at(document: Document, reference: str) -> Any:
+    found: Any = document
+    for part in reference.removeprefix("#/").split("/"):
+        found = found[part.replace("~1", "/").replace("~0", "~")]
+    return found
+
+
+def lost(document: Document) -> list[str]:
+    """References that lead nowhere, out of the document, or back to themselves."""
+    every = dict.fromkeys(_references(document))
+    return [one for one in every if not _leads_somewhere(document, one)]
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for each in value.values():
+            yield from _references(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _references(each)
+
+
+def _leads_somewhere(document: Document, reference: str) -> bool:
+    seen: set[str] = set()
+    while reference.startswith("#/") and reference not in seen:
+        seen.add(reference)
+        try:
+            found = _at(document, reference)
+        except (KeyError, TypeError):
+            return False
+        if not isinstance(found, Mapping) or not isinstance(found.get("$ref"), str):
+            return True
+        reference = found["$ref"]
+    return False
+
+
 def _scheme(known: Document, name: str) -> str:
     found = known.get(name, {})
     words = [found.get(key) for key in ("type", "scheme", "in", "name")]
@@ -115,7 +152,7 @@ def _between(
         *_responses(old, new),
     ]
     changes = [Change(label, what, breaking) for what, breaking in dict.fromkeys(found)]
-    return changes or [Change(label, what, False) for what in _prose(old, new)]
+    return changes or [Change(label, what, breaking) for what, breaking in _left(old, new)]
 
 
 Found = Iterator[tuple[str, bool]]
@@ -215,15 +252,17 @@ def _schemas(
     yield from comparison.schemas(was.get("schema", True), now.get("schema", True))
 
 
-def _prose(old: Operation, new: Operation) -> Iterator[str]:
-    """What is left: words for people, or something that is not told apart here."""
-    was, now = _flat(old), _flat(new)
-    if was == now:
+def _left(old: Operation, new: Operation) -> Found:
+    """What is left: words for people, advice, or something that is not told apart here."""
+    if _flat(old) == _flat(new):
         return
-    if _flat(_without_prose(old)) == _flat(_without_prose(new)):
-        yield "its description changed"
+    bare = (_without(PROSE, old), _without(PROSE, new))
+    if _flat(bare[0]) == _flat(bare[1]):
+        yield "its description changed", False
+    elif _flat(_without(ADVICE, bare[0])) == _flat(_without(ADVICE, bare[1])):
+        yield f"its advice changed ({', '.join(sorted(ADVICE))})", False
     else:
-        yield "something changed that is neither a request nor an answer (links, deprecation)"
+        yield "something changed that is not told apart here (a default): compare both by eye", True
 
 
 def _flat(one: Operation) -> str:
@@ -243,15 +282,16 @@ def _expanded(one: Operation, value: Any, seen: tuple[str, ...]) -> Any:
     return value
 
 
-def _without_prose(one: Operation) -> Operation:
-    return replace(one, body=_bare(one.body), document=_bare(one.document))
+def _without(keys: frozenset[str], one: Operation) -> Operation:
+    return replace(one, body=_bare(keys, one.body), document=_bare(keys, one.document))
 
 
-def _bare(value: Any, is_map_of_names: bool = False) -> Any:
+def _bare(keys: frozenset[str], value: Any, is_map_of_names: bool = False) -> Any:
     if isinstance(value, Mapping):
-        kept = value if is_map_of_names else {k: v for k, v in value.items() if k not in PROSE}
-        return {key: _bare(each, key in ("properties", "schemas")) for key, each in kept.items()}
-    return [_bare(each) for each in value] if isinstance(value, list) else value
+        kept = value if is_map_of_names else {k: v for k, v in value.items() if k not in keys}
+        names = ("properties", "schemas")
+        return {key: _bare(keys, each, key in names) for key, each in kept.items()}
+    return [_bare(keys, each) for each in value] if isinstance(value, list) else value
 
 
 def label_parts(label: str) -> tuple[str, str]:

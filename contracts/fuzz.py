@@ -103,9 +103,16 @@ def _bytes(value: Any) -> bytes:
     return value.encode("latin-1") if isinstance(value, str) else bytes(value)
 
 
+class _Straight(requests.Session):
+    """Follows nothing: a redirect is an answer of its own, and must not take the key elsewhere."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Nowhere."""
+
+
 def session(send: Send) -> requests.Session:
     """A session whose every request goes through `send`."""
-    made = requests.Session()
+    made = _Straight()
     made.trust_env = False
     for scheme in ("http://", "https://"):
         made.mount(scheme, Door(send))

@@ -43,9 +43,11 @@ class Comparison:
         yield from self._bounds(old, new, name)
         yield from self._branches(old, new, name)
         yield from self._properties(old, new, name, f"{path}." if path else "")
-        for key, mark in (("items", "[]"), ("additionalProperties", ".*")):
-            if isinstance(old.get(key), Mapping) and isinstance(new.get(key), Mapping):
-                yield from self.schemas(old[key], new[key], path + mark)
+        if "items" in old or "items" in new:
+            yield from self.schemas(old.get("items", True), new.get("items", True), f"{path}[]")
+        extra = "additionalProperties"
+        if isinstance(old.get(extra), Mapping) and isinstance(new.get(extra), Mapping):
+            yield from self.schemas(old[extra], new[extra], f"{path}.*")
         self._open.pop()
 
     def _types(self, old: Schema, new: Schema, name: str) -> Found:

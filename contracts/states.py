@@ -44,28 +44,30 @@ def _in_order(state: str, told: Iterable[tuple[str, int]], end: str) -> bool:
     return state == end
 
 
+def orders(entries: Sequence[Entry]) -> list[Entry]:
+    """Those of the log that the exchange took."""
+    return [one for one in entries if one["event"] == "order_accepted"]
+
+
 def breaches(state: str, entries: Sequence[Entry], since: float, unfinished: bool) -> list[str]:
     """What the log must not hold from the time `since`, while the engine was in `state`.
 
     `unfinished`: the exchange was away when positions were to be closed, so closing goes on.
     """
-    orders = [one for one in entries if one["event"] == "order_accepted"]
     if state == "RUNNING":
         return []
     leaving_is_fine = state == "PAUSED" or unfinished
     late = since + (UNDER_WAY_SECONDS if state == "PAUSED" else 0.0)
-    wrong = [
-        one for one in orders if not (one["reduce_only"] and leaving_is_fine) and one["time"] > late
-    ]
+    taken = [one for one in orders(entries) if one["time"] > late]
+    wrong = [one for one in taken if not (one["reduce_only"] and leaving_is_fine)]
     return [f"an order in {state}: {_order(one)}" for one in wrong]
 
 
 def two_traders(entries: Sequence[Entry]) -> list[str]:
     """Where an older engine's order was taken after a newer engine's."""
-    orders = [one for one in entries if one["event"] == "order_accepted"]
     return [
         f"two traders: {_order(b)} under token {b['fencing_token']} after {a['fencing_token']}"
-        for a, b in pairwise(orders)
+        for a, b in pairwise(orders(entries))
         if b["fencing_token"] < a["fencing_token"]
     ]
 

@@ -70,8 +70,7 @@ class Gate:
         self._stream: Stream | None = None
         self._stage: str | None = None
         self._stage_phase = ExitStack()
-        profile = options.load_profile
-        self._budgets = Budgets(budgets.read(profile.seconds if profile else 0.0))
+        self._budgets = Budgets(budgets.read(options.more_seconds))
         self._setup_seconds = 0.0
         self._items: dict[str, tuple[str, Check, str]] = {}
         self._elsewhere: tuple[str, ...] = ()

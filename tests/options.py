@@ -5,7 +5,7 @@ import ast
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,8 @@ class Options:
     previous_contract: Mapping[str, Any] | None = None
     """The OpenAPI document that clients not yet updated were written for."""
     load_profile: "Profile | None" = None
+    more_seconds: Mapping[str, float] = field(default_factory=dict)
+    """By which a stage may take longer than its budget, because it was asked for more."""
     """What the load stage sends, in place of its own."""
     load_workers: int = 1
     baseline: "Version | Run | None" = None
@@ -128,7 +130,7 @@ def _read(config: pytest.Config) -> Options:
         os.environ.get("GATE_TARGET") if word is None else word,
         Path(ca_file) if ca_file else None,
     )
-    _contract_budget()
+    more = {"contract": _exploring_seconds()}
     stages = may_run(asked(option("markexpr")), target, bool(option("markexpr")))
     planted = fault(option("--fault"), target)
     known = option("--previous-contract")
@@ -156,6 +158,7 @@ def _read(config: pytest.Config) -> Options:
         until_caught=until_caught(option("--until-caught"), option("--fault")),
         previous_contract=previous_contract(known),
         load_profile=profile,
+        more_seconds=more | {"load": profile.seconds if profile else 0.0},
         load_workers=load_workers(option("--load-workers")),
         baseline=baseline(compared_with(option("--baseline"), planted, stages), target, profile),
     )
@@ -312,14 +315,16 @@ def _check_compose_file(path: Path) -> None:
         )
 
 
-def _contract_budget() -> None:
+def _exploring_seconds() -> float:
+    """By which the contract stage takes longer than in the gate. Raises `pytest.UsageError`."""
     from contracts.budget import MINUTES, SEED, budget
 
-    if os.environ.get(SEED) or os.environ.get(MINUTES):
-        try:
-            budget()
-        except ValueError as error:
-            raise pytest.UsageError(str(error)) from None
+    if not (os.environ.get(SEED) or os.environ.get(MINUTES)):
+        return 0.0
+    try:
+        return budget().more_seconds
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def previous_contract(source: str | None) -> Mapping[str, Any] | None:

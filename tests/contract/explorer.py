@@ -54,7 +54,7 @@ class Explorer:
             if answer.status != requests.codes.too_many_requests:
                 break
             self._note(method, answer)
-            time.sleep(min(float(answer.headers.get("retry-after", 1)), LONGEST_WAIT))
+            time.sleep(pause(answer))
         return Received(answer.status, answer.headers.multi_items(), answer.body)
 
     def _once(self, method: str, url: str, headers: Mapping[str, bytes], body: bytes) -> Answer:
@@ -83,9 +83,14 @@ class Explorer:
         try:
             response = case.call(**self.options)
         except requests.ConnectionError as error:
-            self._breach(label, case, "not_a_server_error", f"no answer: {error}", None)
+            self.unanswered(case, error)
             return
         self.judge(case, response)
+
+    def unanswered(self, case: Case[Any], error: requests.ConnectionError) -> None:
+        """Write down that a case, or a probe of it, got no answer."""
+        label = case.operation.label
+        self._breach(label, case, "not_a_server_error", f"no answer: {error}", None)
 
     def judge(self, case: Case[Any], response: Response) -> None:
         """Hold one answer to every rule, and write down what it broke."""
@@ -96,6 +101,8 @@ class Explorer:
             )
         except FailureGroup as group:
             self.broke(case, response, group)
+        except requests.ConnectionError as error:
+            self.unanswered(case, error)
 
     def saw(self, case: Case[Any], response: Response) -> None:
         """Note an answer; one to a method that the operation does not have proves nothing of it."""
@@ -117,6 +124,12 @@ class Explorer:
             kind = response.headers.get("content-type", ["no content type"])[0]
             answer = shown(response.status_code, kind, response.content)
         self.ledger.breaches[label].append(Breach(rule, what, request, answer))
+
+
+def pause(answer: Answer) -> float:
+    """Seconds to wait after an answer that says to try later; 1 where it does not say how long."""
+    told = answer.headers.get("retry-after", "")
+    return min(float(told), LONGEST_WAIT) if told.isdecimal() else 1.0
 
 
 def written(case: Case[Any]) -> str:

@@ -22,12 +22,15 @@ from contracts.states import (
     COMMANDS,
     RATE_LIMITED,
     TABLE,
+    Entry,
     after,
     breaches,
     explained,
+    orders,
     two_traders,
 )
 from tests.contract.engine import PRESET, SYMBOL, at_rest, to_idle
+from tests.contract.explorer import pause
 from tests.contract.ledger import Ledger, as_curl
 from tests.operator import API, Operator
 
@@ -79,6 +82,8 @@ class Machine(RuleBasedStateMachine):
         self.cut = False
         self.unfinished = False
         self.seen = 0
+        self.last: list[Entry] = []
+        """The last order that the exchange took."""
         self.since = 0.0
 
     @initialize()
@@ -193,7 +198,7 @@ class Machine(RuleBasedStateMachine):
                 self.play.ledger.saw(f"POST /api/engine/{command}", answer.status)
             if len(calls) > 1 or found[0].status != RATE_LIMITED:
                 return found
-            time.sleep(float(found[0].headers.get("retry-after", 1)))
+            time.sleep(pause(found[0]))
         return found
 
     def _call(self, command: str) -> dict[str, Any]:
@@ -204,20 +209,25 @@ class Machine(RuleBasedStateMachine):
         bodies = [answer.json() for answer in answers if answer.status == 200]
         self.unfinished = self.cut or any(not body["success"] for body in bodies)
         self.state = state
-        self._entries()
+        self._of_one_trader(self._entries())
         self.since = self._now()
 
     def _judge_log(self) -> None:
         self.unfinished |= self.cut
         entries = self._entries()
         found = breaches(self.state, entries, self.since, self.unfinished)
-        found += two_traders(entries)
         self._expect(not found, "; ".join(found[:3]))
+        self._of_one_trader(entries)
 
     def _entries(self) -> list[dict[str, Any]]:
         entries = self.operator.json(f"/log?after={self.seen}&limit=10000", "exchange")["entries"]
         self.seen = entries[-1]["seq"] if entries else self.seen
         return [one for one in entries if one.get("client_id") == "breakout-bot"]
+
+    def _of_one_trader(self, entries: list[dict[str, Any]]) -> None:
+        found = two_traders([*self.last, *entries])
+        self.last = [*self.last, *orders(entries)][-1:]
+        self._expect(not found, "; ".join(found[:3]))
 
     def _flat(self) -> bool:
         return not self.operator.json("/positions?client_id=breakout-bot", "exchange")

@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 
-from contracts.agreed import labels, load
+from contracts.agreed import ContractError, labels, load, whole
 from contracts.diff import Change, compare, verdict
-from tests.checks import check, expect
+from tests.checks import check, expect, fail
 from tests.evidence import Evidence, get
 from tests.gate import Gate
 
 API = "breakout-bot-api"
-DOCUMENT = get("/api/openapi.json", API)
+PATH = "/api/openapi.json"
+DOCUMENT = get(PATH, API)
 SERVED = "contract.agreed.document_is_served"
 
 
@@ -21,12 +22,11 @@ def served(seen: Evidence) -> Mapping[str, Any]:
     answer = seen[DOCUMENT]
     expect(answer.status == 200, "status 200", answer.brief, answer.url)
     try:
-        found = answer.json()
+        return whole(answer.json(), PATH)
+    except ContractError as error:
+        fail("an OpenAPI 3.1 document that holds together", str(error), answer.url)
     except ValueError:
-        found = None
-    version = found.get("openapi", "") if isinstance(found, dict) else ""
-    expect(version.startswith("3.1"), "an OpenAPI 3.1 document", answer.brief, answer.url)
-    return dict(found)
+        fail("an OpenAPI 3.1 document", answer.brief, answer.url)
 
 
 @check(

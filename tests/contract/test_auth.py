@@ -1,16 +1,22 @@
 """Every operation that changes something asks for the key, before it looks at anything else."""
 
+import re
+
 import pytest
 
-from contracts.agreed import load
+from compose.wire import Answer
+from contracts.agreed import load, whole
 from contracts.diff import operations
 from tests.checks import check, expect
 from tests.contract.engine import to_state
 from tests.contract.explorer import NEEDED_STATE
 from tests.contract.ledger import Ledger, as_curl
+from tests.contract.test_agreed import PATH
 from tests.operator import API, KEY_HEADER, Operator
 
-KEYED = {label: one for label, one in operations(load()) if one.security}
+AGREED = dict(operations(load()))
+KEYED = {label: one for label, one in AGREED.items() if one.security}
+SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 ASKED: dict[str, tuple[dict[str, str], int]] = {
     "without a key": ({}, 401),
     "with a blank one": ({KEY_HEADER: ""}, 401),
@@ -44,3 +50,25 @@ def test_needs_the_key(operator: Operator, ledger: Ledger, operation: str) -> No
             answer.brief,
             as_curl(method, answer.url, BODIES.get(operation)),
         )
+
+
+@check(
+    API,
+    cause="a route was added without the key, and nobody has agreed on it yet",
+    fix="give it ApiKey of breakout_bot/middleware.py, then agree with `make contract-accept`",
+    needs=("disposable", "proxy", API),
+    follows="contract.agreed.document_is_served",
+)
+@pytest.mark.usefixtures("before")
+def test_what_is_not_agreed_needs_the_key(operator: Operator) -> None:
+    served = whole(operator.json(PATH), PATH)
+    new = [label for label, _ in operations(served) if label not in AGREED]
+    seen = {label: _without_key(operator, label) for label in new if not label.startswith(SAFE)}
+    spared = [f"{label}: {answer.brief}" for label, answer in seen.items() if answer.status != 401]
+    expect(not spared, "every new operation without a key to answer 401", "; ".join(spared))
+
+
+def _without_key(operator: Operator, label: str) -> Answer:
+    method, _, template = label.partition(" ")
+    path = re.sub(r"\{[^{}]*\}", "contract-stage-auth", template)
+    return operator.http(path, method=method, key=False)

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+import requests
 from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.errors import Flaky
 from schemathesis import Case
 from schemathesis.core.failures import FailureGroup
 from schemathesis.core.transport import Response
@@ -17,6 +19,14 @@ from tests.operator import API
 
 def play(explorer: Explorer, budget: Budget) -> None:
     """Chains as Schemathesis finds them: a name from one answer goes into the next request."""
+    try:
+        seed(budget.seed)(_chains(explorer, budget)).run(settings=_settings(budget))
+    except (requests.ConnectionError, Flaky):  # Flaky: it was answered when tried again
+        if not explorer.ledger.breaches:
+            raise
+
+
+def _chains(explorer: Explorer, budget: Budget) -> Any:
     found: Any = agreed_schema(budget).as_state_machine()
 
     class Chains(found):  # type: ignore[misc]
@@ -29,16 +39,28 @@ def play(explorer: Explorer, budget: Budget) -> None:
                 super().validate_response(response, case, **options)
             except FailureGroup as group:
                 explorer.broke(case, response, group)
+            except requests.ConnectionError as error:
+                explorer.unanswered(case, error)
 
-    seed(budget.seed)(Chains).run(
-        settings=settings(
-            max_examples=budget.chains,
-            stateful_step_count=budget.chain_steps,
-            deadline=None,
-            database=None,
-            phases=(Phase.generate,),
-            suppress_health_check=list(HealthCheck),
-        )
+        def call(self, case: Case[Any], **options: Any) -> Response:
+            try:
+                answered: Response = super().call(case, **options)
+            except requests.ConnectionError as error:
+                explorer.unanswered(case, error)
+                raise
+            return answered
+
+    return Chains
+
+
+def _settings(budget: Budget) -> settings:
+    return settings(
+        max_examples=budget.chains,
+        stateful_step_count=budget.chain_steps,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
     )
 
 

@@ -15,6 +15,10 @@ COMPOSE = Path(__file__).parent.parent.parent / "compose"
 PROMETHEUS = COMPOSE / "prometheus"
 NEEDS = ("disposable", "stack", "proxy", "breakout-bot-api", "direct:prometheus")
 NAME = re.compile(r"(?<![\w\"])(up|ALERTS|breakout_bot_\w+)\b")
+CHOSEN = re.compile(r"(?<!\w)(up|breakout_bot_\w+)\{([^}]*)\}")
+MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
+BY = re.compile(r"\bby\s*\(([^)]*)\)")
+LABEL = re.compile(r"\w+")
 FROM_SMOKE = ("smoke.*", "observability.prometheus.configuration_is_the_file")
 
 
@@ -32,6 +36,30 @@ def rules() -> list[dict[str, Any]]:
 def metrics_of(expressions: Iterable[str]) -> set[str]:
     """Names of the metrics that expressions ask for."""
     return {name for one in expressions for name in NAME.findall(one)}
+
+
+def labels_of(expression: str) -> set[tuple[str, str]]:
+    """Metrics with the labels that an expression chooses by, or groups its only metric by."""
+    found = {
+        (metric, label)
+        for metric, matchers in CHOSEN.findall(expression)
+        for label in MATCHER.findall(matchers)
+    }
+    names = metrics_of([expression])
+    if len(names) == 1:
+        (name,) = names
+        found |= {(name, one) for labels in BY.findall(expression) for one in LABEL.findall(labels)}
+    return found
+
+
+def strange_labels(operator: Operator, expressions: Iterable[str]) -> list[str]:
+    """What the expressions choose or group by and no series has: they can never give anything."""
+    asked = sorted({pair for one in expressions for pair in labels_of(one)})
+    return [
+        f'{metric}{{{label}!=""}}'
+        for metric, label in asked
+        if not series(operator, f'count({metric}{{{label}!=""}})')
+    ]
 
 
 def prometheus(operator: Operator, path: str, **params: str) -> Any:

@@ -18,6 +18,7 @@ from tests.observability.files import (
     metrics_of,
     prometheus,
     rules,
+    strange_labels,
 )
 from tests.operator import Operator
 
@@ -119,6 +120,18 @@ def test_asks_for_metrics_that_exist(operator: Operator) -> None:
     known = set(prometheus(operator, "label/__name__/values"))
     missing = sorted(metrics_of(rule["expr"] for rule in rules()) - known)
     expect(not missing, "a sample of every metric that a rule names", f"none of {missing}")
+
+
+@check(
+    "prometheus",
+    cause="the bot renamed a label, or a rule has a typing error: it can never fire",
+    fix="compare the labels in rules.yml with those in /api/metrics",
+    needs=NEEDS,
+    follows=("smoke.prometheus.*", "observability.alerts.asks_for_metrics_that_exist"),
+)
+def test_asks_for_labels_that_exist(operator: Operator) -> None:
+    missing = strange_labels(operator, [rule["expr"] for rule in rules()])
+    expect(not missing, "a series of everything that a rule chooses by", f"none of {missing}")
 
 
 @pytest.mark.parametrize("rule", NAMES)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.checks import check, expect, fail
-from tests.observability.files import COMPOSE, NEEDS, mounted, series
+from tests.observability.files import COMPOSE, NEEDS, mounted, series, strange_labels
 from tests.operator import Operator
 
 FOLDER = "/etc/grafana/dashboards"
@@ -112,6 +112,9 @@ def test_every_panel_shows_something(operator: Operator, files: dict[str, str], 
     for panel, expression, _ in queries(dashboard(files, name)):
         what = f"a series for the panel {panel!r}: {expression}"
         operator.until(partial(series, operator, expression), FIRST_SECONDS, what)
+    asked = [expression for _, expression, _ in queries(dashboard(files, name))]
+    missing = strange_labels(operator, asked)
+    expect(not missing, "a series of everything that a panel groups by", f"none of {missing}")
 
 
 @check(

@@ -12,7 +12,7 @@ from tests.operator import API, Operator
 
 JOBS = [job["job_name"] for job in config()["scrape_configs"]]
 REQUESTS = 20
-SAMPLE = re.compile(r"^(\w+)(\{[^}]*\})? (\S+)$", re.MULTILINE)
+SAMPLE = re.compile(r"^(\w+)(\{.*\})? (\S+)$", re.MULTILINE)
 COUNTED = ("_total", "_count", "_bucket")
 TEXT_FORMAT = "text/plain; version=0.0.4"
 

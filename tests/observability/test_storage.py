@@ -7,6 +7,8 @@ from tests.observability.files import NEEDS, prometheus
 from tests.operator import Operator
 
 READY_SECONDS = 30.0
+SETTLED_SECONDS = 15.0
+"""A scrape that is under way is stored under the time at which it began."""
 QUERY = "breakout_bot_cycles_total"
 
 
@@ -18,8 +20,9 @@ QUERY = "breakout_bot_cycles_total"
     follows=("smoke.containers.keeps_its_data_in_a_named_volume[prometheus]", "smoke.prometheus.*"),
 )
 def test_samples_survive_a_new_container(operator: Operator) -> None:
-    at = str(time.time())
+    at = str(time.time() - SETTLED_SECONDS)
     before = _value(operator, at)
+    expect(before, f"a sample of {QUERY}", "none before Prometheus was created anew")
     operator.compose("up", "--detach", "--no-deps", "--force-recreate", "--no-build", "prometheus")
     ready = lambda: operator.http("/-/ready", "prometheus").status  # noqa: E731
     operator.until(ready, READY_SECONDS, "Prometheus ready", lambda status: status == 200)

@@ -30,9 +30,10 @@ def test_a_run_that_is_out_of_time_is_stopped() -> None:
 
 def test_a_long_load_has_its_time_beside_the_budget() -> None:
     nightly = profile.load("nightly").seconds
-    given, usual = read(nightly), read()
+    given, usual = read({"load": nightly, "contract": 60.0}), read()
     assert given["load"] - nightly == usual["load"] < nightly
-    assert given[WHOLE] - nightly == usual[WHOLE]
+    assert given["contract"] - 60 == usual["contract"]
+    assert given[WHOLE] - nightly - 60 == usual[WHOLE]
     assert given["control"] == usual["control"]
 
 

@@ -9,6 +9,9 @@ import pytest
 from contracts.agreed import FILE, ContractError, accept, labels, load, read
 from tests.options import previous_contract
 
+AROUND = b"""{"openapi": "3.1.0", "paths": {"/x": {"get": {"responses": {"200": {"$ref": %s}}}}},
+"components": {"schemas": {"Itself": {"$ref": "#/components/schemas/Itself"}}}}"""
+
 
 @pytest.mark.parametrize(
     ("content", "words"),
@@ -19,6 +22,10 @@ from tests.options import previous_contract
         (b"[]", "no such document"),
         (b'{"openapi": "3.0.2", "paths": {}}', "got version 3.0.2"),
         (b'{"openapi": "3.1.0"}', "with paths"),
+        (b'{"openapi": 3.1, "paths": {"/x": []}}', "with paths"),
+        (AROUND % b'"#/components/schemas/Gone"', "lead to a part of"),
+        (AROUND % b'"#/components/schemas/Itself"', "got #/components/schemas/Itself"),
+        (AROUND % b'"https://elsewhere.invalid/x.json"', "got https://elsewhere.invalid/x.json"),
     ],
 )
 def test_a_bad_previous_contract_is_refused(

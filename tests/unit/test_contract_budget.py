@@ -17,6 +17,7 @@ def test_minutes_make_it_larger_and_bound_each_operation() -> None:
     assert found.seed == 7
     assert found.examples > Budget.examples
     assert found.seconds_each < 120
+    assert found.more_seconds > 35 * 60
 
 
 @pytest.mark.parametrize("value", ["-1", "ten", "1.5", "٣"])

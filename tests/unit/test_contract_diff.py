@@ -127,6 +127,10 @@ BREAKING: dict[str, Edit] = {
     "now needs apiKey query X-Key": lambda d: d["components"]["securitySchemes"]["Key"].update(
         {"in": "query"}
     ),
+    "parts[] was object and is now": lambda d: field(d, "Thing", "parts").pop("items"),
+    "something changed that is not told apart": lambda d: post(d)["parameters"][0]["schema"].update(
+        default=True
+    ),
 }
 COMPATIBLE: dict[str, Edit] = {
     "the operation is new": lambda d: d["paths"].update({"/new": {"get": {"responses": {}}}}),
@@ -147,7 +151,7 @@ COMPATIBLE: dict[str, Edit] = {
         {"in": "query", "name": "x", "schema": {}}
     ),
     "its description changed": lambda d: post(d).update(summary="Make one thing"),
-    "something changed that is neither": lambda d: post(d).update(deprecated=True),
+    "its advice changed": lambda d: post(d).update(deprecated=True),
 }
 
 
