@@ -14,7 +14,7 @@ WHOLE = "whole"
 
 
 def read(more: Mapping[str, float] | None = None) -> dict[str, float]:
-    """Seconds for each stage and for the whole run, with `more` for what was asked to take longer."""
+    """Seconds for each stage and for the whole run, `more` for those asked to take longer."""
     table = tomllib.loads(FILE.read_text(encoding="utf-8"))
     found = {name: float(value) for name, value in table["tool"]["gate"]["budgets"].items()}
     for stage, seconds in (more or {}).items():
