@@ -125,13 +125,13 @@ class Work:
         self.late_ms.append((began - due + min(0.0, wait)) * 1000)
         if began - due > LATE_SECONDS:
             self.dropped += 1
-            status = NO_ANSWER
+            status, ended = NO_ANSWER, began
         else:
             mark = object()
             self.under_way[mark] = (op, intended, began, phase, side, block)
             status = self.sides[side].client.send(request)
             del self.under_way[mark]  # stays where Locust's end comes before the answer
-        ended = time.monotonic()
+            ended = time.monotonic()
         latency = (ended - due) * 1000
         service = (ended - began) * 1000
         self.rows.append((op, intended, latency, service, status, phase, side, block))

@@ -1,5 +1,6 @@
 """What a service level is held to, from a run: latencies, errors, lag, recovery, growth."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ FLOOR_MS = 50.0
 CALM_WINDOWS = 3
 """In a row: then it has recovered, whatever one slow second later may have been."""
 PROXYS = (NO_ANSWER, 502, 503, 504)
+MOSTLY, SEVERAL = 0.5, 0.01
 ON_TIME_MS = 5_000.0
 STEP_SECONDS, STEP_WINDOWS = 5.0, 3
 KNEE = 3.0
@@ -103,13 +105,24 @@ def _measured(run: Run, name: str) -> Samples:
     return every.where(every.phase == MEASURED) if name == WHOLE else run.of(name)
 
 
-def from_the_proxy(run: Run, name: str, level: Level) -> bool:
-    """Whether most errors are the proxy's own: no answer at all, or one that no service gave."""
+def from_the_proxy(run: Run, name: str, level: Level, others: Iterable[str]) -> bool:
+    """Whether most errors are the proxy's own: no answer at all, or one that no service gave.
+
+    Requests that another service answers, the `others`, fail as well then; where they do not, the
+    proxy waited for a service in vain.
+    """
     if level.metric not in ("error_rate", "throughput"):
         return False
-    found = _measured(run, name)
-    status = found.status[~found.ok]
-    return len(status) > 0 and float(np.isin(status, PROXYS).mean()) > 0.5
+    return _proxys(_measured(run, name)) > MOSTLY and any(
+        _proxys(found) > MOSTLY and (~found.ok).mean() > SEVERAL
+        for found in (_measured(run, one) for one in others)
+    )
+
+
+def _proxys(found: Samples) -> float:
+    """The share of errors, of what was sent, that no service gave."""
+    status = found.status[~found.ok & (found.service_ms > 0)]
+    return float(np.isin(status, PROXYS).mean()) if len(status) else 0.0
 
 
 def throughput(found: Samples) -> Floats:

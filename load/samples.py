@@ -45,7 +45,7 @@ class Samples:
     latency_ms: Array
     """float32: from the intended time to the answer's end."""
     service_ms: Array
-    """float32: from the send to the answer's end."""
+    """float32: from the send to the answer's end; 0 for what was never sent."""
     status: Array
     """int16: the HTTP status, `NO_ANSWER` or `UNDONE` of load/client.py."""
     phase: Array

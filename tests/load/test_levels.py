@@ -48,8 +48,10 @@ def _id(name: str, level: Level) -> str:
 def test_keeps(load_run: Run, operation: str, level: Level) -> None:
     answer = judge_level(level, measures.values(load_run, operation, level))
     if answer.outcome == "missed":
-        proxys = measures.from_the_proxy(load_run, operation, level)
-        whose = "proxy" if proxys else PAGE.get(operation, API)
+        own = PAGE.get(operation, API)
+        others = [one for one in load_run.operations if PAGE.get(one, API) != own]
+        proxys = measures.from_the_proxy(load_run, operation, level, others)
+        whose = "proxy" if proxys else own
         fail(f"{operation}: {level.words}", answer.words, component=whose)
     if answer.outcome != "met" and load_run.summary["aborted"]:
         pytest.skip(f"the run was ended early: {load_run.summary['aborted']}")
