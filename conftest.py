@@ -33,9 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for stage, question in STAGES.items():
         config.addinivalue_line("markers", f"{stage}: {question}")
-    if config.option.help or not runs_the_gate(config):
+    if config.option.help or of_our_own(config):
         return
-    config.stash[GATE] = Gate(options.read(config), " ".join(["pytest", *sys.argv[1:]]))
+    asked_for = options.read(config)
+    if config.option.collectonly:  # a mere listing; what is wrong is refused all the same
+        return
+    config.stash[GATE] = Gate(asked_for, " ".join(["pytest", *sys.argv[1:]]))
     quiet(config)
     asked = config.stash[GATE].options.stages
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
@@ -43,16 +46,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.args = [str(OURS / stage) for stage in asked if (OURS / stage).is_dir()]
     for plugin in (plugin for stage in asked for plugin in PLUGINS.get(stage, ())):
         config.pluginmanager.import_plugin(plugin)
-    # Not the handler of SIGINT: a shell's background jobs inherit that one ignored.
     signal.signal(signal.SIGTERM, config.stash[GATE].told_to_stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's jobs ignore it
+        signal.signal(signal.SIGINT, config.stash[GATE].told_to_stop)
 
 
-def runs_the_gate(config: pytest.Config) -> bool:
-    """Whether checks are run, rather than the project's own tests or a mere listing."""
+def of_our_own(config: pytest.Config) -> bool:
+    """Whether it is the project's own tests that are run, and no checks."""
     paths = [Path(config.invocation_params.dir, arg.partition("::")[0]) for arg in config.args]
     own = [OURS / "unit", OURS / "faults"]
-    only_own = all(any(path.resolve().is_relative_to(one) for one in own) for path in paths)
-    return not only_own and not config.option.collectonly
+    return all(any(path.resolve().is_relative_to(one) for one in own) for path in paths)
 
 
 def quiet(config: pytest.Config) -> None:

@@ -49,6 +49,10 @@ class WireError(Exception):
     """No answer came: the text says what was tried and what happened."""
 
 
+class DockerSilent(WireError):
+    """Docker gave no answer: nothing is known of the containers, and none of them is to blame."""
+
+
 @dataclass(frozen=True)
 class Sent:
     """One thing that left this process, for the record in the report."""
@@ -325,7 +329,12 @@ class Wire:
         limit = max(self.limit, DOCKER_SECONDS)
         request = self._docker.build_request("GET", path, timeout=limit)
         work = self._send(self._docker, request, limit)
-        answer = await self._recorded("GET", f"docker:{path}", "docker", work, limit=limit)
+        try:
+            answer = await self._recorded("GET", f"docker:{path}", "docker", work, limit=limit)
+        except WireError as error:
+            raise DockerSilent(str(error)) from None
+        if answer.status >= 500:
+            raise DockerSilent(f"GET docker:{path}: {answer.brief}")
         if answer.status != 200:
             raise WireError(f"GET docker:{path}: {answer.brief}")
         return answer.json() if answer.content_type == "application/json" else answer.body

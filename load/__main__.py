@@ -29,6 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (FileError, HistoryError, RunError, TargetError) as error:
         say(str(error))
         return BAD_INPUT
+    except OSError as error:
+        say(f"expected a folder that can be written, got {error.filename}: {error.strerror}")
+        return BAD_INPUT
     except MachineError as error:
         say(str(error))
         return INVALID

@@ -4,8 +4,9 @@
 """
 
 import json
+import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from load.judge import quantile
 from load.samples import Run, Samples
@@ -34,8 +35,18 @@ class HistoryError(ValueError):
 
 def append(path: Path, run_id: str, run: Run) -> None:
     """Add a run to a history."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry(run_id, run), ensure_ascii=False) + "\n")
+    line = json.dumps(entry(run_id, run), ensure_ascii=False)
+    with path.open("a+b") as file:
+        # A line that another run was killed over stays alone.
+        start = "" if _ends_with_a_line(file) else "\n"
+        file.write(f"{start}{line}\n".encode())
+
+
+def _ends_with_a_line(file: IO[bytes]) -> bool:
+    if file.seek(0, os.SEEK_END) == 0:
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def entry(run_id: str, run: Run) -> Entry:

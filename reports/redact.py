@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from reports.words import uncoloured
+
 MARK = "«redacted»"
 
 _WORD = r"(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|requirepass)"
 _NAME = rf"(?![\w.-]*fencing)[\w.-]{{0,60}}{_WORD}\w{{0,30}}"
+_QUOTED = r"\"[^\"\n]*\"|'[^'\n]*'"
 _HARMLESS = r"(?!(?:None|null|true|false|\$\{\w+\})(?:[\s,;)\]}]|$))"
 _PROSE = r"(?!(?:auth\w*|tokens?|scheme|header|realm|is|was|of|and|or|not)[.,;:)]?(?:\s|$))"
 _SECRET_KEY = re.compile(
@@ -46,10 +49,14 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             rf"\1\3{MARK}\3",
         ),
         (
-            rf"\b({_NAME}=){_HARMLESS}(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s&\"',;]+)",
+            rf"\b({_NAME}[ \t]{{0,9}}=[ \t]{{0,9}})(?!=){_HARMLESS}(?:{_QUOTED}|[^\s&\"',;]+)",
             rf"\1{MARK}",
         ),
-        (rf"^(\s*(?:- )?{_NAME}:[ \t]+){_HARMLESS}\S+[ \t]*$", rf"\1{MARK}"),
+        (
+            rf"^(\s*(?:- )?{_NAME}:[ \t]+){_HARMLESS}(?:{_QUOTED}|\S+)[ \t]*$",
+            rf"\1{MARK}",
+        ),
+        (rf"(\s--{_NAME}[ \t]+)(?!-)(?:{_QUOTED}|\S+)", rf"\1{MARK}"),
         (r"(\brequirepass\s+)\S+", rf"\1{MARK}"),
     )
 )
@@ -78,7 +85,8 @@ class Redactor:
         self._known = re.compile("|".join(longest_first))
 
     def text(self, text: str) -> str:
-        """The text without secrets."""
+        """The text without secrets, and without the colours that would stand between them."""
+        text = uncoloured(text)
         if self._known is not None:
             text = self._known.sub(MARK, text)
         if _HINT.search(text) is None:

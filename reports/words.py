@@ -12,9 +12,14 @@ _CONTROL = re.compile(
 )
 
 
+def uncoloured(text: str) -> str:
+    """Text without a terminal's colours and titles."""
+    return _ANSI.sub("", text) if "\x1b" in text else text
+
+
 def plain(text: str) -> str:
     """Foreign text without colours and control characters, safe for a terminal and for XML."""
-    return _CONTROL.sub("", _ANSI.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+    return _CONTROL.sub("", uncoloured(text.replace("\r\n", "\n").replace("\r", "\n")))
 
 
 def seconds(value: float) -> str:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 OPTIONS = frozenset(
-    {"--target", "--ca-file", "--report-dir", "--compose-file", "--fault", "--baseline"}
+    {
+        *("--target", "--ca-file", "--report-dir", "--compose-file", "--fault", "--baseline"),
+        *("--previous-contract", "--load-profile"),
+    }
 )
 """The options of the gate that take a path."""
 

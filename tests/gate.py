@@ -25,7 +25,7 @@ from compose.machine.console import MachineError
 from compose.release import Release
 from compose.release import release as release_of_this_tree
 from compose.sweep import new_run_id
-from compose.wire import Sent, Wire, WireError
+from compose.wire import DockerSilent, Sent, Wire, WireError
 from reports import terminal
 from reports.progress import Progress
 from reports.redact import Redactor
@@ -416,7 +416,7 @@ class Gate:
                 self._emit_check(node(item), "passed", seconds)
             case CheckFailed():
                 self._emit_check(node(item), "failed", seconds, finding=raised)
-            case WireError():
+            case WireError() if not isinstance(raised, DockerSilent):
                 found = CheckFailed(Failure("an answer", str(raised)))
                 self._emit_check(node(item), "failed", seconds, finding=found)
             case AssertionError():
@@ -457,14 +457,19 @@ class Gate:
 
     def told_to_stop(self, number: int, _: FrameType | None) -> None:
         """End the run as Ctrl-C does, with all taken away; being told again does not hurry it."""
-        signal.signal(number, signal.SIG_IGN)
-        self._stopped_by = signal.Signals(number).name
+        _hurry_no_more()
+        self._stopped_by = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         raise KeyboardInterrupt
 
     # After the checks
 
     def finish(self, exitstatus: int) -> int:
-        """Take the stack away, write every report, show the verdict; returns the exit code."""
+        """Take the stack away, write every report, show the verdict; returns the exit code.
+
+        Whatever goes wrong on the way is a trouble of this run: without a verdict of its own, that
+        of the run before would be the latest.
+        """
+        _hurry_no_more()
         self._end_stage()
         # Errors while collecting have that code too: nothing was begun then.
         if exitstatus == pytest.ExitCode.INTERRUPTED and self._stream is not None:
@@ -499,18 +504,23 @@ class Gate:
 
     def _take_down(self, stack: "Stack") -> None:
         if self.red or self.problems:
-            with self.phase("logs", "keeping the logs"):
+            with self.phase("logs", "keeping the logs"), self._going_on("the logs were not kept"):
                 self._keep_logs(stack)
         with self.phase("teardown", "taking the stack down"):
             if self.planting is not None:
-                self._unplant(self.planting)
-            stack.remove()
+                with self._going_on("the fault could not be taken back"):
+                    self.planting.end()
+            with self._going_on("the stack was not taken down"):
+                stack.remove()
 
-    def _unplant(self, planting: "Planting") -> None:
+    @contextmanager
+    def _going_on(self, what: str) -> Iterator[None]:
         try:
-            planting.end()
-        except MachineError as error:
-            self._trouble(f"the fault could not be taken back: {error}")
+            yield
+        except (MachineError, WireError) as error:
+            self._trouble(f"{what}: {error}")
+        except Exception as error:
+            self._trouble(f"{what}: {_where(error)}")
 
     def _keep_logs(self, stack: "Stack") -> None:
         for name, text in stack.last_words().items():
@@ -555,6 +565,11 @@ class Gate:
             self.stream.emit(
                 "component", name=name, **_row(one), address=self.target.urls.get(name)
             )
+
+
+def _hurry_no_more() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _row(one: Container) -> dict[str, Any]:

@@ -238,7 +238,8 @@ def revision(value: str | None) -> str | None:
 
 def report_dir(value: str | None) -> Path:
     """The folder for reports, made if need be. Raises `pytest.UsageError`."""
-    path = Path(value).absolute() if value else ROOT / "reports"
+    named = _text("--report-dir", value)
+    path = Path(named).absolute() if named else ROOT / "reports"
     try:
         (path / "runs").mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -47,6 +47,13 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
+def _pattern(value: object) -> bool:
+    try:
+        return _text(value) and re.compile(str(value)) is not None
+    except re.error:
+        return False
+
+
 def _texts(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_text, value))
 
@@ -64,6 +71,8 @@ SERVICE = _one_of(*SERVICES, "certs", required=True)
 TEXT = Rule("text", _text)
 NEEDED = Rule("text", _text, required=True)
 NUMBER = Rule("a number above 0", _number)
+PERCENT = Rule("a number above 0, at most 100", lambda value: _number(value) and value <= 100)
+PATTERN = Rule("a regular expression", _pattern, required=True)
 PORT = Rule("a port", lambda value: isinstance(value, int) and 0 < value < 65536)
 REPLACEMENT = Rule("text, perhaps empty", lambda value: isinstance(value, str), required=True)
 FLAG = Rule("true or false", lambda value: isinstance(value, bool))
@@ -107,7 +116,7 @@ PLANTERS: dict[str, dict[str, Rule]] = {
         "condition": _one_of(*CONDITIONS, required=True),
         "direction": _one_of("in", "out"),
         "port": PORT,
-        "percent": NUMBER,
+        "percent": PERCENT,
         "kbit": NUMBER,
         "ms": NUMBER,
     },
@@ -133,7 +142,7 @@ PLANTERS: dict[str, dict[str, Rule]] = {
     "effect": {
         "service": SERVICE,
         "path": NEEDED,
-        "matches": NEEDED,
+        "matches": PATTERN,
         "seconds": NUMBER,
     },
 }
@@ -301,6 +310,9 @@ def _check_together(path: Path, where: str, kind: str, row: Mapping[str, Any]) -
     for key in (key for key in wanted if key not in row):
         name = row.get("condition") or row["verb"]
         raise FaultError(f"{path}: {where}: expected `{key}` for {name}, got {', '.join(row)}")
+    for key in (key for key in ("port", "direction") if key in row):
+        if row["condition"] == "rate":
+            raise FaultError(f"{path}: {where}: expected no `{key}` for rate: it narrows all")
 
 
 def _check_findings(path: Path, stages: list[str], findings: list[str]) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from compose.machine.console import MachineError, Parser, say
+from compose.machine.console import BAD_INPUT, MachineError, Parser, say
 from compose.stack import Stack
 from reports.checks import matches
 from tests import manifest as manifests
@@ -206,6 +206,16 @@ def rows(path: Path) -> list[Result]:
     return [Result(**{name: row[name] for name in names}) for row in found]
 
 
+def theirs() -> list[Result]:
+    """What the last matrix of other people's faults found; nothing where that cannot be read."""
+    path = REPORTS / "matrix.json"
+    try:
+        return rows(path)
+    except (ValueError, KeyError, TypeError):
+        say(f"{path} is not a matrix of this version: every fault is planted again")
+        return []
+
+
 def keep(results: Iterable[Result]) -> None:
     """Write the rows of our own catalogue where they are committed, and README's table of them."""
     order = list(STAGES)
@@ -225,7 +235,9 @@ def report(results: list[Result]) -> None:
         "checks": mirror(results),
     }
     text = json.dumps(found, indent=2, ensure_ascii=False)
-    (REPORTS / "matrix.json").write_text(text + "\n", encoding="utf-8")
+    new = REPORTS / "matrix.new"
+    new.write_text(text + "\n", encoding="utf-8")
+    new.replace(REPORTS / "matrix.json")
     (REPORTS / "summary.md").write_text(markdown(results), encoding="utf-8")
     (REPORTS / "index.html").write_text(html(found), encoding="utf-8")
 
@@ -303,10 +315,13 @@ def main() -> int:
         faults = folder(asked.faults.absolute())
     except FaultError as error:
         say(str(error))
-        return 4
+        return BAD_INPUT
     plan, whole = planned(faults, asked.stage), planned(faults, None)
     ours = asked.faults.absolute() == CATALOGUE
-    known = still_true(rows(RESULTS if ours else REPORTS / "matrix.json"), whole)
+    if not plan:
+        say(f"expected faults of the stage {asked.stage} in {asked.faults}, got none")
+        return BAD_INPUT
+    known = still_true(rows(RESULTS) if ours else theirs(), whole)
     if asked.again:
         plan = [pair for pair in plan if not good(known.get((pair[0], pair[1].id)))]
     if not (asked.again or asked.stage):

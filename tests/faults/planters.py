@@ -256,12 +256,13 @@ def _rule(iptables: list[str], chain: str, words: list[str]) -> Iterator[None]:
 def _narrowed(inside: list[str], part: Part) -> Iterator[None]:
     shown = run([*inside, "ip", "-o", "link", "show", "up"], LIMIT).out
     links = re.findall(r"^\d+: (eth\d+)", shown, re.MULTILINE)
+    _expect(True, bool(links), "a network of the container to narrow")
     rate = ["rate", f"{part['kbit']:g}kbit", "burst", "1600", "latency", "400ms"]
-    for link in links:
-        tc = [*inside, "tc", "qdisc"]
-        must("narrow the network", [*tc, "replace", "dev", link, "root", "tbf", *rate], LIMIT)
-        _expect(True, "tbf" in run([*tc, "show", "dev", link], LIMIT).out, f"tbf on {link}")
     try:
+        for link in links:
+            tc = [*inside, "tc", "qdisc"]
+            must("narrow the network", [*tc, "replace", "dev", link, "root", "tbf", *rate], LIMIT)
+            _expect(True, "tbf" in run([*tc, "show", "dev", link], LIMIT).out, f"tbf on {link}")
         yield
     finally:
         for link in links:

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Locator, Page
 
 from tests.checks import CheckFailed
@@ -30,9 +31,11 @@ BUTTONS = """() => Object.fromEntries(
     [...document.querySelectorAll("#controls .buttons button")]
         .filter((one) => !one.closest("dialog"))
         .map((one) => [one.innerText.toLowerCase().replaceAll(" ", "-"), !one.disabled]))"""
+POLLED, POLL_MS = "**/api/health", 6_000.0
 EFFECT_SECONDS = 4.0
 SHOWN_SECONDS = 2.5
-"""Less than the 5 s after which the page asks by itself: what is shown by then was pushed to it."""
+"""Less than the 5 s after which the page asks by itself: what is shown so soon after a poll was
+pushed to it."""
 
 
 @dataclass
@@ -100,6 +103,12 @@ class Hands:
         """Each command, and whether the API allows it now."""
         said = self.operator.json("/api/engine/commands")["commands"]
         return {one["name"]: one["allowed"] for one in said if one["name"] in TABLE}
+
+
+def after_a_poll(page: Page) -> None:
+    """Wait until the page has just asked by itself: it will not soon do so again."""
+    with suppress(BrowserError), page.expect_request(POLLED, timeout=POLL_MS):
+        pass
 
 
 def button(page: Page, label: str) -> Locator:

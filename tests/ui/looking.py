@@ -13,6 +13,7 @@ SHOWN = """() => Object.fromEntries([...document.querySelectorAll("[data-testid]
 WIDTHS = "() => [document.documentElement.scrollWidth, window.innerWidth]"
 JPEG_QUALITY = 60
 PICTURE_BYTES = 150_000
+PICTURE_MS = 5_000.0
 
 
 def attempt(work: Callable[[], Any]) -> str:
@@ -48,10 +49,14 @@ def comes_to_show(page: Page, name: str, pattern: str, within: float) -> bool:
     return True
 
 
-def picture(page: Page, whole: bool = True) -> bytes:
-    """A picture of the page, small enough to travel inside a report."""
+def photograph(pictures: dict[str, bytes], title: str, page: Page, whole: bool = True) -> None:
+    """Keep a picture of the page, small enough for a report; none where the browser is too slow."""
     for quality in (JPEG_QUALITY, JPEG_QUALITY // 2):
-        data = page.screenshot(type="jpeg", quality=quality, full_page=whole)
-        if len(data) <= PICTURE_BYTES:
-            return data
-    return page.screenshot(type="jpeg", quality=JPEG_QUALITY // 2)
+        with suppress(BrowserError):
+            data = page.screenshot(
+                type="jpeg", quality=quality, full_page=whole, timeout=PICTURE_MS
+            )
+            if len(data) <= PICTURE_BYTES:
+                pictures[title] = data
+                return
+            whole = False

@@ -6,7 +6,7 @@ from playwright.sync_api import Page
 
 from tests.operator import API, Operator
 from tests.ui.browser import Browser
-from tests.ui.looking import comes_to_show, picture, shown
+from tests.ui.looking import comes_to_show, photograph, shown
 
 AWAY_SECONDS = 20.0
 NOTICED_SECONDS = 3.0
@@ -54,7 +54,7 @@ def _away(page: Page, seen: Restart) -> None:
     comes_to_show(page, "live", "offline.*", AWAY_SECONDS)
     comes_to_show(page, "health", "(?!Healthy|Degraded).+", NOTICED_SECONDS)
     seen.away = shown(page)
-    seen.pictures["while the API is away"] = picture(page)
+    photograph(seen.pictures, "while the API is away", page)
 
 
 def _back(page: Page) -> dict[str, str]:

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playwright.sync_api import Error as BrowserError
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from tests.checks import CheckFailed
 from tests.operator import Operator
-from tests.ui.hands import SHOWN_SECONDS, Hands, Press, button, press, use_key
-from tests.ui.looking import arrive, attempt, picture
+from tests.ui.hands import SHOWN_SECONDS, Hands, Press, after_a_poll, button, press, use_key
+from tests.ui.looking import arrive, attempt, photograph
 
 PRESET, LIKE = "gate-ui", "aggressive"
 """The preset chosen on the page, and the built-in one that it is made from."""
@@ -20,6 +20,7 @@ RISEN = "BTCUSDT"
 """The symbol whose price is made to rise, so that the engine has something to buy."""
 RISE_PERCENT = 8.0
 TRADE_SECONDS = 8.0
+STOP = "**/api/engine/stop"
 STORED = "() => JSON.stringify(localStorage) + document.cookie"
 
 
@@ -44,6 +45,8 @@ class Session:
     sent: list[str] = field(default_factory=list)
     """What the page sent, reads aside, from asking to cancelling."""
     after_cancel: Press = field(default_factory=Press)
+    beside: str = "nothing"
+    """What stood in the way of an emergency stop while another command had no answer yet."""
     left: list[dict[str, Any]] = field(default_factory=list)
     """The bot's open orders and positions at the exchange after the emergency stop."""
     emptied: str = ""
@@ -69,8 +72,10 @@ def session(hands: Hands) -> Session:
     for command in ("resume", "pause"):
         seen.presses[command] = hands.press(command)
     _emergency(hands, seen)
-    for command in ("reset", "stop"):
-        seen.presses[command] = hands.press(command)
+    seen.presses["reset"] = hands.press("reset")
+    hands.reach("RUNNING")
+    seen.beside = do(lambda page: attempt(lambda: _beside_another(page)))
+    seen.presses["stop"] = hands.press("stop")
     seen.addresses = [*hands.browser.diary.requests]
     seen.stored = do(lambda page: str(page.evaluate(STORED)))
     return seen
@@ -108,7 +113,7 @@ def _start(hands: Hands, seen: Session) -> None:
         seen.bought = operator.until(bought, TRADE_SECONDS, "an order to buy")
     seen.positions = do(lambda page: _part(page, "positions", RISEN))
     seen.orders = do(lambda page: _part(page, "orders", RISEN))
-    seen.pictures["while it trades"] = do(picture)
+    do(lambda page: photograph(seen.pictures, "while it trades", page))
 
 
 def _raise(operator: Operator) -> None:
@@ -136,6 +141,7 @@ def _part(page: Page, part: str, text: str) -> str:
 
 def _follow(hands: Hands, seen: Session) -> None:
     hands.reach("RUNNING")
+    hands.browser.do(after_a_poll)
     hands.operator.command("pause")
     seen.followed = hands.shows_state("PAUSED")
 
@@ -151,14 +157,29 @@ def _emergency(hands: Hands, seen: Session) -> None:
     seen.presses["emergency-stop"] = hands.press("emergency-stop")
     seen.left = _of_the_bot(hands, seen)
     seen.emptied = browser.do(lambda page: _part(page, "positions", "No open position"))
-    seen.pictures["after the emergency stop"] = browser.do(picture)
+    browser.do(lambda page: photograph(seen.pictures, "after the emergency stop", page))
+
+
+def _beside_another(page: Page) -> None:
+    """Raises `BrowserError` where the emergency stop cannot be pressed while a stop waits."""
+    waiting: list[Route] = []
+    page.route(STOP, lambda route: waiting.append(route))
+    try:
+        with page.expect_request(STOP):
+            button(page, "Stop").click()
+        button(page, "Emergency stop").click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    finally:
+        for route in waiting:
+            route.continue_()
+        page.unroute(STOP)
 
 
 def _ask_and_cancel(page: Page, seen: Session) -> None:
     button(page, "Emergency stop").click()
     dialog = page.get_by_role("dialog")
     seen.question = dialog.inner_text()
-    seen.pictures["emergency stop asks first"] = picture(page, whole=False)
+    photograph(seen.pictures, "emergency stop asks first", page, whole=False)
     dialog.get_by_role("button", name="Cancel").click()
     dialog.wait_for(state="hidden")
 

@@ -150,6 +150,18 @@ def test_follows_what_others_do(pressed: Session) -> None:
 
 @check(
     FRONTEND,
+    cause="the page waits for one command before it lets another through, whichever it is",
+    fix="let no command that waits for its answer disable the emergency stop (src/Controls.tsx)",
+    needs=NEEDS,
+    follows=(*SHOWN, START),
+)
+def test_emergency_stop_waits_for_no_other_command(pressed: Session) -> None:
+    seen = pressed.beside
+    expect(not seen, "an emergency stop that can be pressed while a stop has no answer", seen)
+
+
+@check(
+    FRONTEND,
     cause="the emergency stop acts at the first touch, or the question says nothing",
     fix="ask in a dialog that says what will happen, before anything is sent",
     needs=NEEDS,

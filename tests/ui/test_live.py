@@ -27,12 +27,12 @@ def test_becomes_live(visited: Visit) -> None:
     follows=(STANDS, "ui.live.becomes_live"),
 )
 def test_updates_keep_coming(visited: Visit) -> None:
-    pauses = gaps(visited.diary.messages)
+    pauses = gaps(visited.messages)
     expect(
         pauses and max(pauses) < WATCH_SECONDS,
         f"message after message, less than {WATCH_SECONDS:g} s apart",
         f"{len(pauses) + 1} messages, the longest pause {max(pauses, default=0):.1f} s"
-        if visited.diary.messages
+        if visited.messages
         else "no message",
     )
 

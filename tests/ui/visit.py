@@ -8,7 +8,7 @@ from itertools import pairwise
 from playwright.sync_api import Page, ViewportSize, WebSocketRoute
 
 from tests.ui.browser import DESKTOP, Browser, Diary
-from tests.ui.looking import WIDTHS, arrive, attempt, comes_to_show, picture, shown
+from tests.ui.looking import WIDTHS, arrive, attempt, comes_to_show, photograph, shown
 
 LIVE_SECONDS = 5.0
 WATCH_SECONDS = 4.5
@@ -36,6 +36,8 @@ class Visit:
     """On a phone: of what there is to see, and of the window, in pixels."""
     silent: str = ""
     """What the page calls a WebSocket that fell silent."""
+    messages: list[tuple[float, str]] = field(default_factory=list)
+    """What came over the WebSocket while the page was watched, and when (monotonic seconds)."""
     diary: Diary = field(default_factory=Diary)
     """All that happened until the end of the visit."""
     pictures: dict[str, bytes] = field(default_factory=dict)
@@ -44,15 +46,17 @@ class Visit:
 def visit(browser: Browser, page: Page) -> Visit:
     """Open the page, watch it, open an inner address, hold it like a phone."""
     seen = Visit()
-    deaf = _deafened(browser)
+    deaf, was_live = _deafened(browser)
     _open(page, seen)
     if seen.live:
         _watch(page, browser.diary)
     seen.shown = shown(page)
-    seen.pictures["page on a desktop"] = picture(page)
-    _go_deep(page, seen)
+    seen.messages = list(browser.diary.messages)
+    photograph(seen.pictures, "page on a desktop", page)
+    if seen.arrived == "200":
+        _go_deep(page, seen)
     _as_phone(page, seen)
-    seen.silent = _what_it_calls_silence(deaf)
+    seen.silent = _what_it_calls_silence(deaf, was_live)
     seen.diary = browser.diary.copy()
     return seen
 
@@ -84,17 +88,16 @@ def _as_phone(page: Page, seen: Visit) -> None:
     page.set_viewport_size(PHONE)
     width, window = page.evaluate(WIDTHS)
     seen.widths = (width, window)
-    seen.pictures["page on a phone"] = picture(page)
+    photograph(seen.pictures, "page on a phone", page)
     page.set_viewport_size(DESKTOP)
 
 
-def _deafened(browser: Browser) -> Page:
-    """A second page whose WebSocket lets the first message through and none after it."""
+def _deafened(browser: Browser) -> tuple[Page, bool]:
+    """A second page whose WebSocket gets the first message only, and whether it was live then."""
     page = browser.page(Diary())
     page.route_web_socket("**/*", _first_message_only)
-    if arrive(page, "/") == "200":
-        comes_to_show(page, "live", "live", LIVE_SECONDS)
-    return page
+    arrived = arrive(page, "/") == "200"
+    return page, arrived and comes_to_show(page, "live", "live", LIVE_SECONDS)
 
 
 def _first_message_only(socket: WebSocketRoute) -> None:
@@ -109,8 +112,8 @@ def _first_message_only(socket: WebSocketRoute) -> None:
     server.on_message(pass_on)
 
 
-def _what_it_calls_silence(page: Page) -> str:
-    called = shown(page).get("live", "nothing")
+def _what_it_calls_silence(page: Page, was_live: bool) -> str:
+    called = shown(page).get("live", "nothing") if was_live else "nothing"
     if called == "live" and comes_to_show(page, "live", "(?!live$).+", SILENCE_SECONDS):
         called = shown(page).get("live", "nothing")
     page.context.close()

@@ -1,7 +1,12 @@
 """Runs on healthy stacks: what is told of them."""
 
+from pathlib import Path
+
+import pytest
+
 from tests.bench import calm, record
 from tests.bench.calm import Row
+from tests.faults.runs import Outcome
 
 HEALTHY = Row("calm", "tree", "2026-11-28T14:00:00+00:00", 300.0, (), ())
 ALARM = Row("contended", "tree", "2026-11-28T14:10:00+00:00", 500.0, ("a: …", "b: …"), ())
@@ -16,6 +21,16 @@ def test_every_finding_is_counted() -> None:
     found = {one.name: one for one in calm.figures([HEALTHY, ALARM, UNDECIDED])}
     assert found["false alarms"].value == 2
     assert found["false alarms"].meets is False
+
+
+def test_a_run_that_is_held_without_a_finding_is_an_alarm(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    late = "40 required checks did not run: out of time"
+    verdict = {"verdict": "HOLD", "findings": [], "troubles": [], "reasons": [late]}
+    monkeypatch.setattr(calm, "one", lambda *_: Outcome(calm.HOLD, verdict, [], "", 9.0))
+    monkeypatch.setattr(calm, "REPORTS", tmp_path)
+    assert calm.ran("calm", None).found == (late,)
 
 
 def test_the_table_in_readme_is_that_of_the_rows() -> None:

@@ -36,6 +36,11 @@ def written(folder: Path, parts: str = STOP, **changes: str) -> Path:
     return path
 
 
+LOSS = '[[network]]\nservice = "redis"\ncondition = "loss"\n'
+RATE = '[[network]]\nservice = "redis"\ncondition = "rate"\nkbit = 8\n'
+EFFECT = '[[effect]]\nservice = "proxy"\npath = "/"\nmatches = "(["\n'
+
+
 @pytest.mark.parametrize(
     ("change", "parts", "said"),
     [
@@ -60,6 +65,9 @@ def written(folder: Path, parts: str = STOP, **changes: str) -> Path:
         ({}, PATCH.replace("/etc", "etc") + 'text = ""', "expected a path from / for redis"),
         ({}, PATCH + 'replace = "a"\ntext = "b"\n', ""),
         ({}, '[[network]]\nservice = "redis"\ncondition = "loss"\n', "expected `percent` for loss"),
+        ({}, LOSS + "percent = 101\n", "percent: expected a number above 0, at most 100, got 101"),
+        ({}, RATE + "port = 80\n", "expected no `port` for rate"),
+        ({}, EFFECT, "effect: matches: expected a regular expression, got '(['"),
         ({}, "[[drills]]\nswitches = 1\n", "drills: switches: expected a table, got 1"),
         ({}, SOURCE, "source: with: expected text, perhaps empty, got nothing"),
         ({}, SOURCE.replace("backups", "backup"), "source: module: expected one of __main__, "),
@@ -86,6 +94,7 @@ def test_a_wrong_file_is_refused_with_file_key_expected_and_given(
         (["--fault", "no-such.toml"], "expected a readable fault file"),
         (["--fault", "pyproject.toml"], "id: expected the file's name"),
         (["--fault", "x.toml", "--target", "localhost"], "expected --fault with a disposable"),
+        (["--collect-only", "--fault", "pyproject.toml"], "id: expected the file's name"),
     ],
 )
 def test_a_bad_fault_ends_with_4_before_anything_starts(words: list[str], said: str) -> None:

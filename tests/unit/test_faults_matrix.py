@@ -37,6 +37,16 @@ def test_a_fault_is_caught_by_the_check_it_is_planted_for() -> None:
     assert (result.outcome, result.seconds, result.right_first) == ("caught", 2.5, True)
 
 
+@pytest.mark.parametrize("text", ['{"results": [{', '{"results": [{"fault": "x"}]}', "[]"])
+def test_a_matrix_that_cannot_be_read_is_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
+) -> None:
+    monkeypatch.setattr(matrix, "REPORTS", tmp_path)
+    (tmp_path / "matrix.json").write_text(text, encoding="utf-8")
+    assert matrix.theirs() == []
+    assert "every fault is planted again" in capsys.readouterr().err
+
+
 def test_another_finding_does_not_catch_it() -> None:
     assert read(FAULT, "smoke", ran("smoke.tls.certificate_lasts")).outcome == "missed"
     assert read(FAULT, "smoke", ran()).outcome == "missed"

@@ -13,13 +13,23 @@ from types import SimpleNamespace
 import pytest
 
 from compose.lifecycle import __main__ as command
-from compose.lifecycle import archives, backups, judge, preflight, recovery, releases, update
+from compose.lifecycle import (
+    archives,
+    backups,
+    judge,
+    preflight,
+    recovery,
+    releases,
+    update,
+    verify,
+)
 from compose.lifecycle.deployment import Deployment
 from compose.lifecycle.journal import Journal, alone
 from compose.lifecycle.preflight import settings
 from compose.lifecycle.steps import Step, carry_out, take_back
 from compose.lifecycle.trouble import BadInput, Refused
 from compose.machine import acme
+from compose.machine.commands import Result
 from compose.release import Release
 from compose.target import Target
 from tests.lifecycle import test_certificates
@@ -346,3 +356,24 @@ def test_no_line_of_a_runbook_fails_in_silence() -> None:
 def test_every_runbook_is_run_by_a_check() -> None:
     found = {path.stem for path in PAGES.glob("*.md")} - {"README"}
     assert found == {*SITUATIONS, test_certificates.PAGE}
+
+
+def test_the_smoke_stage_of_a_command_hears_nothing_that_was_meant_for_another_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: dict[str, str] = {}
+
+    def run(*_: object, base: dict[str, str], env: dict[str, str], **__: object) -> Result:
+        heard.update({**base, **env})
+        return Result(0, "", "")
+
+    (tmp_path / "reports" / "latest").mkdir(parents=True)
+    (tmp_path / "reports" / "latest" / "verdict.json").write_text('{"run_id": "r"}')
+    monkeypatch.setattr(verify, "run", run)
+    for name in ("GATE_CA_FILE", "GATE_TARGET", "PYTEST_ADDOPTS"):
+        monkeypatch.setenv(name, "--waive=smoke.*=in a hurry")
+    deployment = Deployment("p", (), tmp_path / ".env", tmp_path)
+    where = Target("p", "live", {"proxy": "https://localhost:1"})
+    assert verify.smoke(deployment, where, Release("1", "abc", "1-abc")) == "r"
+    assert {"GATE_API_KEY", "GATE_REDIS_PASSWORD", "PATH"} < heard.keys()
+    assert not {"GATE_CA_FILE", "GATE_TARGET", "PYTEST_ADDOPTS"} & heard.keys()

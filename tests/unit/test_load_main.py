@@ -37,6 +37,10 @@ weight = 1
         (["judge", "FOLDER"], "expected the run.json and samples.npz"),
         (["trend", "--history", "FOLDER"], "expected a history"),
         (["trend", "--history", "BYTES"], "expected a history"),
+        (
+            ["trend", "--history", "EMPTY", "--folder", "/proc/none"],
+            "expected a folder that can be",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(
@@ -45,9 +49,11 @@ def test_bad_input_is_one_sentence(
     writes, bytes_ = tmp_path / "writes.toml", tmp_path / "bytes.jsonl"
     writes.write_text(WRITES, encoding="utf-8")
     bytes_.write_bytes(b"\xff\xfe")
-    given = {"WRITES": str(writes), "FOLDER": str(tmp_path), "BYTES": str(bytes_)}
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    places = {"WRITES": writes, "FOLDER": tmp_path, "BYTES": bytes_, "EMPTY": empty}
     try:
-        code = load.main([given.get(word, word) for word in words])
+        code = load.main([str(places.get(word, word)) for word in words])
     except SystemExit as ended:
         code = int(ended.code or 0)
     assert code == 4

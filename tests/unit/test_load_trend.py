@@ -77,6 +77,14 @@ def test_a_line_that_is_no_run_is_named(tmp_path: Path, line: str, said: str) ->
         history.read(path)
 
 
+def test_a_line_that_was_cut_off_costs_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    history.append(path, "a", run(10, 1))
+    path.write_bytes(path.read_bytes()[:-40])
+    history.append(path, "b", run(10, 2))
+    assert json.loads(path.read_text().splitlines()[-1])["run"] == "b"
+
+
 def test_the_page_says_what_changed_and_needs_no_network(tmp_path: Path) -> None:
     entries = [
         json.loads(

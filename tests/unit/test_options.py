@@ -72,6 +72,7 @@ def smoke(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         (["--load-profile", "no-such"], "--load-profile: expected a readable file"),
         (["--expect-version", " "], "expected --expect-version to have a value"),
         (["--ca-file", "no-such.pem"], "no such file"),
+        (["--report-dir", ""], "expected --report-dir to have a value"),
         (["--report-dir", "/proc/nowhere"], "expected --report-dir"),
         (["--target", "localhost", "--keep-stack"], "disposable"),
         (["--target", "localhost", "--compose-file", "x.yaml"], "disposable"),
@@ -247,4 +248,6 @@ def test_a_path_after_a_space_is_the_options_value_not_pytests(tmp_path: Path) -
 def test_only_the_gates_own_options_are_joined() -> None:
     words = ["-m", "smoke", "--target", "a.toml", "--waive", "x=y", "--ca-file=b", "--report-dir"]
     joined = ["-m", "smoke", "--target=a.toml", "--waive", "x=y", "--ca-file=b", "--report-dir"]
+    files = [name for name in front_door.OPTIONS for name in (name, "/etc/x")]
+    assert list(front_door.joined(files)) == [f"{name}=/etc/x" for name in front_door.OPTIONS]
     assert list(front_door.joined(words)) == joined

@@ -38,6 +38,10 @@ FORMS = {
 }
 
 
+def test_a_colour_inside_a_known_secret_hides_it_not() -> None:
+    assert Redactor(["hunter2-long"]).text("a hunter2\x1b[1m-long b") == f"a {MARK} b"
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_known_secret_is_redacted(form: str) -> None:
     text = f"before [{FORMS[form]}] after"
@@ -92,6 +96,10 @@ PATTERNS = {
     r"{\"apiKey\": \"abc\"}": rf"{{\"apiKey\": \"{MARK}\"}}",
     "  requirepass hunter2": f"  requirepass {MARK}",
     "environment:\n  API_KEY: abc\n": f"environment:\n  API_KEY: {MARK}\n",
+    "password: 'two words'": f"password: {MARK}",
+    "admin_password = hunter2": f"admin_password = {MARK}",
+    "start --api-key hunter2 --fast": f"start --api-key {MARK} --fast",
+    "\x1b[33mpassword\x1b[0m=\x1b[35mhunter2\x1b[0m": f"password={MARK}",
     "Set-Cookie: session=abc; Path=/": f"Set-Cookie: {MARK}",
     "-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\nx": f"{MARK}\nx",
     "-----BEGIN PRIVATE KEY-----\nMIIcut": MARK,
@@ -120,6 +128,9 @@ ORDINARY = [
     "docker compose -p breakout-bot start redis && docker logs --tail 50 breakout-bot-redis-1",
     "connection refused at 127.0.0.1:6379",
     "the secret to success: tests",
+    "if token == last: return",
+    "password = None",
+    "use --api-key-file or --password --verbose",
 ]
 
 

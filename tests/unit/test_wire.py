@@ -1,14 +1,17 @@
 """A live target is looked at and never touched, and the report can prove it."""
 
 import asyncio
+import gc
 import http.server
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from compose import wire as wires
 from compose.target import Credentials, Target
-from compose.wire import Answer, LiveTargetError, Sent, Wire, WireError
+from compose.wire import Answer, DockerSilent, LiveTargetError, Sent, Wire, WireError
 
 
 class Recorder(http.server.BaseHTTPRequestHandler):
@@ -95,6 +98,22 @@ def test_no_write_leaves_for_a_live_redis() -> None:
 
 
 @pytest.mark.filterwarnings("error::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_docker_that_is_away_is_told_apart_from_a_service_that_is(
+    server: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(wires, "docker_socket", lambda: str(tmp_path / "none.sock"))
+
+    async def ask() -> None:
+        target = Target("t", "disposable", {"proxy": server[0]})
+        async with Wire(target, Credentials(), lambda _: None) as wire:
+            await wire.docker("/containers/json")
+
+    with pytest.raises(DockerSilent, match="docker:/containers/json"):
+        asyncio.run(ask())
+    gc.collect()  # the HTTP library leaves its socket to the collector
+
+
 def test_what_hangs_holds_up_only_questions_to_itself(server: tuple[str, list[str]]) -> None:
     url, _ = server
     target = Target("t", "live", {"proxy": url})

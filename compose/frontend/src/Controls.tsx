@@ -1,5 +1,5 @@
 /** The engine's controls: a key, a preset, and the commands that its state allows. */
-import { type FormEvent, useState } from "react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
 import type { Bot } from "./bot";
 import { allowed, type Command, type Outcome, send } from "./command";
 import { Confirm } from "./Confirm";
@@ -14,8 +14,18 @@ const LABELS: [Command, string][] = [
   ["reset", "Reset"],
 ];
 
-function KeyForm(props: { refused: boolean; use(key: string): void }) {
+/** For what took the place of the thing that had the focus: the keyboard goes on from there. */
+function useFocus<T extends HTMLElement>(wanted: boolean) {
+  const place = useRef<T>(null);
+  useEffect(() => {
+    if (wanted) place.current?.focus();
+  }, [wanted]);
+  return place;
+}
+
+function KeyForm(props: { refused: boolean; swapped: boolean; use(key: string): void }) {
   const [wrong, setWrong] = useState("");
+  const input = useFocus<HTMLInputElement>(props.swapped);
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const key = String(new FormData(event.currentTarget).get("key")).trim();
@@ -27,6 +37,7 @@ function KeyForm(props: { refused: boolean; use(key: string): void }) {
       <label htmlFor="key">API key</label>
       <div className="inline">
         <input
+          ref={input}
           id="key"
           name="key"
           type="password"
@@ -37,18 +48,19 @@ function KeyForm(props: { refused: boolean; use(key: string): void }) {
         />
         <button type="submit">Use key</button>
       </div>
-      <p className="quiet" id="key-note">
+      <p className="quiet" id="key-note" role="status">
         {wrong || "Commands need it. It stays in this tab and is forgotten when the tab is closed."}
       </p>
     </form>
   );
 }
 
-function KeyKept({ forget }: { forget(): void }) {
+function KeyKept({ swapped, forget }: { swapped: boolean; forget(): void }) {
+  const button = useFocus<HTMLButtonElement>(swapped);
   return (
     <div className="inline">
       <span data-testid="key-kept">An API key is in use.</span>
-      <button type="button" onClick={forget}>
+      <button ref={button} type="button" onClick={forget}>
         Forget key
       </button>
     </div>
@@ -81,30 +93,41 @@ export function Controls({ bot }: { bot: Bot }) {
   const [chosen, setChosen] = useState("");
   const [asking, setAsking] = useState(false);
   const [busy, setBusy] = useState<Command | null>(null);
+  const [swapped, setSwapped] = useState(false);
+  const latest = useRef(0);
   const [outcome, setOutcome] = useState<Outcome | null>(null);
   const preset = chosen || bot.presets?.active || "";
 
   const use = (typed: string) => {
     keepKey(typed);
     setKey(typed);
+    setSwapped(true);
     setOutcome(null);
   };
   const give = async (command: Command) => {
+    const number = ++latest.current;
     setAsking(false);
     setBusy(command);
     setOutcome(null);
     const came = await send(command, key, preset);
+    if (number !== latest.current) return; // an emergency stop was pressed since: its outcome counts
     if (came.refused) use("");
     setOutcome(came);
     setBusy(null);
   };
   const known = bot.answering ? bot.commands : null;
+  // A command that waits, perhaps for an API that hangs, keeps nobody from an emergency stop.
+  const free = (command: Command) => (command === "emergency-stop" ? busy !== command : busy === null);
   const may = (command: Command) =>
-    key !== "" && busy === null && allowed(command, known, bot.engine?.state);
+    key !== "" && free(command) && allowed(command, known, bot.engine?.state);
 
   return (
     <Card title="Controls" id="controls">
-      {key ? <KeyKept forget={() => use("")} /> : <KeyForm refused={outcome?.refused ?? false} use={use} />}
+      {key ? (
+        <KeyKept swapped={swapped} forget={() => use("")} />
+      ) : (
+        <KeyForm swapped={swapped} refused={outcome?.refused ?? false} use={use} />
+      )}
       <PresetChoice presets={bot.presets} value={preset} choose={setChosen} />
       <div className="buttons">
         {LABELS.map(([command, label]) => (

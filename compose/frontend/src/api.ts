@@ -39,12 +39,14 @@ export interface Presets {
 }
 
 const LIMIT_MS = 4_000;
+/** Where a 503 says what is wrong; elsewhere it is an error, and what was known before is better. */
+const HEALTH = "/api/health";
 
-/** The JSON at `path`; a 503 with a JSON body is an answer too. Anything else is `null`. */
+/** The JSON at `path`; anything else is `null`. */
 export async function read<T>(path: string): Promise<T | null> {
   try {
     const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(LIMIT_MS) });
-    if (!answer.ok && answer.status !== 503) return null;
+    if (!answer.ok && !(path === HEALTH && answer.status === 503)) return null;
     return (await answer.json()) as T;
   } catch {
     return null;

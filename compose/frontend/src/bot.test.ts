@@ -72,6 +72,33 @@ describe("the bot", () => {
     expect(asked).not.toContain("/api/health");
   });
 
+  it("keeps what was asked for later, though it was answered sooner", async () => {
+    let healthAnswers = (_: Response) => {};
+    const slow = new Promise<Response>((resolve) => {
+      healthAnswers = resolve;
+    });
+    const quick = globalThis.fetch;
+    vi.stubGlobal("fetch", (path: string) => (path === "/api/health" ? slow : quick(path)));
+    ANSWERS["/api/trading/positions"] = [{ id: "old" }];
+    await passes(5_000); // a poll, which waits for health
+    ANSWERS["/api/trading/positions"] = [{ id: "new" }];
+    FakeSocket.last.say("POSITION_UPDATE");
+    await passes(500);
+    expect(bot.positions).toEqual([{ id: "new" }]);
+    healthAnswers(Response.json({ status: "healthy" }));
+    await passes(0);
+    expect(bot.positions).toEqual([{ id: "new" }]);
+    ANSWERS["/api/trading/positions"] = [];
+  });
+
+  it("takes a 503 for what it is: news of health, and no news of anything else", async () => {
+    vi.stubGlobal("fetch", async (path: string) =>
+      Response.json(path === "/api/health" ? { status: "unhealthy" } : { detail: "away" }, { status: 503 }),
+    );
+    await passes(5_000);
+    expect(bot).toMatchObject({ answering: true, health: { status: "unhealthy" }, orders: [], positions: [] });
+  });
+
   it("asks once for many updates that come together", async () => {
     asked = [];
     for (let order = 0; order < 20; order++) FakeSocket.last.say("ORDER_UPDATE");

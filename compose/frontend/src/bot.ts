@@ -71,25 +71,37 @@ async function ask(names: readonly Source[]): Promise<Partial<Bot>> {
 /** Follow the bot until the function that is returned is called. */
 export function follow(change: (step: (before: Bot) => Bot) => void): () => void {
   let updates = 0;
+  let asked = 0;
+  let answeringSince = 0;
+  const newest: Partial<Record<Source, number>> = {};
   let state: unknown;
   let live: LiveState = "connecting";
   let built = false;
   let breath: ReturnType<typeof setTimeout> | undefined;
   const merge = (part: Partial<Bot>) => change((before) => ({ ...before, ...part }));
 
+  /** Ask, and keep what is newer than what is known; gives its number, and who answered. */
   const refresh = async (names: readonly Source[]) => {
+    const number = ++asked;
     const before = updates;
     const found = await ask(names);
-    // What the WebSocket said in the meantime is newer.
+    const answered = names.filter((name) => found[name] !== undefined);
+    // What the WebSocket said in the meantime is newer, and what was asked for later is as well.
     if (updates !== before) delete found.engine;
+    for (const name of answered) {
+      if ((newest[name] ?? 0) > number) delete found[name];
+      else newest[name] = number;
+    }
     merge(found);
-    return found;
+    return { number, answered };
   };
   const poll = async () => {
     // The page's own build is the one that was loaded: after an update it shows as a difference.
-    const found = await refresh(built ? EVERYTHING : [...EVERYTHING, "page"]);
-    built ||= found.page !== undefined;
-    const answering = found.health !== undefined;
+    const { number, answered } = await refresh(built ? EVERYTHING : [...EVERYTHING, "page"]);
+    built ||= answered.includes("page");
+    if (number < answeringSince) return;
+    answeringSince = number;
+    const answering = answered.includes("health");
     merge({ loaded: true, answering, ...(answering && { answeredAt: Date.now() }) });
   };
   const soon = () => {
