@@ -142,4 +142,9 @@ def _press(page: Page, command: str) -> None:
     button(page, command.replace("-", " ").capitalize()).click()
     if command == "emergency-stop":
         button(page, "Stop everything").click()
+    answered(page)
+
+
+def answered(page: Page) -> None:
+    """Wait until the page says what came of a command. Raises `BrowserError` where it does not."""
     page.locator('[data-testid="outcome"]:not(:empty)').wait_for(timeout=EFFECT_SECONDS * 1000)

@@ -9,7 +9,16 @@ from playwright.sync_api import Page, Route
 
 from tests.checks import CheckFailed
 from tests.operator import Operator
-from tests.ui.hands import SHOWN_SECONDS, Hands, Press, after_a_poll, button, press, use_key
+from tests.ui.hands import (
+    SHOWN_SECONDS,
+    Hands,
+    Press,
+    after_a_poll,
+    answered,
+    button,
+    press,
+    use_key,
+)
 from tests.ui.looking import arrive, attempt, photograph
 
 PRESET, LIKE = "gate-ui", "aggressive"
@@ -173,6 +182,8 @@ def _beside_another(page: Page) -> None:
         for route in waiting:
             route.continue_()
         page.unroute(STOP)
+        with suppress(BrowserError):  # until then no other button can be pressed
+            answered(page)
 
 
 def _ask_and_cancel(page: Page, seen: Session) -> None:
