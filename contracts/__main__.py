@@ -8,15 +8,13 @@ import sys
 from typing import Any
 
 from compose import stack as stacks
-from compose.machine.console import BAD_INPUT, MachineError, Parser, say
+from compose.machine.console import BAD_INPUT, MACHINE, MachineError, Parser, say
 from compose.release import release
 from compose.stack import Stack
 from compose.sweep import new_run_id
 from compose.target import Credentials, Target
 from compose.wire import Wire, WireError
 from contracts.agreed import FILE, ContractError, accept, read, whole
-
-NO_STACK = 6
 
 
 def served() -> dict[str, Any]:
@@ -53,7 +51,7 @@ def main(arguments: list[str]) -> int:
         return BAD_INPUT
     except MachineError as error:
         say(str(error))
-        return NO_STACK
+        return MACHINE
     for change in accepted.changes:
         say(f"{'BREAKING' if change.breaking else 'ok':8} {change.where}: {change.what}")
     say(f"{FILE.name}: version {accepted.version}, {len(accepted.changes)} changes")

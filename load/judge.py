@@ -197,14 +197,15 @@ def compare(
     every = min(len(side.failed) for side in (candidate, baseline))
     if every < requests or pairs < LEAST_PAIRS:
         return Comparison("not enough data")
-    if good < requests:
-        return _by_errors(candidate, baseline, pairs, seed, turns, alpha)
-    scores = _scores(candidate, baseline)
+    enough = good >= requests
+    scores = (_scores if enough else _failures)(candidate, baseline)
     means = [
         _means(side, score, pairs)
         for side, score in zip((candidate, baseline), scores, strict=True)
     ]
     p = _chances(means[0], means[1], seed, turns)
+    if not enough:  # for latencies: worse by its errors, or unknown
+        return _told([_errors(candidate, baseline, float(p[ERRORS]))], 0.0, alpha)
     spread = _spread(candidate, baseline, pairs, seed)
     found = [
         one
@@ -213,19 +214,6 @@ def compare(
     ]
     noise = float((means[0] - means[1])[:, 0].std(ddof=1) / pairs**0.5)
     return _told(found, noise, alpha)
-
-
-def _by_errors(
-    candidate: Side, baseline: Side, pairs: int, seed: int, turns: int, alpha: float
-) -> Comparison:
-    """Where too few answers are good to speak of latencies: worse by its errors, or unknown."""
-    means = []
-    for side in (candidate, baseline):
-        scores = np.zeros((len(side.failed), len(SCORES) + 1))
-        scores[:, ERRORS] = side.failed
-        means.append(_means(side, scores, pairs))
-    chance = float(_chances(means[0], means[1], seed, turns)[ERRORS])
-    return _told([_errors(candidate, baseline, chance)], 0.0, alpha)
 
 
 def _told(
@@ -283,6 +271,12 @@ def _scores(candidate: Side, baseline: Side) -> list[Floats]:
         * np.column_stack([*[~side.failed] * len(EFFECTS), np.ones(len(side.failed)), ~side.failed])
         for side in (candidate, baseline)
     ]
+
+
+def _failures(*sides: Side) -> list[Floats]:
+    """The same columns where only errors say something."""
+    columns = np.arange(len(SCORES) + 1) == ERRORS
+    return [np.outer(side.failed, columns).astype(float) for side in sides]
 
 
 def _means(side: Side, scores: Floats, pairs: int) -> Floats:

@@ -102,7 +102,7 @@ class Work:
         self.under_way: dict[object, tuple[float, ...]] = {}
         """What was sent and has no answer: op, intended, when it began, phase, side, block."""
         self.late_ms: list[float] = []
-        """How late each arrival was sent that a user had waited for: the generator's own lag."""
+        """How late each arrival was sent once a user was free for it: the generator's own lag."""
         self.dropped = 0
         self.tick_lag_ms: list[float] = []
         self.websocket: dict[str, int] = {"messages": 0, "failures": 0}
@@ -118,11 +118,12 @@ class Work:
     ) -> tuple[Request, float, int]:
         """Send one arrival when it is due: (what, ms from then to the answer, status)."""
         due = self.began + intended
-        wait = due - time.monotonic()
-        gevent.sleep(max(0.0, wait))
+        taken = time.monotonic()
+        if taken < due:
+            gevent.sleep(due - taken)
         request = self.sides[side].requests[op]
         began = time.monotonic()
-        self.late_ms.append((began - due + min(0.0, wait)) * 1000)
+        self.late_ms.append((began - max(due, taken)) * 1000)
         if began - due > LATE_SECONDS:
             self.dropped += 1
             status, ended = NO_ANSWER, began

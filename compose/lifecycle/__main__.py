@@ -24,9 +24,9 @@ from compose.lifecycle import (
 from compose.lifecycle.deployment import API, COLOURED, Deployment
 from compose.lifecycle.journal import Journal, alone, new_id
 from compose.lifecycle.steps import show_plan
-from compose.lifecycle.trouble import MACHINE, REFUSED, BadInput, Refused
+from compose.lifecycle.trouble import REFUSED, BadInput, Refused
 from compose.lifecycle.update import Wishes
-from compose.machine.console import BAD_INPUT, INTERRUPTED, MachineError, Parser, say
+from compose.machine.console import BAD_INPUT, INTERRUPTED, MACHINE, MachineError, Parser, say
 from compose.release import HERE, Release, release
 from compose.target import DEPLOYED_PROJECT
 

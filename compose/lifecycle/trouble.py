@@ -1,6 +1,7 @@
-"""How a lifecycle command ends other than well, and the exit code of each end."""
+"""How a lifecycle command ends other than well."""
 
-REFUSED, MACHINE = 1, 6
+REFUSED = 1
+"""Exit code of a command that was refused."""
 
 
 class Refused(Exception):

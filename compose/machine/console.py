@@ -11,6 +11,8 @@ from typing import NoReturn
 QUIET_SECONDS = 2.0
 BAD_INPUT = 4
 """Exit code of a command that was given something it cannot use."""
+MACHINE = 6
+"""Exit code of a command that the machine kept from coming to an answer."""
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as shells have it."""
 

@@ -32,7 +32,6 @@ REPORTS = ROOT / "reports" / "calm"
 RUNS = 30
 
 GATE_SECONDS = 300
-HOLD = 1
 LIMIT = 1800.0
 DELAY = """\
 id = "far-away"
@@ -105,7 +104,7 @@ def ran(kind: str, stages: str | None) -> Row:
             (folder / "output.log").write_text(outcome.output, encoding="utf-8")
             shutil.copytree(folder, REPORTS / f"{kind}-{new_run_id()}", symlinks=True)
     found = tuple(map(_words, outcome.verdict.get("findings", ())))
-    if outcome.code == HOLD and not found:  # required checks that did not run
+    if outcome.verdict.get("verdict") == "HOLD" and not found:  # required checks that did not run
         found = tuple(outcome.verdict.get("reasons", ("held without a reason",)))
     troubles = tuple(outcome.troubles if outcome.verdict else [outcome.output[-300:]])
     now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -59,9 +59,13 @@ def write(name: str, figures: list[Figure], merge: bool = False) -> Path:
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
     """Write dataclasses as JSON, one a line. Rows are hours of work: never half a file."""
+    write_whole(path, "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is the old or the new one, whenever this process is killed."""
     new = path.with_suffix(".new")
-    lines = [json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows]
-    new.write_text("".join(lines), encoding="utf-8")
+    new.write_text(text, encoding="utf-8")
     new.replace(path)
 
 

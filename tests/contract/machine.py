@@ -263,13 +263,19 @@ def play(operator: Operator, ledger: Ledger, budget: Budget) -> Play:
 
 
 def _settings(budget: Budget) -> settings:
+    phases = (Phase.generate, Phase.shrink)
+    return repeatable(
+        budget.histories, budget.steps, phases=phases, report_multiple_bugs=False, print_blob=False
+    )
+
+
+def repeatable(examples: int, steps: int, **more: Any) -> settings:
+    """Hypothesis without a clock, a memory or an opinion: a seed alone decides what is played."""
     return settings(
-        max_examples=budget.histories,
-        stateful_step_count=budget.steps,
+        max_examples=examples,
+        stateful_step_count=steps,
         deadline=None,
         database=None,
-        phases=(Phase.generate, Phase.shrink),
-        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
-        print_blob=False,
+        **more,
     )

@@ -3,7 +3,7 @@
 from typing import Any
 
 import requests
-from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import Phase, seed
 from hypothesis.errors import Flaky
 from schemathesis import Case
 from schemathesis.core.failures import FailureGroup
@@ -14,13 +14,15 @@ from contracts.fuzz import agreed_schema
 from tests.checks import check
 from tests.contract.explorer import Explorer
 from tests.contract.ledger import Ledger
+from tests.contract.machine import repeatable
 from tests.operator import API
 
 
 def play(explorer: Explorer, budget: Budget) -> None:
     """Chains as Schemathesis finds them: a name from one answer goes into the next request."""
     try:
-        seed(budget.seed)(_chains(explorer, budget)).run(settings=_settings(budget))
+        chosen = repeatable(budget.chains, budget.chain_steps, phases=(Phase.generate,))
+        seed(budget.seed)(_chains(explorer, budget)).run(settings=chosen)
     except (requests.ConnectionError, Flaky):  # Flaky: it was answered when tried again
         if not explorer.ledger.breaches:
             raise
@@ -51,17 +53,6 @@ def _chains(explorer: Explorer, budget: Budget) -> Any:
             return answered
 
     return Chains
-
-
-def _settings(budget: Budget) -> settings:
-    return settings(
-        max_examples=budget.chains,
-        stateful_step_count=budget.chain_steps,
-        deadline=None,
-        database=None,
-        phases=(Phase.generate,),
-        suppress_health_check=list(HealthCheck),
-    )
 
 
 @check(

@@ -9,7 +9,7 @@ import pytest
 
 from compose.wire import Answer, Wire
 from contracts.agreed import load
-from contracts.diff import operations
+from contracts.diff import label_parts, operations
 from tests.checks import check, expect
 from tests.contract.engine import to_idle
 from tests.contract.ledger import Ledger, as_curl
@@ -137,5 +137,5 @@ def _asked(operator: Operator, labels: list[str]) -> dict[str, Answer]:
 
 
 def _call(label: str) -> Call:
-    method, _, template = label.partition(" ")
+    method, template = label_parts(label)
     return {"path": template.format_map(VALUES), "method": method, "json": BODIES.get(label)}

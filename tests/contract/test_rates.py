@@ -5,7 +5,7 @@ from typing import Any
 
 from compose.wire import Answer, WireError
 from contracts.agreed import load
-from contracts.diff import operations
+from contracts.diff import label_parts, operations
 from tests.checks import check, expect
 from tests.contract.engine import to_idle
 from tests.contract.ledger import Ledger
@@ -20,7 +20,7 @@ RELOAD: dict[str, Any] = {"path": "/api/engine/reload", "service": API, "method"
 
 
 def _call(label: str) -> dict[str, Any]:
-    method, _, template = label.partition(" ")
+    method, template = label_parts(label)
     call = {"path": template.format(name="balanced"), "service": API, "method": method}
     return {**call, "json": {"command": "reload"}} if template.endswith("/command") else call
 

@@ -25,7 +25,7 @@ from compose.machine.console import BAD_INPUT, MachineError, Parser, say
 from compose.stack import Stack
 from reports.checks import matches
 from tests import manifest as manifests
-from tests.bench.record import FOLDER, Figure, in_readme, write, write_rows
+from tests.bench.record import FOLDER, Figure, in_readme, write, write_rows, write_whole
 from tests.checks import STAGES
 from tests.faults.fault import CATALOGUE, Fault, FaultError, folder
 from tests.faults.runs import Result, digest, healthy_stack, judged, stoppable
@@ -235,9 +235,7 @@ def report(results: list[Result]) -> None:
         "checks": mirror(results),
     }
     text = json.dumps(found, indent=2, ensure_ascii=False)
-    new = REPORTS / "matrix.new"
-    new.write_text(text + "\n", encoding="utf-8")
-    new.replace(REPORTS / "matrix.json")
+    write_whole(REPORTS / "matrix.json", text + "\n")
     (REPORTS / "summary.md").write_text(markdown(results), encoding="utf-8")
     (REPORTS / "index.html").write_text(html(found), encoding="utf-8")
 

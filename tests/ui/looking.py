@@ -51,12 +51,12 @@ def comes_to_show(page: Page, name: str, pattern: str, within: float) -> bool:
 
 def photograph(pictures: dict[str, bytes], title: str, page: Page, whole: bool = True) -> None:
     """Keep a picture of the page, small enough for a report; none where the browser is too slow."""
-    for quality in (JPEG_QUALITY, JPEG_QUALITY // 2):
+    half = JPEG_QUALITY // 2
+    for quality, all_of_it in ((JPEG_QUALITY, whole), (half, whole), (half, False)):
         with suppress(BrowserError):
             data = page.screenshot(
-                type="jpeg", quality=quality, full_page=whole, timeout=PICTURE_MS
+                type="jpeg", quality=quality, full_page=all_of_it, timeout=PICTURE_MS
             )
             if len(data) <= PICTURE_BYTES:
                 pictures[title] = data
                 return
-            whole = False

@@ -28,7 +28,7 @@ def test_a_run_that_is_held_without_a_finding_is_an_alarm(
 ) -> None:
     late = "40 required checks did not run: out of time"
     verdict = {"verdict": "HOLD", "findings": [], "troubles": [], "reasons": [late]}
-    monkeypatch.setattr(calm, "one", lambda *_: Outcome(calm.HOLD, verdict, [], "", 9.0))
+    monkeypatch.setattr(calm, "one", lambda *_: Outcome(1, verdict, [], "", 9.0))
     monkeypatch.setattr(calm, "REPORTS", tmp_path)
     assert calm.ran("calm", None).found == (late,)
 
