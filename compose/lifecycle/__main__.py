@@ -172,9 +172,10 @@ def status_(deployment: Deployment, _: Options) -> None:
 
 
 def start_(deployment: Deployment, _: Options) -> None:
-    """Start what was stopped."""
+    """Start what was stopped, and put in order what was broken off before."""
     with alone(deployment.state, "start"):
-        deploy.start(deployment)
+        deploy.start(recovery.to_start(deployment))
+        recovery.recover(deployment)
     summary(deployment, "started")
 
 
@@ -278,6 +279,9 @@ COMMANDS: dict[str, Callable[[Deployment, Options], None]] = {
     "stop": stop_,
     "preflight": preflight_,
 }
+PLANNED = ("deploy", "update", "rollback", "restore")
+"""Commands of steps, along a journal."""
+PREFLIGHTED = ("deploy", "update", "rollback", "preflight")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -290,17 +294,21 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, command in COMMANDS.items():
         one = commands.add_parser(name, help=command.__doc__, parents=[common])
-        _changing(one, name)
+        _options_of(one, name)
     return parser
 
 
-def _changing(one: argparse.ArgumentParser, name: str) -> None:
-    one.add_argument("--key-file", help="key to encrypt or open backups with")
-    one.add_argument("--dry-run", action="store_true", help="show the steps, do nothing")
-    checks = [check.__name__ for check in preflight.CHECKS]
-    one.add_argument(
-        "--allow", action="append", default=[], choices=checks, help="go on despite a finding"
-    )
+def _options_of(one: argparse.ArgumentParser, name: str) -> None:
+    """Only what the command heeds: a `stop --dry-run` that stops would be worse than a refusal."""
+    if name in (*PLANNED, "backup"):
+        one.add_argument("--key-file", help="key to encrypt or open backups with")
+    if name in PLANNED:
+        one.add_argument("--dry-run", action="store_true", help="show the steps, do nothing")
+    if name in PREFLIGHTED:
+        checks = [check.__name__ for check in preflight.CHECKS]
+        one.add_argument(
+            "--allow", action="append", default=[], choices=checks, help="go on despite a finding"
+        )
     if name in ("update", "rollback"):
         one.add_argument("--watch", type=_amount, default=30.0, metavar="SECONDS")
         one.add_argument("--canary", type=_percent, default=0.0, metavar="PERCENT")

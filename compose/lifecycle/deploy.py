@@ -1,9 +1,19 @@
 """Deploy, start and stop a whole deployment; an update of a running one is update.py's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from compose.containers import Container
 from compose.lifecycle import backups, building, proxy, releases, verify
-from compose.lifecycle.deployment import API, FRONTEND, Deployment, docker, until
+from compose.lifecycle.deployment import (
+    API,
+    FRONTEND,
+    Deployment,
+    docker,
+    inspected,
+    until,
+    unwell,
+)
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.steps import Step
 from compose.lifecycle.trouble import Refused
@@ -111,14 +121,14 @@ def scraped(where: Target) -> bool:
     return bool(targets) and all(one["health"] != "unknown" for one in targets)
 
 
-def start(deployment: Deployment) -> None:
-    """Start what was deployed and stopped. Raises `Refused`."""
-    found = deployment.newest()
-    if not found:
+def start(containers: Sequence[Container]) -> None:
+    """Start what was deployed and stopped, until it is well. Raises `Refused`."""
+    if not containers:
         raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
-    docker("start", *(one.id for one in found))
-    until(lambda: not deployment.unwell(), READY_SECONDS)
-    for name, state in deployment.unwell().items():
+    ids = [one.id for one in containers]
+    docker("start", *ids)
+    until(lambda: not unwell(inspected(ids)), READY_SECONDS)
+    for name, state in unwell(inspected(ids)).items():
         raise Refused(f"{name} is {state} after {READY_SECONDS:g} s")
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,11 +91,7 @@ class Deployment:
 
     def unwell(self) -> dict[str, str]:
         """Services that do not do their work, and their state."""
-        return {
-            one.service: f"{one.state}, {one.health or 'no health check'}"
-            for one in self.newest()
-            if one.health != "healthy"
-        }
+        return unwell(self.newest())
 
     def newest(self) -> list[Container]:
         """The newest container of each service: not the former ones that an update has kept."""
@@ -105,6 +101,15 @@ class Deployment:
     def volume(self, name: str) -> str:
         """Docker's name of one of its volumes."""
         return f"{self.project}_{name}"
+
+
+def unwell(containers: Iterable[Container]) -> dict[str, str]:
+    """Those of these services that do not do their work, and their state."""
+    return {
+        one.service: f"{one.state}, {one.health or 'no health check'}"
+        for one in containers
+        if one.health != "healthy"
+    }
 
 
 def docker(*words: str, limit: float = DOCKER_LIMIT) -> str:

@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from compose.containers import Container
 from compose.lifecycle.deploy import Deploy
-from compose.lifecycle.deployment import Deployment, until
+from compose.lifecycle.deployment import COLOURED, Deployment, inspected, until
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.restore import Restore
 from compose.lifecycle.rollback import Rollback
@@ -41,6 +42,23 @@ def left(deployment: Deployment) -> str | None:
         f"a {journal.command} begun {journal.began} ended unfinished at `{at}`;"
         f" the next update or rollback will {way} it"
     )
+
+
+def to_start(deployment: Deployment) -> list[Container]:
+    """One container of each service: those that served, and go on to, when all were stopped.
+
+    What an unfinished command is undone to is older than what it made. A rollback that has taken
+    the data back has left no bot that may open them, until it has made the earlier one.
+    """
+    newest = {one.service: one for one in deployment.newest()}
+    journal = Journal.found(journal_path(deployment))
+    if journal is None or "old" not in journal.facts:
+        return list(newest.values())
+    if not to_be_finished(journal, COMMANDS[journal.command](deployment, journal).steps()):
+        old = inspected(list(journal.facts["old"].values()))
+        return list((newest | {one.service: one for one in old}).values())
+    made = "start" in journal.done
+    return [one for one in newest.values() if made or one.service not in COLOURED]
 
 
 def recover(deployment: Deployment) -> bool:

@@ -136,6 +136,8 @@ def main() -> int:
     parser.add_argument("--stages", help="a -m expression, and keep nothing")
     parser.add_argument("--again", action="store_true", help="go on with the runs that are there")
     asked = parser.parse_args()
+    if asked.runs < 1:
+        parser.error(f"expected N to be 1 or more, got {asked.runs}")
     rows = kept() if asked.again and not asked.stages else []
     for number in range(asked.runs):
         kind = list(KINDS)[len(rows) % len(KINDS)]

@@ -54,6 +54,24 @@ def test_running_closes_at_stop_and_target(operator: Operator, witness: Witness)
     expect_closed(operator, witness, before, "LTCUSDT", "DOTUSDT")
 
 
+@check(
+    API,
+    cause="a sale that is refused ends the round: the stops of all positions behind it wait",
+    fix="go on with the others after a refusal, and try again in the next cycle (Desk.exits)",
+    needs=NEEDS,
+)
+def test_a_halted_market_keeps_no_other_from_its_stop(operator: Operator, witness: Witness) -> None:
+    run(operator, witness)
+    bought = [order["symbol"] for order in witness.entered("SOLUSDT", "ADAUSDT")]
+    first, *others = bought  # in the order in which they are looked at
+    before = witness.mark()
+    witness.drill(halted=[first])
+    witness.move(dict.fromkeys(bought, -8))
+    expect_closed(operator, witness, before, *others)
+    witness.calm()
+    expect_closed(operator, witness, before, first)
+
+
 def expect_closed(
     operator: Operator,
     witness: Witness,

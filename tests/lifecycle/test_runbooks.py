@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -13,6 +14,7 @@ from compose.target import Target
 from tests.checks import check, expect
 from tests.lifecycle import pages
 from tests.lifecycle.disposable import words
+from tests.lifecycle.harm import kill_at
 from tests.lifecycle.witness import start_engine
 
 
@@ -33,6 +35,12 @@ def without_redis(deployment: Deployment) -> None:
     until(lambda: not verify.look(_where(deployment), "/api/health"), 20)
 
 
+def broken_off(deployment: Deployment) -> None:
+    """An update was killed while the new release was verified."""
+    with TemporaryDirectory() as name:
+        kill_at(deployment, running(deployment), "verify", Path(name))
+
+
 SITUATIONS: dict[str, Callable[[Deployment], None]] = {
     "deploy": idle,
     "update": start_engine,
@@ -41,6 +49,7 @@ SITUATIONS: dict[str, Callable[[Deployment], None]] = {
     "emergency-stop": start_engine,
     "exchange-outage": without_exchange,
     "disk-full": idle,
+    "host-restart": broken_off,
     "certificate-renewal": idle,
     "lost-redis": without_redis,
     "rotated-keys": idle,

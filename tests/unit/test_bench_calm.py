@@ -1,5 +1,6 @@
 """Runs on healthy stacks: what is told of them."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ def test_a_run_that_is_held_without_a_finding_is_an_alarm(
     monkeypatch.setattr(calm, "one", lambda *_: Outcome(1, verdict, [], "", 9.0))
     monkeypatch.setattr(calm, "REPORTS", tmp_path)
     assert calm.ran("calm", None).found == (late,)
+
+
+def test_no_run_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["calm", "--runs", "0"])
+    with pytest.raises(SystemExit, match="4"):
+        calm.main()
+    assert "expected N to be 1 or more, got 0" in capsys.readouterr().err
 
 
 def test_the_table_in_readme_is_that_of_the_rows() -> None:

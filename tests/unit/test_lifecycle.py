@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ from compose.lifecycle import (
     update,
     verify,
 )
-from compose.lifecycle.deployment import Deployment
+from compose.lifecycle.deployment import API, Deployment
 from compose.lifecycle.journal import Journal, alone
 from compose.lifecycle.preflight import settings
 from compose.lifecycle.steps import Step, carry_out, take_back
@@ -159,6 +159,45 @@ def test_replaced_data_that_are_in_use_are_not_replaced_again_later(
     assert recovery.left(deployment) is None
 
 
+@pytest.mark.parametrize(
+    ("broken_off", "done", "api"),
+    [
+        ("", [], "new"),
+        ("update", ["start", "switch"], "old"),
+        ("update", ["start", "switch", "hand over"], "new"),
+        ("rollback", ["stop"], "old"),
+        ("rollback", ["stop", "data"], None),
+        ("rollback", ["stop", "data", "start"], "new"),
+    ],
+)
+def test_a_stopped_deployment_starts_what_it_goes_on_with(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broken_off: str,
+    done: list[str],
+    api: str | None,
+) -> None:
+    old, new = (SimpleNamespace(service=API, id=name) for name in ("old", "new"))
+    proxy = SimpleNamespace(service="proxy", id="proxy")
+    monkeypatch.setattr(Deployment, "newest", lambda _: [proxy, new])
+    monkeypatch.setattr(recovery, "inspected", lambda ids: [old] if ids else [])
+    deployment = Deployment("p", (), tmp_path / ".env", tmp_path)
+    if broken_off:
+        facts = {
+            "release": asdict(RELEASE),
+            "wishes": {},
+            "old": {API: "old"},
+            "schema_differs": True,
+            "schema": 1,
+            "restore": None,
+        }
+        journal = Journal.begin(recovery.journal_path(deployment), broken_off, facts)
+        for step in done:
+            journal.finish(step)
+    started = {one.id for one in recovery.to_start(deployment)}
+    assert started == {"proxy", api} - {None}
+
+
 def test_the_backup_that_the_present_release_goes_back_with_is_not_pruned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +218,9 @@ def test_the_backup_that_the_present_release_goes_back_with_is_not_pruned(
         (["backup", "--keep", "-1"], "--keep: expected a number from 1, got '-1'"),
         (["update", "--watch", "soon"], "--watch: expected a number from 0 to 999999, got 'soon'"),
         (["update", "--canary", "60"], "--canary: expected a number from 0 to 50, got '60'"),
+        (["stop", "--dry-run"], "unrecognized arguments: --dry-run"),
+        (["backup", "--dry-run"], "unrecognized arguments: --dry-run"),
+        (["restore", "x", "--allow", "room"], "unrecognized arguments: --allow room"),
     ],
 )
 def test_bad_options_are_refused_with_what_was_expected(

@@ -8,7 +8,7 @@ import contextlib
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -44,6 +44,17 @@ class Liquidation:
         if not self.failures:
             return done
         return f"{done}; could not: {'; '.join(self.failures)}; trying again every second"
+
+
+@contextlib.contextmanager
+def _noted(refusals: list[ExchangeError]) -> Iterator[None]:
+    """Keep a refusal for later: a market that takes no order keeps no other from its stop."""
+    try:
+        yield
+    except ExchangeError as error:
+        if not error.refused:
+            raise
+        refusals.append(error)
 
 
 class Desk:
@@ -86,32 +97,43 @@ class Desk:
         self.positions, self._summed, self.result, self.signals = found
 
     async def exits(self) -> None:
-        """Close the positions that have reached their stop or target."""
+        """Close the positions that have reached their stop or target; raises the first refusal."""
+        refusals: list[ExchangeError] = []
         for position in list(self.positions):
             price = self._feed.prices.get(position.symbol)
             if price is None:
                 continue
             why = strategy.exit_reason(price, position.stop_price, position.target_price)
             if why:
-                await self._sell(position, why)
+                with _noted(refusals):
+                    await self._sell(position, why)
+        if refusals:
+            raise refusals[0]
 
     def look_now(self) -> None:
         """Scan in the next cycle: a preset just chosen is not left waiting for the last one's."""
         self._next_scan = 0.0
 
     async def entries(self, preset: PresetBody, allowed: Callable[[], Awaitable[bool]]) -> None:
-        """Buy breakouts while there are slots; ask again before each order whether it may."""
+        """Buy breakouts while there are slots; ask again before each order whether it may.
+
+        Raises the first refusal.
+        """
         if time.monotonic() < self._next_scan or len(self.positions) >= preset.max_positions:
             return
         self._next_scan = time.monotonic() + self._scan_seconds / self._feed.time_scale
+        refusals: list[ExchangeError] = []
         readings = await self.scanner.readings(list(self._feed.prices), preset)
         for reading in readings:
             if not reading.breakout or await self._recently(reading.symbol, preset):
                 continue
             await self._signal(reading)
             if len(self.positions) >= preset.max_positions or not await allowed():
-                return
-            await self._buy(reading, preset)
+                break
+            with _noted(refusals):
+                await self._buy(reading, preset)
+        if refusals:
+            raise refusals[0]
 
     async def _recently(self, symbol: str, preset: PresetBody) -> bool:
         if any(position.symbol == symbol for position in self.positions):

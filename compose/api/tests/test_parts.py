@@ -20,6 +20,7 @@ from breakout_bot.ledger import Intent
 from breakout_bot.presets import PresetBody
 from breakout_bot.services import Services
 from breakout_bot.states import State
+from breakout_bot.trades import Position
 from redis.asyncio import Redis
 
 INTENT = Intent("x", "e", "BTCUSDT", "sell", "exit", 2.0, 20.0, 23.0, "target")
@@ -182,6 +183,26 @@ def test_a_refused_order_ends_no_doubt_about_another(settings, status, doubted, 
         return desk._doubtful
 
     assert asyncio.run(sell()) is doubts
+
+
+def test_a_market_that_takes_no_order_keeps_no_other_from_its_stop(settings):
+    asked = []
+
+    async def sell(position, _):
+        asked.append(position.symbol)
+        raise ExchangeError(f"{position.symbol} is halted", 422, "rejected")
+
+    async def exits():
+        services = Services(settings)
+        desk = services.engine.desk
+        desk._sell, desk._feed.prices = sell, {"A": 1.0, "B": 1.0}
+        desk.positions = [Position(name, name, 1.0, 2.0, 1.5, 3.0, 0.0, 1.0) for name in "AB"]
+        with pytest.raises(ExchangeError, match="A is halted"):
+            await desk.exits()
+        await services.close()
+
+    asyncio.run(exits())
+    assert asked == ["A", "B"]
 
 
 async def _connections_used(pause):

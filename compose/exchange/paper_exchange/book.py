@@ -108,11 +108,12 @@ class Book:
         return order
 
     def flatten(self, client_id: str, prices: dict[str, float], at: float) -> dict[str, list[Any]]:
-        """Shut out the client's engines, cancel its orders, close its positions at market."""
+        """Shut out the client's engines, cancel its orders, close positions that have a price."""
         self.fence(client_id, self.tokens.get(client_id, 0) + 1, at)
         mine = [order for order in self.open.values() if order.client_id == client_id]
         cancelled = [self.cancel(order.id, at, "flattened") for order in mine]
-        held = [one for one in self.positions.values() if one.client_id == client_id]
+        every = [one for one in self.positions.values() if one.client_id == client_id]
+        held = [one for one in every if one.symbol in prices]
         closing = [self.place(self._closing(one, at), prices[one.symbol]) for one in held]
         left = [one for one in self.positions.values() if one.client_id == client_id]
         return {"cancelled": cancelled, "orders": closing, "positions": left}

@@ -30,6 +30,7 @@ class Drills(BaseModel):
     hang: bool = False
     cut: bool = False
     reject: bool = False
+    halted: tuple[str, ...] = ()
     partial_fill: Share = 1
     clock_offset_seconds: float = Field(default=0, ge=-1e7, le=1e7)
     freeze_feed: bool = False

@@ -113,6 +113,8 @@ class Exchange:
 
     def drill(self, new: NewDrills) -> None:
         """Set the drills and carry out the price moves. KeyError for an unknown symbol."""
+        for unknown in {*new.moves, *new.halted} - self.market.symbols.keys():
+            raise KeyError(unknown)
         moved = [(self.market.symbols[name], percent) for name, percent in new.moves.items()]
         self.switches.set(new)
         self.clock.offset_seconds = new.clock_offset_seconds
@@ -128,6 +130,9 @@ class Exchange:
         self._expire(new.valid_until, at, what)
         if self.switches.now.reject:
             self.book.reject(Rejected("rejected", "the order was rejected (drill)"), at, **what)
+        if new.symbol in self.switches.now.halted:
+            why = Rejected("rejected", f"{new.symbol} is halted (drill)")
+            self.book.reject(why, at, **what)
         if new.symbol not in self.market.symbols:
             why = Rejected("unknown_symbol", f"no symbol {new.symbol!r} here; see /prices")
             self.book.reject(why, at, **what)
@@ -149,5 +154,7 @@ class Exchange:
         if self.switches.now.reject:
             why = Rejected("rejected", "the order was rejected (drill)")
             self.book.reject(why, self.clock.now(), client_id=client_id)
-        done = self.book.flatten(client_id, self.market.prices(), self.clock.now())
+        halted, prices = self.switches.now.halted, self.market.prices()
+        traded = {name: price for name, price in prices.items() if name not in halted}
+        done = self.book.flatten(client_id, traded, self.clock.now())
         return {**done, "fencing_token": self.book.tokens[client_id], "time": self.clock.now()}

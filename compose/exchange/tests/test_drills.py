@@ -83,6 +83,17 @@ def test_reject_takes_no_order_and_flattens_nothing(client):
     assert len(client.get("/positions").json()) == 1
 
 
+def test_a_halted_symbol_takes_no_order_and_the_others_do(client):
+    other = {**ORDER, "client_order_id": "2", "symbol": "ETHUSDT"}
+    for order in (ORDER, other):
+        assert client.post("/orders", json=order).status_code == 201
+    drill(client, halted=["BTCUSDT"])
+    late = client.post("/orders", json={**ORDER, "client_order_id": "3"})
+    assert (late.status_code, late.json()["code"]) == (422, "rejected")
+    left = client.post("/flatten", params={"client_id": "bot"}).json()["positions"]
+    assert [one["symbol"] for one in left] == ["BTCUSDT"]
+
+
 def test_partial_fill_leaves_a_rest(client):
     drill(client, partial_fill=0.4)
     order = client.post("/orders", json=ORDER).json()
@@ -125,7 +136,13 @@ def test_the_chart_shows_a_jump_before_the_next_tick(client):
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [({"latency": 1}, 422), ({"status_429": 2}, 422), ({"moves": {"NOPE": 1}}, 404), ([], 422)],
+    [
+        ({"latency": 1}, 422),
+        ({"status_429": 2}, 422),
+        ({"moves": {"NOPE": 1}}, 404),
+        ({"halted": ["NOPE"]}, 404),
+        ([], 422),
+    ],
 )
 def test_a_bad_drill_is_refused_and_changes_nothing(client, body, status):
     assert client.put("/drills", json=body).status_code == status
