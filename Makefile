@@ -92,8 +92,8 @@ fault-tests: venv machine ## planted faults turn their checks red
 faults: venv machine ## plant faults, see which are caught: make faults [FAULTS=DIR] [STAGE=ui] [AGAIN=1] [JOBS=2] [QUICK=1]
 	@$(PYTHON) -m tests.faults.matrix $(if $(FAULTS),--faults $(FAULTS)) $(if $(STAGE),--stage $(STAGE)) $(if $(AGAIN),--again) $(if $(JOBS),--jobs $(JOBS)) $(if $(QUICK),--quick)
 
-calm: venv machine ## count false alarms on healthy stacks: make calm [N=30] [AGAIN=1] [STAGES=smoke]
-	@$(PYTHON) -m tests.bench.calm --runs $(or $(N),30) $(if $(AGAIN),--again) $(if $(STAGES),--stages "$(STAGES)")
+calm: venv machine ## count false alarms on healthy stacks: make calm [N=30] [AGAIN=1] [KIND=contended] [STAGES=smoke]
+	@$(PYTHON) -m tests.bench.calm --runs $(or $(N),30) $(if $(AGAIN),--again) $(if $(KIND),--kind $(KIND)) $(if $(STAGES),--stages "$(STAGES)")
 
 .PHONY: bench-health soak
 bench-health: venv machine ## measure health while the engine trades, into reports/bench

@@ -134,13 +134,14 @@ def main() -> int:
     parser = Parser(prog="make calm")
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--stages", help="a -m expression, and keep nothing")
+    parser.add_argument("--kind", choices=list(KINDS), help="only runs of this kind")
     parser.add_argument("--again", action="store_true", help="go on with the runs that are there")
     asked = parser.parse_args()
     if asked.runs < 1:
         parser.error(f"expected N to be 1 or more, got {asked.runs}")
     rows = kept() if asked.again and not asked.stages else []
     for number in range(asked.runs):
-        kind = list(KINDS)[len(rows) % len(KINDS)]
+        kind = asked.kind or list(KINDS)[len(rows) % len(KINDS)]
         say(f"{number + 1}/{asked.runs} {kind} ({KINDS[kind]}) ...")
         row = ran(kind, asked.stages)
         rows.append(row)

@@ -152,6 +152,29 @@ def test_names_what_it_cannot_close_and_closes_it_later(
 
 @check(
     API,
+    cause="it ends at the first position that cannot be closed, or does not tell that there is one",
+    fix="close by hand at the exchange; then let liquidate go on, and name what is left",
+    needs=NEEDS,
+)
+def test_closes_all_others_while_a_market_is_halted(operator: Operator, witness: Witness) -> None:
+    halted, *others = HELD
+    hold(operator, witness, *HELD)
+    witness.drill(halted=[halted])
+    answer = press(operator)
+    expect_quick(answer, STOP_SECONDS)
+    left = sorted(witness.positions())
+    expect(left == [halted], f"nothing open but {halted}, whose market is halted", left)
+    failures = str(answer.json().get("failures"))
+    expect(not answer.json()["success"], "success: false while a position is open", answer.brief)
+    told = halted in failures and not any(symbol in failures for symbol in others)
+    expect(told, f"{halted} named as what is left, and nothing else", answer.text)
+    witness.calm()
+    operator.until(witness.flat, FINISH_SECONDS, "nothing of ours open once it is traded again")
+    expect_state(operator, "EMERGENCY", "then")
+
+
+@check(
+    API,
     cause="it waits for Redis before it closes anything",
     fix="close at the exchange first; the lease can be given up later",
     needs=(*STACK, "redis"),

@@ -1,5 +1,6 @@
 """Companions of this stage, and the conditions that its alerts are about."""
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from tests.operator import Operator
 FILE = Path(__file__).parent.parent / "companions.yaml"
 LIMIT_SECONDS = 60
 PORT = 8080
+OURS = "breakout-bot"
+HALTED = "ADAUSDT"
 
 
 class Services(Protocol):
@@ -90,6 +93,22 @@ def webhook(operator: Operator, docker_services: Services) -> Webhook:
     return made
 
 
+def _hold(operator: Operator, symbol: str) -> None:
+    """Let the bot have a position: bought past it, under a token that the exchange takes."""
+    client = {"client_id": OURS}
+    shut = operator.http("/flatten", "exchange", "POST", params=client)
+    if shut.status == 200:
+        order = {
+            **client,
+            "client_order_id": f"gate-{time.monotonic_ns()}",
+            "symbol": symbol,
+            "side": "buy",
+            "quantity": 100,
+            "fencing_token": shut.json()["fencing_token"],
+        }
+        operator.http("/orders", "exchange", "POST", json=order)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def conditions(operator: Operator, webhook: Webhook) -> Iterator[None]:
     """Real conditions that alerts are about, begun first so that they ripen while others look.
@@ -98,7 +117,9 @@ def conditions(operator: Operator, webhook: Webhook) -> Iterator[None]:
     """
     assert webhook is not None
     with suppress(WireError):
-        operator.http("/drills", "exchange", "PUT", json={"freeze_feed": True})
+        _hold(operator, HALTED)
+        drills = {"freeze_feed": True, "halted": [HALTED]}
+        operator.http("/drills", "exchange", "PUT", json=drills)
         operator.command("emergency-stop")
     yield
     with suppress(WireError):

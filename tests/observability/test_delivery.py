@@ -12,9 +12,10 @@ AWAY = ("smoke.*", "observability.alerts.*", "observability.prometheus.*")
 RULES = {
     "Watchdog": "nothing at all: it always fires",
     "EngineEmergency": "an emergency stop",
+    "StopUnfinished": "an emergency stop while the market of a position is halted",
     "MarketDataStale": "prices that stand still",
 }
-FIRED_BY = {"Watchdog": "prometheus", "EngineEmergency": API, "MarketDataStale": API}
+FIRED_BY = {rule: "prometheus" if rule == "Watchdog" else API for rule in RULES}
 """Who is to blame where a rule's condition is met and Prometheus does not see it."""
 ENDED = "EngineEmergency"
 SECONDS = 45.0

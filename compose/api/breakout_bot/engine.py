@@ -75,6 +75,11 @@ class Engine:
         return self.state in TRADING and self.lease.held
 
     @property
+    def liquidating(self) -> bool:
+        """Tell whether a stop has yet to close everything."""
+        return self._control.liquidating or self._halted
+
+    @property
     def heartbeat_age_seconds(self) -> float:
         """Say how long ago the loop last began a cycle."""
         return time.monotonic() - self._beat
@@ -115,7 +120,7 @@ class Engine:
         )
         if self.lease.held or self.state not in TRADING:
             await self._try("orders", lambda: self.desk.reconcile(self.preset))
-        if self._control.liquidating or self._halted:
+        if self.liquidating:
             if not self._stopping:
                 await self._try("liquidation", self._liquidate_again)
         elif self.trading and self.feed.fresh:
@@ -326,7 +331,7 @@ class Engine:
             "consecutiveLosses": self.desk.result.consecutive_losses,
             "leaseHeld": self.lease.held,
             "trading": self.trading,
-            "liquidating": self._control.liquidating,
+            "liquidating": self.liquidating,
             "reason": self._control.reason,
         }
 

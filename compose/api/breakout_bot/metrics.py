@@ -91,6 +91,10 @@ class Metrics:
                 "1 while this process holds the trading lease.",
                 lambda: float(engine.lease.held),
             ),
+            "liquidating": (
+                "1 while a stop has yet to close everything.",
+                lambda: float(engine.liquidating),
+            ),
             "cycle_duration_seconds": (
                 "How long the last cycle took.",
                 lambda: engine.cycle_seconds,

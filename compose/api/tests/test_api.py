@@ -223,6 +223,7 @@ def test_metrics_are_named_and_their_labels_do_not_grow_with_what_is_typed(clien
         "market_data_age_seconds",
         "heartbeat_age_seconds",
         "lease_held",
+        "liquidating",
         "open_positions",
         "orders_total",
         "daily_r",
