@@ -115,10 +115,10 @@ def seen_by(deployment: Deployment) -> Target:
 
 
 def scraped(where: Target) -> bool:
-    """Whether Prometheus has looked at everything once; whether all is well is smoke's to say."""
+    """Whether Prometheus's last look at everything found it up: not before it was there."""
     found = verify.look(where, "/prometheus/api/v1/targets?state=active")
     targets = found.get("data", {}).get("activeTargets", [])
-    return bool(targets) and all(one["health"] != "unknown" for one in targets)
+    return bool(targets) and all(one["health"] == "up" for one in targets)
 
 
 def start(containers: Sequence[Container]) -> None:
