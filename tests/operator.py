@@ -22,6 +22,8 @@ from reports.stream import Stream
 from tests.checks import CheckFailed, expect, fail
 
 API = "breakout-bot-api"
+BOT = "breakout-bot"
+"""The bot's client id at the exchange."""
 KEY_HEADER = "X-API-Key"
 CALL_LIMIT = 15.0
 DOCKER_LIMIT = 60.0

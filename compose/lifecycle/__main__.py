@@ -236,8 +236,7 @@ def _planned(
     deployment: Deployment, options: Options, command: str, facts: dict[str, object]
 ) -> bool:
     journal = Journal(Path(os.devnull), {"command": command, "facts": facts})
-    steps = recovery.COMMANDS[command](deployment, journal).steps()
-    show_plan(f"{command} of {deployment.project}", steps)
+    show_plan(f"{command} of {deployment.project}", recovery.steps_of(deployment, journal))
     return not options.dry_run
 
 

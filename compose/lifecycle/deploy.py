@@ -1,6 +1,6 @@
 """Deploy, start and stop a whole deployment; an update of a running one is update.py's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from compose.containers import Container
@@ -90,11 +90,9 @@ class Deploy:
 
     def ready(self) -> None:
         """Every container healthy. Raises `Refused` naming the first that is not."""
-        until(lambda: not self.deployment.unwell(), READY_SECONDS)
-        for name, state in self.deployment.unwell().items():
-            raise Refused(f"{name} is {state} after {READY_SECONDS:g} s")
+        _await_well(self.deployment.unwell)
         where = seen_by(self.deployment)
-        until(lambda: scraped(where), SCRAPE_SECONDS)
+        until(lambda: verify.scraped(where), SCRAPE_SECONDS)
 
     def check(self) -> None:
         """The smoke stage's verdict."""
@@ -114,21 +112,18 @@ def seen_by(deployment: Deployment) -> Target:
     return verify.target(deployment, proxy.live(deployment))
 
 
-def scraped(where: Target) -> bool:
-    """Whether Prometheus's last look at everything found it up: not before it was there."""
-    found = verify.look(where, "/prometheus/api/v1/targets?state=active")
-    targets = found.get("data", {}).get("activeTargets", [])
-    return bool(targets) and all(one["health"] == "up" for one in targets)
-
-
 def start(containers: Sequence[Container]) -> None:
     """Start what was deployed and stopped, until it is well. Raises `Refused`."""
     if not containers:
         raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
     ids = [one.id for one in containers]
     docker("start", *ids)
-    until(lambda: not unwell(inspected(ids)), READY_SECONDS)
-    for name, state in unwell(inspected(ids)).items():
+    _await_well(lambda: unwell(inspected(ids)))
+
+
+def _await_well(look: Callable[[], dict[str, str]]) -> None:
+    until(lambda: not look(), READY_SECONDS)
+    for name, state in look().items():
         raise Refused(f"{name} is {state} after {READY_SECONDS:g} s")
 
 

@@ -10,7 +10,7 @@ from compose.lifecycle.deployment import COLOURED, Deployment, inspected, until
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.restore import Restore
 from compose.lifecycle.rollback import Rollback
-from compose.lifecycle.steps import carry_out, take_back, to_be_finished
+from compose.lifecycle.steps import Step, carry_out, take_back, to_be_finished
 from compose.lifecycle.trouble import Refused
 from compose.lifecycle.update import Update
 from compose.machine.console import say
@@ -30,13 +30,18 @@ def journal_path(deployment: Deployment) -> Path:
     return deployment.state / "journal.json"
 
 
+def steps_of(deployment: Deployment, journal: Journal) -> list[Step]:
+    """The steps of the command that a journal is about."""
+    return COMMANDS[journal.command](deployment, journal).steps()
+
+
 def left(deployment: Deployment) -> str | None:
     """What an earlier command left unfinished, in words; None when nothing is."""
     journal = Journal.found(journal_path(deployment))
     if journal is None:
         return None
     at = journal.begun[-1] if journal.begun else "its beginning"
-    steps = COMMANDS[journal.command](deployment, journal).steps()
+    steps = steps_of(deployment, journal)
     way = "finish" if to_be_finished(journal, steps) else "undo"
     return (
         f"a {journal.command} begun {journal.began} ended unfinished at `{at}`;"
@@ -54,7 +59,7 @@ def to_start(deployment: Deployment) -> list[Container]:
     journal = Journal.found(journal_path(deployment))
     if journal is None or "old" not in journal.facts:
         return list(newest.values())
-    if not to_be_finished(journal, COMMANDS[journal.command](deployment, journal).steps()):
+    if not to_be_finished(journal, steps_of(deployment, journal)):
         old = inspected(list(journal.facts["old"].values()))
         return list((newest | {one.service: one for one in old}).values())
     made = "start" in journal.done
@@ -68,7 +73,7 @@ def recover(deployment: Deployment) -> bool:
         return False
     say(f"{deployment.project}: {left(deployment)}")
     until(lambda: not _orphans(deployment.project), ORPHAN_SECONDS)
-    steps = COMMANDS[journal.command](deployment, journal).steps()
+    steps = steps_of(deployment, journal)
     if to_be_finished(journal, steps):
         carry_out(journal, steps)
         journal.close("finished later")
@@ -98,7 +103,7 @@ def do(deployment: Deployment, command: str, facts: dict[str, object]) -> Journa
     The journal stays open while a step is neither done nor undone.
     """
     journal = Journal.begin(journal_path(deployment), command, facts)
-    steps = COMMANDS[command](deployment, journal).steps()
+    steps = steps_of(deployment, journal)
     try:
         carry_out(journal, steps)
     except (Refused, KeyboardInterrupt) as ended:

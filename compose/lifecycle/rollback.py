@@ -46,6 +46,14 @@ class Rollback(Update):
             self.prepare()
             self.switch()
 
+    @property
+    def scraped_since(self) -> str:
+        """A scrape while the bot was stopped would hold the smoke stage.
+
+        One that hung then is told of up to 4 s later, so that an earlier one proves nothing.
+        """
+        return self.alive(API).started_at if self.journal.facts["schema_differs"] else ""
+
     def unstart(self) -> None:
         """The old colour is served, which is started again when its data are back."""
         if self.journal.facts["schema_differs"]:

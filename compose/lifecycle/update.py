@@ -28,7 +28,6 @@ from compose.lifecycle.trouble import Refused
 from compose.machine.commands import run
 from compose.machine.console import MachineError, say
 from compose.release import Release
-from compose.target import Target
 
 READY_SECONDS = 60.0
 PAGE_SECONDS = 10.0
@@ -165,11 +164,13 @@ class Update:
         if not seen:
             raise Refused(f"the new API is not healthy after {READY_SECONDS:g} s")
         until(self.page_answers, PAGE_SECONDS)
-        # A rollback has the bot stopped for a moment; a scrape of then would hold the smoke stage,
-        # and one that hung then is told of up to 4 s later.
-        since = self.alive(API).started_at if self.journal.facts.get("schema_differs") else ""
         where = verify.target(self.deployment, proxy.live(self.deployment))
-        until(lambda: scraped(where, since), SCRAPED_SECONDS)
+        until(lambda: verify.scraped(where, API, self.scraped_since), SCRAPED_SECONDS)
+
+    @property
+    def scraped_since(self) -> str:
+        """When the scrape has to have begun that is waited for: at any time, for one always ran."""
+        return ""
 
     def page_answers(self) -> bool:
         """Asked for itself: Docker's first look at a container comes after its whole interval."""
@@ -332,18 +333,6 @@ def migrate(deployment: Deployment, newer: Release, to: int) -> None:
     flags = ["--rm", "--network", "none", "--user", "10001:10001", "-v", volume]
     program = ["/venv/bin/python", "-m", "breakout_bot.migrate", "--to", str(to)]
     docker("run", *flags, releases.image(API, newer), *program, limit=MIGRATE_LIMIT)
-
-
-def scraped(where: Target, since: str) -> bool:
-    """Whether Prometheus's last look at each target of the API found it up.
-
-    It has to have begun after `since` (ISO 8601, UTC).
-    """
-    found = verify.look(where, "/prometheus/api/v1/targets?state=active").get("data", {})
-    targets = [one for one in found.get("activeTargets", ()) if API in one["scrapeUrl"]]
-    return bool(targets) and all(
-        one["health"] == "up" and one["lastScrape"] > since for one in targets
-    )
 
 
 def trades_if_told(api: str) -> bool:

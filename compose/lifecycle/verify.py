@@ -59,6 +59,18 @@ def look(where: Target, path: str) -> dict[str, Any]:
     return asyncio.run(_look(where, path))
 
 
+def scraped(where: Target, service: str = "", since: str = "") -> bool:
+    """Whether Prometheus's last look at each target found it up; at those of a service, if named.
+
+    It has to have begun after `since` (ISO 8601, UTC).
+    """
+    found = look(where, "/prometheus/api/v1/targets?state=active").get("data", {})
+    targets = [one for one in found.get("activeTargets", ()) if service in one["scrapeUrl"]]
+    return bool(targets) and all(
+        one["health"] == "up" and one["lastScrape"] > since for one in targets
+    )
+
+
 async def _look(where: Target, path: str) -> dict[str, Any]:
     async with Wire(where, Credentials(), lambda _: None) as wire:
         try:

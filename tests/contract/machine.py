@@ -32,7 +32,7 @@ from contracts.states import (
 from tests.contract.engine import PRESET, SYMBOL, at_rest, to_idle
 from tests.contract.explorer import pause
 from tests.contract.ledger import Ledger, as_curl
-from tests.operator import API, Operator
+from tests.operator import API, BOT, Operator
 
 LEASE = "breakout-bot:lease"
 SHRINK_SECONDS = 40.0
@@ -222,7 +222,7 @@ class Machine(RuleBasedStateMachine):
     def _entries(self) -> list[dict[str, Any]]:
         entries = self.operator.json(f"/log?after={self.seen}&limit=10000", "exchange")["entries"]
         self.seen = entries[-1]["seq"] if entries else self.seen
-        return [one for one in entries if one.get("client_id") == "breakout-bot"]
+        return [one for one in entries if one.get("client_id") == BOT]
 
     def _of_one_trader(self, entries: list[dict[str, Any]]) -> None:
         found = two_traders([*self.last, *entries])

@@ -10,10 +10,9 @@ from compose.wire import Answer
 from tests.checks import check, expect
 from tests.contract.engine import to_idle
 from tests.contract.ledger import Ledger, as_curl
-from tests.operator import API, Operator
+from tests.operator import API, BOT, Operator
 
 CANCEL = "DELETE /api/trading/orders/{order_id}"
-BOT = "breakout-bot"
 NEEDS = ("disposable", "direct:exchange", "proxy", API)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from compose.wire import Answer
 from tests.checks import expect
-from tests.operator import POLL_SECONDS, Operator
+from tests.operator import BOT, POLL_SECONDS, Operator
 
-OURS = "breakout-bot"
+OURS = BOT
 OTHERS = "somebody-else"
 EXCHANGE = "exchange"
 PAST_DRILLS = {"X-Witness": "gate"}

@@ -12,12 +12,11 @@ import pytest
 from compose.sweep import companions
 from compose.wire import WireError
 from tests.checks import CheckFailed
-from tests.operator import Operator
+from tests.operator import BOT, Operator
 
 FILE = Path(__file__).parent.parent / "companions.yaml"
 LIMIT_SECONDS = 60
 PORT = 8080
-OURS = "breakout-bot"
 HALTED = "ADAUSDT"
 CLOSED_SECONDS = 10.0
 """For what a stop has left, once its market is traded again; the engine tries every second."""
@@ -97,19 +96,17 @@ def webhook(operator: Operator, docker_services: Services) -> Webhook:
 
 
 def _hold(operator: Operator, symbol: str) -> None:
-    """Let the bot have a position: bought past it, under a token that the exchange takes."""
-    client = {"client_id": OURS}
-    shut = operator.http("/flatten", "exchange", "POST", params=client)
-    if shut.status == 200:
-        order = {
-            **client,
-            "client_order_id": f"gate-{time.monotonic_ns()}",
-            "symbol": symbol,
-            "side": "buy",
-            "quantity": 100,
-            "fencing_token": shut.json()["fencing_token"],
-        }
-        operator.http("/orders", "exchange", "POST", json=order)
+    """Let the bot have a position: bought past it, under a token newer than any."""
+    now = int(time.time() * 1000)
+    order = {
+        "client_id": BOT,
+        "client_order_id": f"observability-{now}",
+        "symbol": symbol,
+        "side": "buy",
+        "quantity": 100,
+        "fencing_token": now,
+    }
+    operator.http("/orders", "exchange", "POST", json=order)
 
 
 @pytest.fixture(scope="package", autouse=True)

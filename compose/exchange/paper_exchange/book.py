@@ -112,9 +112,11 @@ class Book:
         self.fence(client_id, self.tokens.get(client_id, 0) + 1, at)
         mine = [order for order in self.open.values() if order.client_id == client_id]
         cancelled = [self.cancel(order.id, at, "flattened") for order in mine]
-        every = [one for one in self.positions.values() if one.client_id == client_id]
-        held = [one for one in every if one.symbol in prices]
-        closing = [self.place(self._closing(one, at), prices[one.symbol]) for one in held]
+        closing = [
+            self.place(self._closing(one, at), prices[one.symbol])
+            for one in list(self.positions.values())
+            if one.client_id == client_id and one.symbol in prices
+        ]
         left = [one for one in self.positions.values() if one.client_id == client_id]
         return {"cancelled": cancelled, "orders": closing, "positions": left}
 
