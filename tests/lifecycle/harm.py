@@ -19,7 +19,7 @@ from compose.lifecycle.journal import Journal
 from compose.lifecycle.trouble import Refused
 from compose.machine.commands import run
 from compose.release import HERE, Release
-from tests.checks import expect
+from tests.checks import expect, fail
 from tests.faults import sources
 from tests.lifecycle import candidates
 from tests.lifecycle.disposable import leftovers, revision, updated, words
@@ -29,6 +29,7 @@ from tests.lifecycle.witness import rows
 STEP_LIMIT = 120.0
 STEP_LOOK_SECONDS = 0.02
 DOCKER_SOCKET = "/var/run/docker.sock"
+SAID = "update.log"
 WATCH = 1.0
 MAIN = "/app/breakout_bot/__main__.py"
 MIDDLEWARE = "/app/breakout_bot/middleware.py"
@@ -230,9 +231,9 @@ def kill_at(deployment: Deployment, wanted: Release, step: str, folder: Path, *m
         docker_door(
             folder / "docker.sock", lambda: not killed.is_set() and _at(path, step)
         ) as door,
-        _updating(deployment, wanted, more, DOCKER_HOST=door.address) as process,
+        _updating(deployment, wanted, folder, more, DOCKER_HOST=door.address) as process,
     ):
-        _come_to(deployment, process, step)
+        _come_to(deployment, process, step, folder)
         process.send_signal(signal.SIGKILL)
         process.wait(STEP_LIMIT)
         killed.set()
@@ -243,17 +244,17 @@ def refuse_at(deployment: Deployment, wanted: Release, step: str, folder: Path, 
     """Run `compose/update.sh` with a Docker that refuses everything from a step on, to its end."""
     with (
         docker_door(folder / "docker.sock") as door,
-        _updating(deployment, wanted, more, DOCKER_HOST=door.address) as process,
+        _updating(deployment, wanted, folder, more, DOCKER_HOST=door.address) as process,
     ):
-        _come_to(deployment, process, step)
+        _come_to(deployment, process, step, folder)
         door.shut.set()
         process.wait(STEP_LIMIT)
 
 
 @contextmanager
 def _updating(
-    deployment: Deployment, wanted: Release, more: Sequence[str], **variables: str
-) -> Iterator[subprocess.Popen[str]]:
+    deployment: Deployment, wanted: Release, folder: Path, more: Sequence[str], **variables: str
+) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "compose.lifecycle", "update", "--watch", f"{WATCH:g}"]
     environment = {
         "PATH": SYSTEM_PATH,
@@ -263,13 +264,16 @@ def _updating(
         **sources.environment(),
         **variables,
     }
-    with subprocess.Popen(
-        [*command, *more, *words(deployment)],
-        cwd=HERE.parent,
-        env=environment,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
+    with (
+        (folder / SAID).open("wb") as said,
+        subprocess.Popen(
+            [*command, *more, *words(deployment)],
+            cwd=HERE.parent,
+            env=environment,
+            stdout=said,
+            stderr=said,
+        ) as process,
+    ):
         try:
             yield process
         finally:
@@ -277,10 +281,15 @@ def _updating(
                 process.kill()
 
 
-def _come_to(deployment: Deployment, process: subprocess.Popen[str], step: str) -> None:
+def _come_to(
+    deployment: Deployment, process: subprocess.Popen[bytes], step: str, folder: Path
+) -> None:
     path = recovery.journal_path(deployment)
     until(lambda: process.poll() is not None or _at(path, step), STEP_LIMIT, STEP_LOOK_SECONDS)
-    expect(process.poll() is None, f"an update that comes to the step {step}", process.poll())
+    if process.poll() is not None:
+        seen = f"it ended with {process.returncode}"
+        said = (folder / SAID).read_text(encoding="utf-8", errors="replace")
+        fail(f"an update that comes to the step {step}", seen, said[-1500:])
 
 
 def _at(path: Path, step: str) -> bool:
