@@ -27,6 +27,8 @@ ESTABLISHED = re.compile(
     re.MULTILINE,
 )
 """A row of /proc/net/tcp: the local port, the remote address and port, the socket's number."""
+WORKER = re.compile(r"^(\d+) nginx: worker process$", re.MULTILINE)
+"""A process id and title; the worker of a former configuration `is shutting down`."""
 DOORS = {8443, 8080, 8000, 3000}
 """Ports on which the proxy takes connections."""
 
@@ -75,17 +77,33 @@ def forget(deployment: Deployment, folder: str) -> None:
 
 
 def switch(deployment: Deployment, folder: str) -> None:
-    """Serve another configuration from now on. Raises `Refused` for one that nginx refuses."""
+    """Serve another configuration: once this returns, no worker of a former one takes requests.
+
+    Raises `Refused` for one that nginx refuses, `MachineError` when it does not take it up.
+    """
     proxy = live(deployment).id
     test = f"nginx -e stderr -t -c /live/{folder}/nginx.conf"
     tested = run(["docker", "exec", proxy, "sh", "-c", test], LIMIT)
     if not tested.ok:
         problem = next((x for x in tested.text.splitlines() if "[emerg]" in x), tested.text[-200:])
         raise Refused(f"nginx refuses the proxy's configuration: {problem}")
+    former = _workers(deployment)
     _in(
         deployment,
         f"ln -sfn {folder} /live/.next && mv -T /live/.next /live/current && kill -HUP 1",
     )
+    # Until then a look at what is in flight would miss what they have just taken.
+    if not until(lambda: former.isdisjoint(_workers(deployment)), LIMIT):
+        raise MachineError(
+            f"Expected the proxy to reload within {LIMIT:g} s, but a former worker still takes"
+            f" requests: read `docker logs {proxy[:12]}`, then give this command again."
+        )
+
+
+def _workers(deployment: Deployment) -> set[str]:
+    """The workers that take requests, by process id."""
+    script = "cd /proc; for p in [0-9]*; do echo $p $(tr '\\0' ' ' < $p/cmdline); done 2>&-"
+    return set(WORKER.findall(_in(deployment, script)))
 
 
 def _in(deployment: Deployment, script: str) -> str:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from compose.lifecycle import recovery, releases, rollback, update
+from compose.lifecycle import proxy, recovery, releases, rollback, update
 from compose.lifecycle.deployment import API, Deployment, docker, until
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.trouble import Refused
@@ -24,9 +24,11 @@ from tests.faults import sources
 from tests.lifecycle import candidates
 from tests.lifecycle.disposable import leftovers, revision, updated, words
 from tests.lifecycle.pages import SYSTEM_PATH
+from tests.lifecycle.traffic import Seen
 from tests.lifecycle.witness import rows
 
 STEP_LIMIT = 120.0
+STILL_SECONDS = 3
 STEP_LOOK_SECONDS = 0.02
 DOCKER_SOCKET = "/var/run/docker.sock"
 SAID = "update.log"
@@ -218,6 +220,24 @@ def hung_until(deployment: Deployment, step: str) -> Iterator[None]:
         over.set()
         killer.join()
         docker("start", api)  # where the command came to no start of it, for the checks after this
+
+
+@contextmanager
+def slow_to_reload(deployment: Deployment, seen: Seen) -> Iterator[None]:
+    """The proxy's workers stand still for some seconds, as on a machine with too much to do.
+
+    A reload reaches them only after that. They hold a slow request then of the colour that serves.
+    """
+    before = seen.slow
+    until(lambda: seen.slow > before, STEP_LIMIT)  # one that an earlier colour might have let in
+    script = (
+        "cd /proc; for p in [0-9]*; do case $(cat $p/cmdline) in 'nginx: worker process'*)"
+        ' all="$all $p";; esac; done 2>&-;'
+        f" kill -STOP $all; sleep {STILL_SECONDS}; kill -CONT $all"
+    )
+    front = proxy.live(deployment).id
+    with subprocess.Popen(["docker", "exec", front, "sh", "-c", script]):
+        yield
 
 
 def kill_at(deployment: Deployment, wanted: Release, step: str, folder: Path, *more: str) -> None:
