@@ -11,17 +11,28 @@ from tests.faults.runs import Outcome
 
 HEALTHY = Row("calm", "tree", "2026-11-28T14:00:00+00:00", 300.0, (), ())
 ALARM = Row("contended", "tree", "2026-11-28T14:10:00+00:00", 500.0, ("a: …", "b: …"), ())
+RIGHT = Row("calm", "tree", "2026-11-28T14:30:00+00:00", 400.0, ("c: …",), (), "cut requests")
 UNDECIDED = Row("contended", "tree", "2026-11-28T14:20:00+00:00", 700.0, (), ("no Docker",))
 
 
 def test_every_finding_is_counted() -> None:
     told = calm.table([HEALTHY, ALARM, UNDECIDED])
-    assert "| nothing else at work | 1 | 0 | 0 | 300, 300, 300 |" in told
-    assert "| a busy loop on every core | 2 | 2 | 1 | 600, 500, 700 |" in told
-    assert "| all | 3 | 2 | 1 | 500, 300, 700 |" in told
+    assert "| nothing else at work | 1 | 0 | 0 | 0 | 300, 300, 300 |" in told
+    assert "| a busy loop on every core | 2 | 0 | 2 | 1 | 600, 500, 700 |" in told
+    assert "| all | 3 | 0 | 2 | 1 | 500, 300, 700 |" in told
     found = {one.name: one for one in calm.figures([HEALTHY, ALARM, UNDECIDED])}
     assert found["false alarms"].value == 2
     assert found["false alarms"].meets is False
+
+
+def test_a_finding_that_was_right_is_no_alarm_and_its_stack_not_healthy() -> None:
+    assert "| nothing else at work | 2 | 1 | 0 | 0 | 350, 300, 400 |" in calm.table(
+        [HEALTHY, RIGHT]
+    )
+    found = {one.name: one.value for one in calm.figures([HEALTHY, RIGHT])}
+    assert found["healthy runs"] == 1
+    assert found["false alarms"] == 0
+    assert found["runs that found a fault nobody had planted"] == 1
 
 
 def test_a_run_that_is_held_without_a_finding_is_an_alarm(
