@@ -87,20 +87,20 @@ def switch(deployment: Deployment, folder: str) -> None:
     if not tested.ok:
         problem = next((x for x in tested.text.splitlines() if "[emerg]" in x), tested.text[-200:])
         raise Refused(f"nginx refuses the proxy's configuration: {problem}")
-    former = _workers(deployment)
+    former = workers(deployment)
     _in(
         deployment,
         f"ln -sfn {folder} /live/.next && mv -T /live/.next /live/current && kill -HUP 1",
     )
     # Until then a look at what is in flight would miss what they have just taken.
-    if not until(lambda: former.isdisjoint(_workers(deployment)), LIMIT):
+    if not until(lambda: former.isdisjoint(workers(deployment)), LIMIT):
         raise MachineError(
             f"Expected the proxy to reload within {LIMIT:g} s, but a former worker still takes"
             f" requests: read `docker logs {proxy[:12]}`, then give this command again."
         )
 
 
-def _workers(deployment: Deployment) -> set[str]:
+def workers(deployment: Deployment) -> set[str]:
     """The workers that take requests, by process id."""
     script = "cd /proc; for p in [0-9]*; do echo $p $(tr '\\0' ' ' < $p/cmdline); done 2>&-"
     return set(WORKER.findall(_in(deployment, script)))

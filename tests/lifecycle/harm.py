@@ -230,11 +230,8 @@ def slow_to_reload(deployment: Deployment, seen: Seen) -> Iterator[None]:
     """
     before = seen.slow
     until(lambda: seen.slow > before, STEP_LIMIT)  # one that an earlier colour might have let in
-    script = (
-        "cd /proc; for p in [0-9]*; do case $(cat $p/cmdline) in 'nginx: worker process'*)"
-        ' all="$all $p";; esac; done 2>&-;'
-        f" kill -STOP $all; sleep {STILL_SECONDS}; kill -CONT $all"
-    )
+    all_of_them = " ".join(proxy.workers(deployment))
+    script = f"kill -STOP {all_of_them}; sleep {STILL_SECONDS}; kill -CONT {all_of_them}"
     front = proxy.live(deployment).id
     with subprocess.Popen(["docker", "exec", front, "sh", "-c", script]):
         yield
