@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from compose.target import LOOPBACK
 from compose.wire import Wire, WireError
 
 ROLE_LABEL = "org.breakout-bot.role"
@@ -16,6 +17,8 @@ PROJECT_LABEL = "com.docker.compose.project"
 OF_COMPOSE = "com.docker.compose.oneoff=False"
 """Compose writes its project on the images that it builds too: what `docker run` makes of them has
 that label, as the proxy that an update is verified through. Only compose's own have this one."""
+ANY_ADDRESS = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": LOOPBACK}  # noqa: S104
+"""Where this machine finds what is published on every interface."""
 REVISION_LABEL = "org.opencontainers.image.revision"
 
 
@@ -136,6 +139,16 @@ class Container:
         """The host port that `port` is published on."""
         bound = self.inspected["NetworkSettings"]["Ports"].get(f"{port}/tcp")
         return int(bound[0]["HostPort"]) if bound else None
+
+    def host_address(self, port: int) -> str | None:
+        """`HOST:PORT` at which this machine reaches `port`, where it is published."""
+        bound = self.inspected["NetworkSettings"]["Ports"].get(f"{port}/tcp")
+        if not bound:
+            return None
+        host = ANY_ADDRESS.get(bound[0]["HostIp"], bound[0]["HostIp"])
+        return (
+            f"[{host}]:{bound[0]['HostPort']}" if ":" in host else f"{host}:{bound[0]['HostPort']}"
+        )
 
     def published(self) -> Iterator[tuple[str, str]]:
         """(address, port) pairs on the host that reach this container."""

@@ -6,9 +6,11 @@ Everything wrong with that word raises `TargetError` before anything is started.
 """
 
 import os
+import re
 import ssl
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,10 +32,17 @@ PORTS = {
 
 SERVICES = tuple(PORTS)
 DEPLOYED_PROJECT = "breakout-bot"
-KEYS = {"name", "kind", "mode", "ca_file", "project", "plain_http", "services"}
+KEYS = {"name", "kind", "mode", "ca_file", "trust", "project", "plain_http", "connect", "services"}
+DEFAULT_PORTS = {"https": 443, "http": 80, "redis": 6379}
+LOOPBACK = "127.0.0.1"
+HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.%]+")
+"""A name, or an address of IPv6."""
 DOCKER_HOST = "unix:///var/run/docker.sock"
 """Where Docker is asked, unless the variable of that name says otherwise."""
 SECRET_WORDS = ("password", "secret", "api_key", "apikey", "token")
+
+
+Trust = Literal["verify", "any"]
 
 
 class TargetError(ValueError):
@@ -47,7 +56,9 @@ class Target:
     name: str
     kind: Literal["disposable", "live"]
     urls: Mapping[str, str] = field(default_factory=dict)
-    """Base URLs of the services that can be reached from here."""
+    """Base URLs of the services that can be reached from here: origin, Host and name in TLS."""
+    connect: Mapping[str, str] = field(default_factory=dict)
+    """Where TCP goes for an address of these URLs, `HOST:PORT` each, when not to itself."""
     absent: frozenset[str] = frozenset()
     """Services that this deployment does not have."""
     left_out: Mapping[str, str] = field(default_factory=dict)
@@ -56,6 +67,9 @@ class Target:
     """Trading mode that the engine must be in."""
     ca_file: Path | None = None
     """CA certificates to verify with, in place of the system's."""
+    trust: Trust = "verify"
+    """`any` takes whatever certificate is served, over loopback only: a rollback must not fail
+    for a certificate that ended."""
     plain_http: str | None = None
     """The address that must redirect to https."""
     project: str | None = None
@@ -82,6 +96,17 @@ class Target:
         if self.project:
             extra.add("project")
         return frozenset(parts | direct | extra)
+
+    def address_of(self, url: str) -> tuple[str, int]:
+        """Give (host, port) where a connection for `url` has to go."""
+        parts = urlsplit(url)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme, 80)
+        host = parts.hostname or ""
+        to = self.connect.get(_authority(host, port))
+        if to is None:
+            return host, port
+        host, _, number = to.rpartition(":")
+        return host.strip("[]"), int(number)
 
     def located(self, urls: Mapping[str, str], **changes: Any) -> "Target":
         """The same target once its services' addresses are known."""
@@ -132,19 +157,57 @@ def localhost() -> Target:
     ours = HERE / "tls" / "ca.crt"
     values = env_values(env_file) if env_file.is_file() else {}
     left_out = _profiles_left_out(values)
-    schemes = {"proxy": "https", "redis": "redis"}
     here = [service for service, port in PORTS.items() if port and service not in left_out]
+    urls = {s: f"{'redis' if s == 'redis' else 'http'}://localhost:{PORTS[s]}" for s in here}
+    url = public_url(values)
     return Target(
         name="localhost",
         kind="live",
-        urls={s: f"{schemes.get(s, 'http')}://localhost:{PORTS[s]}" for s in here},
+        urls={**urls, "proxy": url},
+        connect=leading_to(url, f"{LOOPBACK}:443", f"{LOOPBACK}:80"),
         left_out=left_out,
         mode="live" if values.get("MODE") == "live" else "paper",
         ca_file=ours if ours.is_file() else None,
-        plain_http="http://localhost:80",
+        plain_http=plain_url(url),
         project=DEPLOYED_PROJECT if _docker_is_here() else None,
         env_file=env_file if env_file.is_file() else None,
     )
+
+
+def public_url(values: Mapping[str, str]) -> str:
+    """Give the URL at which people use the deployment of these settings: `https://SERVER_NAME`.
+
+    Where browsers reach it under another port, CORS_ORIGINS has to say so and counts here too.
+    Raises `TargetError` for a name that no URL can have.
+    """
+    name = values.get("SERVER_NAME") or "localhost"
+    url = origin(_split(f"https://{name}", "SERVER_NAME", ("https",), "a host name"))
+    for word in values.get("CORS_ORIGINS", "").split(","):
+        with suppress(ValueError):
+            parts = urlsplit(word.strip())
+            if parts.scheme == "https" and parts.hostname == urlsplit(url).hostname:
+                return origin(parts)
+    return url
+
+
+def leading_to(url: str, tls: str, plain: str | None = None) -> dict[str, str]:
+    """Give the `connect` that leads `url`, and plain http of its host, to these `HOST:PORT`s."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    to = {_authority(host, parts.port or DEFAULT_PORTS[parts.scheme]): tls}
+    return {**to, _authority(host, DEFAULT_PORTS["http"]): plain} if plain else to
+
+
+def origin(parts: SplitResult) -> str:
+    """Write a URL's origin as browsers do: lower case, no default port, names in ASCII."""
+    host = (parts.hostname or "").rstrip(".").encode("idna").decode()
+    default = parts.port in (None, DEFAULT_PORTS.get(parts.scheme))
+    host = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{host}" if default else f"{parts.scheme}://{host}:{parts.port}"
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _docker_is_here() -> bool:
@@ -163,13 +226,12 @@ def _profiles_left_out(values: Mapping[str, str]) -> dict[str, str]:
 
 def behind_proxy(url: str) -> Target:
     """A live stack of which only the proxy can be reached."""
-    parts = _split(url, "--target", ("https",))
-    base = f"https://{parts.netloc}"
-    return Target(name=base, kind="live", urls={"proxy": base}, plain_http=_plain(base))
+    base = origin(_split(url, "--target", ("https",)))
+    return Target(name=base, kind="live", urls={"proxy": base}, plain_http=plain_url(base))
 
 
-def _plain(url: str) -> str:
-    """The address of plain HTTP at the host of `url`."""
+def plain_url(url: str) -> str:
+    """Give the address of plain HTTP at the host of `url`."""
     host = urlsplit(url).hostname or ""
     return f"http://[{host}]" if ":" in host else f"http://{host}"
 
@@ -183,14 +245,18 @@ def from_file(path: Path) -> Target:
         raise TargetError(f"{path}: expected a [services] table, got {services!r}")
     urls, absent = _services(path, services)
     ca_file = _text(path, table, "ca_file")
+    plain_http = _plain_http(path, table) or plain_url(urls["proxy"])
+    connect = _connect(path, table, urls["proxy"], plain_http)
     return Target(
         name=_text(path, table, "name") or path.stem,
         kind=_choice(path, table, "kind", ("live", "disposable")),
         urls=urls,
+        connect=connect,
         absent=absent,
         mode=_choice(path, table, "mode", ("paper", "live")),
         ca_file=path.parent / ca_file if ca_file else None,
-        plain_http=_plain_http(path, table) or _plain(urls["proxy"]),
+        trust=_trust(path, table, connect),
+        plain_http=plain_http,
         project=_text(path, table, "project"),
     )
 
@@ -246,26 +312,60 @@ def _service_url(path: Path, service: str, value: Any) -> str:
     where = f"{path}: {service}"
     if not isinstance(value, str):
         raise TargetError(f'{where}: expected a URL, "internal" or "absent", got {value!r}')
-    parts = _split(value, where, schemes)
-    return f"{parts.scheme}://{parts.netloc}"
+    return origin(_split(value, where, schemes))
 
 
 def _plain_http(path: Path, table: dict[str, Any]) -> str | None:
     value = _text(path, table, "plain_http")
     if value is None:
         return None
-    parts = _split(value, f"{path}: plain_http", ("http",))
-    return f"http://{parts.netloc}"
+    return origin(_split(value, f"{path}: plain_http", ("http",)))
 
 
-def _split(url: str, where: str, schemes: tuple[str, ...]) -> SplitResult:
-    wanted = f"{where}: expected a URL like {schemes[0]}://host[:port]"
+def _connect(path: Path, table: Mapping[str, Any], url: str, plain_http: str) -> dict[str, str]:
+    """The key `connect`: HOST[:PORT] for the proxy, or a table of HOST:PORT to HOST:PORT."""
+    value = table.get("connect", {})
+    if isinstance(value, dict):
+        return {_place(path, name): _place(path, to) for name, to in value.items()}
+    host, _, port = _place(path, value, port=0).rpartition(":")
+    tls = port if int(port) else urlsplit(url).port or DEFAULT_PORTS["https"]
+    plain = urlsplit(plain_http).port or DEFAULT_PORTS["http"]
+    return leading_to(url, f"{host}:{tls}") | leading_to(plain_http, f"{host}:{plain}")
+
+
+def _place(path: Path, value: Any, port: int | None = None) -> str:
+    """`HOST:PORT`, with `port` where a value leaves it out. Raises `TargetError`."""
+    wanted = f"{path}: expected connect to be HOST:PORT, got {value!r}"
+    try:
+        parts = urlsplit(f"//{value}" if isinstance(value, str) else "")
+        number = parts.port if parts.port is not None else port
+        right = parts.hostname and parts.netloc == value and "@" not in value and number is not None
+    except ValueError as error:
+        raise TargetError(f"{wanted}: {error}") from None
+    if not right:
+        raise TargetError(wanted)
+    return _authority(str(parts.hostname), int(number or 0))
+
+
+def _trust(path: Path, table: dict[str, Any], connect: Mapping[str, str]) -> Any:
+    trust = _choice(path, table, "trust", ("verify", "any"))
+    places = {to.rpartition(":")[0] for to in connect.values()}
+    if trust == "any" and not (places and places <= {LOOPBACK, "[::1]", "localhost"}):
+        raise TargetError(
+            f'{path}: expected trust = "any" only where connect leads to loopback,'
+            f" got {', '.join(sorted(places)) or 'no connect'}"
+        )
+    return trust
+
+
+def _split(url: str, where: str, schemes: tuple[str, ...], like: str | None = None) -> SplitResult:
+    wanted = f"{where}: expected {like or f'a URL like {schemes[0]}://host[:port]'}"
     try:
         parts = urlsplit(url)
-        _ = parts.port, (parts.hostname or "").encode("idna")
+        _, host = parts.port, (parts.hostname or "").encode("idna").decode()
     except ValueError as error:
         raise TargetError(f"{wanted}, got {_shown(url)!r}: {error}") from None
-    if parts.scheme not in schemes or not parts.hostname:
+    if parts.scheme not in schemes or not HOST.fullmatch(host):
         raise TargetError(f"{wanted}, got {_shown(url)!r}")
     if parts.username or parts.password:
         raise TargetError(f"{wanted} without a user or password, got {_shown(url)!r}")

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -37,6 +37,11 @@ THREADS = 256
 DOCKER_SECONDS = 10.0
 """Docker says nothing of a container that was paused in the middle of a health check, until that
 check's own limit (3 s, compose.yaml) is over."""
+DOCKER = Target("docker", "live")
+"""Docker's API as the wire sees it: to be read only."""
+SHARE_LEFT = 0.15
+MOST_LEFT = timedelta(days=10)
+"""Clients of ACME renew when a third of the time is left, a half where it is short."""
 BODY_LIMIT = 4_000_000
 """Bytes kept of one answer; more than any page or metrics text of this stack has."""
 
@@ -99,6 +104,17 @@ class Answer:
         return f"{self.status} {self.content_type or 'no content type'}: {start or 'empty body'}"
 
 
+def least_left(begins: datetime, ends: datetime) -> timedelta:
+    """Give what has to be left of a certificate's time: a share of it, so that one of six days is
+    no more in danger than one of ninety, and ten days of a long one."""
+    return min(MOST_LEFT, (ends - begins) * SHARE_LEFT)
+
+
+def in_days(time: timedelta) -> str:
+    """Write a time in days, to a tenth."""
+    return f"{time.total_seconds() / 86400:.1f} days"
+
+
 @dataclass(frozen=True)
 class Certificate:
     """The certificate as served, and whether a client that checks everything accepts it."""
@@ -106,6 +122,7 @@ class Certificate:
     trusted: bool
     problem: str | None
     """Why it is not accepted, in OpenSSL's words."""
+    not_before: datetime | None
     not_after: datetime | None
     names: tuple[str, ...]
     protocol: str | None
@@ -122,18 +139,32 @@ class Conversation:
     seconds: float = 0.0
 
 
-class _Door(httpx.HTTPTransport):
-    """Lets no mutating method out to a live target; the only HTTP transport there is."""
+class Transport(httpx.HTTPTransport):
+    """Lets no mutating method out to a live target; the only HTTP transport there is.
 
-    def __init__(self, live: bool, **options: Any) -> None:
-        super().__init__(**options)
-        self._live = live
+    It connects to where the target's URLs lead; origin, Host and the name in TLS stay the URL's.
+    """
+
+    def __init__(self, target: Target, **options: Any) -> None:
+        super().__init__(trust_env=False, **options)
+        self._target = target
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if self._live and request.method not in SAFE_METHODS:
+        """Send one request. Raises `LiveTargetError` for one that could change a live target."""
+        if self._target.live and request.method not in SAFE_METHODS:
             raise LiveTargetError(
                 f"expected only {', '.join(sorted(SAFE_METHODS))} on a live target,"
                 f" got {request.method} {request.url}"
+            )
+        if self._target.connect:
+            name = request.url.host
+            host, port = self._target.address_of(str(request.url))
+            request = httpx.Request(
+                request.method,
+                request.url.copy_with(host=host, port=port),
+                headers=request.headers,
+                stream=request.stream,
+                extensions={**request.extensions, "sni_hostname": name},
             )
         return super().handle_request(request)
 
@@ -168,8 +199,8 @@ class Wire:
 
     def _open_client(self, kept: int) -> httpx.Client:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=kept)
-        door = _Door(self.target.live, verify=self._tls, limits=limits, trust_env=False)
-        return httpx.Client(transport=door, trust_env=False, timeout=self.limit)
+        transport = Transport(self.target, verify=self._tls, limits=limits)
+        return httpx.Client(transport=transport, trust_env=False, timeout=self.limit)
 
     async def __aenter__(self) -> "Wire":
         return self
@@ -244,18 +275,19 @@ class Wire:
 
     async def certificate(self) -> Certificate:
         """The certificate that the proxy serves, verified as a strict client would."""
-        parts = urlsplit(self.base("proxy"))
-        host, port = parts.hostname or "", parts.port or 443
-        work = _certificate(host, port, self._tls)
-        return await self._recorded("TLS", f"tls://{host}:{port}", "proxy", work)
+        work = _certificate(self._tls_address, self._tls)
+        return await self._recorded("TLS", self.base("proxy"), "proxy", work)
+
+    @property
+    def _tls_address(self) -> "_TlsAddress":
+        url = self.base("proxy")
+        return (*self.target.address_of(url), urlsplit(url).hostname or "")
 
     async def accepts_tls(self, version: ssl.TLSVersion) -> bool:
         """Whether the proxy agrees to speak exactly this version of TLS."""
-        parts = urlsplit(self.base("proxy"))
-        host, port = parts.hostname or "", parts.port or 443
-        work = _handshake(host, port, _only(version))
+        work = _handshake(self._tls_address, _only(version))
         try:
-            await self._recorded("TLS", f"tls://{host}:{port} {version.name}", "proxy", work)
+            await self._recorded("TLS", f"{self.base('proxy')} {version.name}", "proxy", work)
         except WireError as error:
             if isinstance(error.__cause__, ssl.SSLError | ConnectionResetError):
                 return False
@@ -285,7 +317,9 @@ class Wire:
         from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 
         started, heard = time.monotonic(), list[str]()
+        host, port = self.target.address_of(url.replace("wss", "https", 1))
         options: dict[str, Any] = {"ssl": self._tls, "open_timeout": self.limit, "proxy": None}
+        options |= {"host": host, "port": port}
         try:
             async with connect(url, close_timeout=0.2, **options) as socket:
                 with suppress(TimeoutError, WebSocketException):
@@ -312,7 +346,7 @@ class Wire:
         auth = [("AUTH", password)] if password else []
         url = self.base("redis")
         answers = await self._recorded(
-            line, url, "redis", _redis(url, [*auth, *commands]), mutation
+            line, url, "redis", _redis(self.target.address_of(url), [*auth, *commands]), mutation
         )
         return answers[len(auth) :]
 
@@ -324,8 +358,10 @@ class Wire:
         if self._docker is None:
             # The API over its socket: a client process would cost 50 ms a question.
             # The context is not used there, but httpx would load every CA to make one (30 ms).
-            door = _Door(live=True, uds=docker_socket(), verify=self._tls, trust_env=False)
-            self._docker = httpx.Client(transport=door, base_url="http://docker", trust_env=False)
+            transport = Transport(DOCKER, uds=docker_socket(), verify=self._tls)
+            self._docker = httpx.Client(
+                transport=transport, base_url="http://docker", trust_env=False
+            )
         limit = max(self.limit, DOCKER_SECONDS)
         request = self._docker.build_request("GET", path, timeout=limit)
         work = self._send(self._docker, request, limit)
@@ -364,7 +400,9 @@ def docker_socket() -> str:
 
 
 def tls_context(target: Target) -> ssl.SSLContext:
-    """Full verification, against the target's own CA where it has one."""
+    """Full verification, against the target's own CA where it has one; none for trust `any`."""
+    if target.trust == "any":
+        return _trusting()
     cafile = str(target.ca_file) if target.ca_file else None
     return ssl.create_default_context(cafile=cafile)
 
@@ -395,35 +433,48 @@ def _trusting() -> ssl.SSLContext:
     return context
 
 
-async def _handshake(host: str, port: int, context: ssl.SSLContext) -> ssl.SSLObject:
-    _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
+_TlsAddress = tuple[str, int, str]
+"""Host and port of the connection, and the name to ask for."""
+
+
+async def _handshake(address: _TlsAddress, context: ssl.SSLContext) -> ssl.SSLObject:
+    host, port, name = address
+    _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=name)
     tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
     writer.transport.abort()
     return tls
 
 
-async def _certificate(host: str, port: int, context: ssl.SSLContext) -> Certificate:
+async def _certificate(address: _TlsAddress, context: ssl.SSLContext) -> Certificate:
+    if context.verify_mode is ssl.CERT_NONE:
+        return await _unverified(address, None)
     try:
-        tls = await _handshake(host, port, context)
+        tls = await _handshake(address, context)
     except ssl.SSLCertVerificationError as error:
-        return await _untrusted(host, port, error.verify_message)
+        return await _unverified(address, error.verify_message)
     shown: dict[str, Any] = tls.getpeercert() or {}
     names = tuple(str(name[1]) for name in shown.get("subjectAltName", ()))
-    ends = ssl.cert_time_to_seconds(str(shown["notAfter"]))
-    return Certificate(True, None, datetime.fromtimestamp(ends, UTC), names, tls.version())
+    return Certificate(
+        True, None, _time(shown["notBefore"]), _time(shown["notAfter"]), names, tls.version()
+    )
 
 
-async def _untrusted(host: str, port: int, problem: str) -> Certificate:
+def _time(text: Any) -> datetime:
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(text)), UTC)
+
+
+async def _unverified(address: _TlsAddress, problem: str | None) -> Certificate:
     from cryptography import x509  # 50 ms, needed only where verification failed
 
-    tls = await _handshake(host, port, _trusting())
+    tls = await _handshake(address, _trusting())
     shown = x509.load_der_x509_certificate(tls.getpeercert(binary_form=True) or b"")
     try:
         names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         listed = tuple(str(name.value) for name in names)
     except x509.ExtensionNotFound:
         listed = ()
-    return Certificate(False, problem, shown.not_valid_after_utc, listed, tls.version())
+    begins, ends = shown.not_valid_before_utc, shown.not_valid_after_utc
+    return Certificate(problem is None, problem, begins, ends, listed, tls.version())
 
 
 @asynccontextmanager
@@ -456,9 +507,8 @@ async def _ended_by(over: asyncio.Event, limit: asyncio.Timeout) -> AsyncIterato
         waiting.cancel()
 
 
-async def _redis(url: str, commands: list[tuple[str, ...]]) -> list[Any]:
-    parts = urlsplit(url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 6379)
+async def _redis(address: tuple[str, int], commands: list[tuple[str, ...]]) -> list[Any]:
+    reader, writer = await asyncio.open_connection(*address)
     try:
         # hiredis's stub allows tuples of one item only.
         packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type]

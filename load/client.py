@@ -89,20 +89,23 @@ class _Closed(OSError):
 class Client:
     """Connections to one server, kept and used again, the last one first."""
 
-    def __init__(self, url: str, ca_file: str | None, most: int, limit: float) -> None:
-        """`most` connections; `limit` seconds for making one, and for each piece of an answer."""
+    def __init__(
+        self, url: str, connect: tuple[str, int], ca_file: str | None, most: int, limit: float
+    ) -> None:
+        """`most` connections to host and port of `connect`, under the name of `url`; `limit`
+        seconds for making one, and for each piece of an answer."""
         parts = urlsplit(url)
         self._host, self._path = parts.netloc, parts.path
-        where = (parts.hostname or "", parts.port or PORTS[parts.scheme])
+        name = (parts.hostname or "", parts.port or PORTS[parts.scheme])
         options: dict[str, Any] = {
             "size": most,
             "connection_timeout": limit,
             "network_timeout": limit,
         }
-        if parts.scheme == "https" and ca_file:
-            options["ssl_options"] = {"ca_certs": ca_file}
+        if parts.scheme == "https":
+            options["ssl_options"] = {"ca_certs": ca_file}  # None: those that the system trusts
         kind = SSLConnectionPool if parts.scheme == "https" else ConnectionPool
-        self._pool = kind(*where, *where, **options)
+        self._pool = kind(*connect, *name, **options)
         self.resent = 0
         """Reads sent again, on another connection, after a kept one closed without an answer."""
         self._kept: list[Any] = []

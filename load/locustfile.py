@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gevent
 import numpy as np
@@ -68,14 +69,17 @@ def _ca_file(side: dict[str, Any]) -> str | None:
     return str(FOLDER / side["ca_file"]) if side["ca_file"] else None
 
 
-CA_FILE = _ca_file(JOB)
+URL = urlsplit(JOB["url"])
+TLS = {"ca_certs": _ca_file(JOB), "server_hostname": URL.hostname}
+"""The name is the URL's, wherever the connection goes; without a file the system's trust counts."""
 
 
 class Side:
     """Connections to one stack, and each operation's request to it."""
 
-    def __init__(self, url: str, ca_file: str | None) -> None:
-        self.client = Client(url, ca_file, PROFILE.in_flight, ANSWER_SECONDS)
+    def __init__(self, job: dict[str, Any]) -> None:
+        connect, ca_file = tuple(job["connect"]), _ca_file(job)
+        self.client = Client(job["url"], connect, ca_file, PROFILE.in_flight, ANSWER_SECONDS)
         bodies = {one.request: one.body for one in PROFILE.controls}
         self.requests = [self._request(name, bodies.get(name, "")) for name in PROFILE.names]
 
@@ -111,7 +115,7 @@ class Work:
         self._leave = leave
         self._watch = Watch(LEVELS, SCHEDULE.planned(PROFILE.names), PROFILE.names)
         self._cpu = time.process_time()
-        self.sides = [Side(one["url"], _ca_file(one)) for one in SIDES]
+        self.sides = [Side(one) for one in SIDES]
 
     def send(
         self, op: int, intended: float, phase: int, side: int, block: int
@@ -145,9 +149,15 @@ class Work:
 
     def watch_engine(self) -> None:
         """Note every second how late the engine's last cycle began."""
-        trust = {"ssl_options": {"ca_certs": CA_FILE}} if CA_FILE else {}
-        limits = {"connection_timeout": ANSWER_SECONDS, "network_timeout": ANSWER_SECONDS}
-        client = HTTPClient.from_url(JOB["url"], **limits, **trust)
+        host, port = JOB["connect"]
+        client = HTTPClient(
+            host,
+            port,
+            headers={"Host": URL.netloc},
+            ssl_options=TLS if URL.scheme == "https" else None,
+            connection_timeout=ANSWER_SECONDS,
+            network_timeout=ANSWER_SECONDS,
+        )
         while True:
             try:
                 text = client.get(METRICS).read().decode()
@@ -275,10 +285,12 @@ if PROFILE.websockets:
         def listen(self) -> None:
             """Count messages; a connection that is refused or ends is counted and made anew."""
             seen = WORK[0].websocket
-            options = {"ca_certs": CA_FILE} if CA_FILE else {}
+            host, port = JOB["connect"]
+            place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+            address = f"{URL.scheme.replace('http', 'ws', 1)}://{place}{URL.path}/ws/"
+            names = {"host": URL.netloc, "origin": f"{URL.scheme}://{URL.netloc}", "sslopt": TLS}
             try:
-                address = JOB["url"].replace("http", "ws", 1) + "/ws/"
-                connection = create_connection(address, timeout=ANSWER_SECONDS, sslopt=options)
+                connection = create_connection(address, timeout=ANSWER_SECONDS, **names)
                 while connection.recv():  # nothing: the other side said that it closes
                     seen["messages"] += 1
             except (OSError, WebSocketException):

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from compose.machine.console import MachineError, say
 from compose.machine.ports import free_port
-from compose.target import Credentials, Target
+from compose.target import Credentials, Target, leading_to
 from compose.wire import Wire, WireError
 from load import arrivals, measures, parts, resources, samples, slo, validity
 from load.parts import Part
@@ -35,9 +35,11 @@ STOP_SECONDS = 5
 START_LIMIT = 30.0
 AWAIT_SECONDS = 300
 """For workers of other hosts."""
-NEAR_URL = "https://proxy:8443"
-"""A stack as its own network knows it."""
+NEAR = "proxy:8443"
+"""Where a stack is reached from its own network."""
 JOB_FILE = "job.json"
+TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""What says whom a process of ours trusts, when it is set."""
 USERS_PER_SECOND = 10_000
 
 
@@ -63,7 +65,8 @@ def run(
     chosen = profile.reading() if target.live else profile
     chosen, workers = (profile.comparing(), 1) if baseline else (chosen, workers)
     began, started = time.time(), datetime.now(UTC)
-    seen = target.located({**target.urls, "proxy": NEAR_URL}) if beside else target
+    url = target.urls["proxy"]
+    seen = target.located(target.urls, connect=leading_to(url, NEAR)) if beside else target
     job = _job(profile, [seen, *([baseline] if baseline else [])], folder, workers, early_end)
     ended = _locust(chosen, credentials, job, workers, beside, listen)
     found = parts.take(job)
@@ -113,12 +116,13 @@ def _job(
     return job
 
 
-def _address(side: Target, job: Path, number: int) -> dict[str, str | None]:
+def _address(side: Target, job: Path, number: int) -> dict[str, Any]:
     """Where a side is, with a copy of its authorities beside the job."""
     name = f"ca-{number}.crt" if side.ca_file else None
     if side.ca_file and name:
         shutil.copyfile(side.ca_file, job / name)
-    return {"url": side.urls["proxy"].rstrip("/"), "ca_file": name}
+    url = side.urls["proxy"].rstrip("/")
+    return {"url": url, "connect": side.address_of(url), "ca_file": name}
 
 
 def _locust(
@@ -179,6 +183,7 @@ def _process(
         "PYTHONPATH": str(ROOT),
         "LOAD_JOB": str(job.resolve() / JOB_FILE),
         "LOAD_API_KEY": credentials.api_key or "",
+        **{name: os.environ[name] for name in TRUST if name in os.environ},
     }
     command = [sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), *words]
     with log.open("w", encoding="utf-8") as file:

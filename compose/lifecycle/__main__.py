@@ -28,7 +28,7 @@ from compose.lifecycle.trouble import REFUSED, BadInput, Refused
 from compose.lifecycle.update import Wishes
 from compose.machine.console import BAD_INPUT, INTERRUPTED, MACHINE, MachineError, Parser, say
 from compose.release import HERE, Release, release
-from compose.target import DEPLOYED_PROJECT
+from compose.target import DEPLOYED_PROJECT, TargetError
 
 Options = argparse.Namespace
 
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     deployment = described(options)
     try:
         COMMANDS[options.command](deployment, options)
-    except BadInput as error:
+    except (BadInput, TargetError) as error:
         say(f"{options.command}: {error}")
         return BAD_INPUT
     except Refused as error:
@@ -225,7 +225,10 @@ def _recover(deployment: Deployment, options: Options) -> bool:
 
 
 def _preflight(deployment: Deployment, options: Options, chosen: Release) -> None:
-    found = preflight.findings(deployment, chosen, frozenset(options.allow))
+    allowed = frozenset(options.allow) | preflight.allowed_by(deployment.values)
+    if options.command == "rollback":
+        allowed |= preflight.NOT_OF_A_ROLLBACK
+    found = preflight.findings(deployment, chosen, allowed)
     for one in found:
         say(f"  ! expected {one.what}; {one.todo}")
     if found:

@@ -14,7 +14,7 @@ from compose.containers import OF_COMPOSE, PROJECT_LABEL, Container
 from compose.machine.commands import Result, bare_environment, run
 from compose.machine.console import MachineError
 from compose.release import HERE, Release, release_environment
-from compose.target import DEPLOYED_PROJECT, Credentials, env_values
+from compose.target import DEPLOYED_PROJECT, Credentials, env_values, public_url
 
 API = "breakout-bot-api"
 FRONTEND = "breakout-bot-frontend"
@@ -54,6 +54,11 @@ class Deployment:
     def server_name(self) -> str:
         """Its public name."""
         return self.values.get("SERVER_NAME") or "localhost"
+
+    @property
+    def url(self) -> str:
+        """The URL at which people use it. Raises `TargetError` for a name that none can have."""
+        return public_url(self.values)
 
     # Docker
 

@@ -4,16 +4,22 @@ import json
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compose.lifecycle import building, releases
 from compose.lifecycle.deployment import Deployment
+from compose.lifecycle.trouble import BadInput
 from compose.machine.commands import run
 from compose.machine.console import MachineError
 from compose.release import HERE, Release
+from compose.wire import in_days, least_left
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 LEAST_DISK = 3 * 2**30
 LEAST_MEMORY = 1 * 2**30
@@ -30,7 +36,20 @@ EXAMPLES = (
     "secret",
 )
 SECRETS = ("API_KEY", "REDIS_PASSWORD")
-CERTIFICATE_DAYS = 7
+CERTIFICATE = ("server.crt", "server.key")
+OBTAINED = "letsencrypt/live/breakout-bot"
+TLS_FILES = (
+    *CERTIFICATE,
+    *("ca.crt", "ca.key", "own", "acme", "letsencrypt", "letsencrypt/live", OBTAINED),
+    *(f"{OBTAINED}/{name}" for name in ("fullchain.pem", "privkey.pem")),
+)
+"""What certs.sh reads or writes in the certificate folder."""
+OWN_AUTHORITY = "Breakout Bot deployment CA"
+"""The common name of the authority that certs.sh makes."""
+ALLOW = "PREFLIGHT_ALLOW"
+"""The setting that allows for every command what `--allow` does for one."""
+NOT_OF_A_ROLLBACK = frozenset({"names", "clock", "certificate"})
+"""Checks of what was there before, too: going back changes none of it."""
 SUB_DOMAINS = ("api", "grafana", "prometheus")
 """First labels of names that the proxy gives to one service (nginx.conf, `map $host $door`)."""
 
@@ -49,6 +68,15 @@ def findings(
     """Everything that speaks against changing this deployment to this release."""
     asked = [check for check in CHECKS if check.__name__ not in allowed]
     return [found for check in asked for found in check(deployment, release)]
+
+
+def allowed_by(values: Mapping[str, str]) -> frozenset[str]:
+    """Give the checks that the settings allow for good. Raises `BadInput` for a name of none."""
+    named = frozenset(word.strip() for word in values.get(ALLOW, "").split(",") if word.strip())
+    known = [check.__name__ for check in CHECKS]
+    if unknown := sorted(named.difference(known)):
+        raise BadInput(f"expected {ALLOW} to name some of {', '.join(known)}; got {unknown[0]!r}")
+    return named
 
 
 def versions(_: Deployment, __: Release) -> Iterator[Finding]:
@@ -202,15 +230,77 @@ def clock(_: Deployment, __: Release) -> Iterator[Finding]:
 
 
 def certificate(deployment: Deployment, _: Release) -> Iterator[Finding]:
-    """A certificate of one's own lasts; ours is made and renewed by itself."""
-    folder = HERE / (deployment.values.get("TLS_SOURCE") or "tls")
-    mine = folder / "server.crt"
-    if not mine.is_file():
+    """A certificate of one's own is whole, for the public name, and lasts.
+
+    Ours is made and renewed by itself; one in a named volume is seen by certs.sh alone.
+    """
+    source = deployment.values.get("TLS_SOURCE") or "./tls"
+    if not source.startswith((".", "/", "~")):
         return
-    lasts = ["openssl", "x509", "-in", str(mine), "-noout", "-checkend"]
-    done = run([*lasts, str(CERTIFICATE_DAYS * 86400)], 5.0)
-    if not done.ok and not (folder / "ca.crt").is_file():
-        yield Finding(f"{mine} to last {CERTIFICATE_DAYS} days, seen it end before", "renew it")
+    folder = (deployment.files[0].parent / Path(source).expanduser()).resolve()
+    for name in TLS_FILES:
+        path = folder / name
+        if path.is_symlink() and not (path.exists() and path.resolve().is_relative_to(folder)):
+            yield Finding(
+                f"{path} to be a file of its own, seen a link to {path.readlink()}, which leads out"
+                " of the folder that the containers have",
+                f'copy it in its place: `cp --remove-destination "$(readlink -f {path})" {path}`',
+            )
+            return
+    mine = folder / CERTIFICATE[0]
+    if mine.is_file():
+        yield from _of_somebody(mine, folder / CERTIFICATE[1], deployment.server_name)
+    elif (folder / "fullchain.pem").exists():
+        yield Finding(
+            f"the certificate in {mine}, seen {folder / 'fullchain.pem'}",
+            "copy fullchain.pem to server.crt and privkey.pem to server.key",
+        )
+
+
+def _of_somebody(path: Path, key: Path, name: str) -> Iterator[Finding]:
+    from cryptography import x509
+
+    try:
+        found = x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        yield Finding(
+            f"a certificate in PEM form in {path}, seen: {error}", "put a whole one there"
+        )
+        return
+    if OWN_AUTHORITY in found.issuer.rfc4514_string():
+        return
+    begins, ends = found.not_valid_before_utc, found.not_valid_after_utc
+    left = ends - datetime.now(UTC)
+    if left < least_left(begins, ends):
+        yield Finding(
+            f"{path} to last {in_days(least_left(begins, ends))}, seen {in_days(left)} left of"
+            f" {in_days(ends - begins)}",
+            "renew it; a rollback does not ask for it",
+        )
+    if not key.is_file():
+        yield Finding(f"the certificate's key in {key}, seen no file", "put it there")
+    if not _is_for(found, name):
+        yield Finding(
+            f"{path} to be for {name} (SERVER_NAME), seen one for {', '.join(_names(found))}",
+            "install one for that name, or set SERVER_NAME to a name of it",
+        )
+
+
+def _names(found: "x509.Certificate") -> list[str]:
+    from cryptography import x509
+
+    try:
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ["no name"]
+    return [str(one.value) for one in names]
+
+
+def _is_for(found: "x509.Certificate", name: str) -> bool:
+    """Whether one of its names is this one, or a wildcard for it."""
+    wanted = name.lower().rstrip(".")
+    wild = f"*.{wanted.partition('.')[2]}"
+    return any(one.lower() in (wanted, wild) for one in _names(found))
 
 
 def data(deployment: Deployment, release: Release) -> Iterator[Finding]:

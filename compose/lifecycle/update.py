@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from compose.containers import Container
 from compose.lifecycle import backups, building, judge, proxy, releases, verify
@@ -28,6 +28,7 @@ from compose.lifecycle.trouble import Refused
 from compose.machine.commands import run
 from compose.machine.console import MachineError, say
 from compose.release import Release
+from compose.target import Target, Trust
 
 READY_SECONDS = 60.0
 PAGE_SECONDS = 10.0
@@ -67,6 +68,7 @@ class Update:
     deployment: Deployment
     journal: Journal
     wishes: Wishes = field(init=False)
+    trust: ClassVar[Trust] = "verify"
 
     def __post_init__(self) -> None:
         self.wishes = Wishes(**self.journal.facts["wishes"])
@@ -164,13 +166,17 @@ class Update:
         if not seen:
             raise Refused(f"the new API is not healthy after {READY_SECONDS:g} s")
         until(self.page_answers, PAGE_SECONDS)
-        where = verify.target(self.deployment, proxy.live(self.deployment))
+        where = self.entrance()
         until(lambda: verify.scraped(where, API, self.scraped_since), SCRAPED_SECONDS)
 
     @property
     def scraped_since(self) -> str:
         """When the scrape has to have begun that is waited for: at any time, for one always ran."""
         return ""
+
+    def entrance(self) -> Target:
+        """The deployment as its users see it."""
+        return verify.target(self.deployment, proxy.live(self.deployment), self.trust)
 
     def page_answers(self) -> bool:
         """Asked for itself: Docker's first look at a container comes after its whole interval."""
@@ -190,7 +196,7 @@ class Update:
     def check(self) -> None:
         """The smoke stage's verdict on the new colour, through a proxy of its own."""
         self.prepare()
-        with verify.entry(self.deployment, self.release, self.folder) as where:
+        with verify.entry(self.deployment, self.release, self.folder, self.trust) as where:
             verdict = verify.smoke(self.deployment, where, self.release)
         self.journal.note(verdict=verdict)
 
@@ -249,7 +255,7 @@ class Update:
 
     def confirm(self) -> None:
         """The new colour answers through the proxy, and goes on doing so."""
-        where = verify.target(self.deployment, proxy.live(self.deployment))
+        where = self.entrance()
         started = health(self.alive(API).id).get("started_at")
 
         def look() -> dict[str, Any]:

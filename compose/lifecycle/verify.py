@@ -17,7 +17,7 @@ from compose.lifecycle.trouble import Refused
 from compose.machine.commands import bare_environment, run
 from compose.machine.console import MachineError
 from compose.release import HERE, Release
-from compose.target import SERVICES, Credentials, Target
+from compose.target import SERVICES, Credentials, Target, Trust, leading_to, plain_url
 from compose.wire import Wire, WireError
 
 SMOKE_LIMIT = 120.0
@@ -25,11 +25,6 @@ PROMOTE, HOLD = 0, 1
 TLS_PORT, PLAIN_PORT = 8443, 8080
 SCRATCH = "/tmp"  # noqa: S108 (the container's)
 GATE_LABELS = ("org.breakout-bot.gate.run", "org.breakout-bot.gate.started")
-
-
-def host(deployment: Deployment) -> str:
-    """The name to call the proxy by: our own certificates are for localhost too."""
-    return "localhost" if ca_file(deployment) else deployment.server_name
 
 
 def ca_file(deployment: Deployment) -> Path | None:
@@ -42,21 +37,31 @@ def ca_file(deployment: Deployment) -> Path | None:
     return path
 
 
-def target(deployment: Deployment, container: Container) -> Target:
-    """The deployment as it is seen through one proxy container."""
-    name = host(deployment)
+def target(deployment: Deployment, container: Container, trust: Trust = "verify") -> Target:
+    """The deployment under its public name, connected to one proxy container of this host.
+
+    Raises `Refused` for a proxy that this host cannot reach.
+    """
+    url, address = deployment.url, container.host_address(TLS_PORT)
+    if address is None:
+        raise Refused(
+            f"expected the proxy to publish port {TLS_PORT} on this host, got no such port:"
+            " whether a release may serve is looked at through it"
+        )
     return Target(
         name=deployment.project,
         kind="live",
-        urls={"proxy": f"https://{name}:{container.host_port(TLS_PORT)}"},
+        urls={"proxy": url},
+        connect=leading_to(url, address, container.host_address(PLAIN_PORT)),
         ca_file=ca_file(deployment),
-        plain_http=f"http://{name}:{container.host_port(PLAIN_PORT)}",
+        trust=trust,
+        plain_http=plain_url(url),
     )
 
 
 def look(where: Target, path: str) -> dict[str, Any]:
     """The JSON that a GET through the proxy answers; empty without a good answer."""
-    return asyncio.run(_look(where, path))
+    return asyncio.run(_look(where, path))[0]
 
 
 def scraped(where: Target, service: str = "", since: str = "") -> bool:
@@ -71,17 +76,20 @@ def scraped(where: Target, service: str = "", since: str = "") -> bool:
     )
 
 
-async def _look(where: Target, path: str) -> dict[str, Any]:
+async def _look(where: Target, path: str) -> tuple[dict[str, Any], str]:
+    """The JSON of a good answer, and what was seen."""
     async with Wire(where, Credentials(), lambda _: None) as wire:
         try:
             answer = await wire.http(path)
-            return dict(answer.json()) if answer.status == 200 else {}
-        except (WireError, ValueError):
-            return {}
+            return (dict(answer.json()) if answer.status == 200 else {}), answer.brief
+        except (WireError, ValueError) as error:
+            return {}, str(error)
 
 
 @contextmanager
-def entry(deployment: Deployment, release: Release, folder: str) -> Iterator[Target]:
+def entry(
+    deployment: Deployment, release: Release, folder: str, trust: Trust = "verify"
+) -> Iterator[Target]:
     """A proxy of the new release on free ports of loopback, before it gets any traffic."""
     name = entry_name(deployment)
     remove([name])
@@ -93,7 +101,7 @@ def entry(deployment: Deployment, release: Release, folder: str) -> Iterator[Tar
     serve = ["nginx", "-e", "stderr", "-c", f"/live/{folder}/nginx.conf", "-g", "daemon off;"]
     try:
         docker("run", *flags, *labels, *ports, *place, image("proxy", release), *serve)
-        yield _entry_target(deployment, name)
+        yield _entry_target(deployment, name, trust)
     finally:
         remove([name])
 
@@ -103,18 +111,19 @@ def entry_name(deployment: Deployment) -> str:
     return f"{deployment.project}-entry"
 
 
-def _entry_target(deployment: Deployment, name: str) -> Target:
+def _entry_target(deployment: Deployment, name: str, trust: Trust) -> Target:
     deadline = time.monotonic() + 10.0
     while True:
         (found,) = inspected([name])
         if found.state == "exited":
             words = run(["docker", "logs", "--tail", "3", name], 10.0).text
             raise Refused(f"the new proxy configuration does not start: {words[-300:]}")
-        where = target(deployment, found)
-        if look(where, "/healthz"):
+        where = target(deployment, found, trust)
+        good, seen = asyncio.run(_look(where, "/healthz"))
+        if good:
             return where
         if time.monotonic() > deadline:
-            raise Refused("the new proxy does not answer within 10 s")
+            raise Refused(f"the new proxy gives no good answer within 10 s: {seen}")
 
 
 def smoke(deployment: Deployment, where: Target, release: Release) -> str:
@@ -123,7 +132,7 @@ def smoke(deployment: Deployment, where: Target, release: Release) -> str:
     file = deployment.state / "target.toml"
     file.write_text(_as_toml(deployment, where), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-m", "smoke", f"--target={file}"]
-    command += [f"--report-dir={folder}", *_expected(release)]
+    command += [f"--report-dir={folder}", *_expected(release), *_waived(where)]
     secrets = deployment.credentials
     environment = {
         "GATE_API_KEY": secrets.api_key or "",
@@ -137,6 +146,11 @@ def smoke(deployment: Deployment, where: Target, release: Release) -> str:
     if done.code == HOLD:
         raise Refused(f"the smoke stage says HOLD: {_first(verdict)}")
     return str(verdict["run_id"])
+
+
+def _waived(where: Target) -> list[str]:
+    reason = "a rollback is not refused for a certificate"
+    return [f"--waive=smoke.tls.certificate_*={reason}"] if where.trust == "any" else []
 
 
 def _expected(release: Release) -> list[str]:
@@ -161,6 +175,9 @@ def _as_toml(deployment: Deployment, where: Target) -> str:
     ]
     if where.ca_file:
         lines.append(f'ca_file = "{where.ca_file.resolve()}"')
+    lines.append(f'trust = "{where.trust}"')
+    lines.append("[connect]")
+    lines += [f'"{name}" = "{place}"' for name, place in where.connect.items()]
     lines.append("[services]")
     for service in SERVICES:
         absent = service == "grafana" and not grafana

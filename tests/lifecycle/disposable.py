@@ -15,6 +15,8 @@ from compose.machine.ports import free_ports
 from compose.release import HERE, Release
 from compose.sweep import PROJECT_PREFIX, RunLock, new_run_id
 
+NAME = "bot.example.test"
+
 
 @contextmanager
 def disposable() -> Iterator[Deployment]:
@@ -83,6 +85,8 @@ def _settings(folder: Path) -> Path:
     names = ("API_KEY", "REDIS_PASSWORD", "GRAFANA_PASSWORD")
     values = {name: secrets.token_hex(24) for name in names}
     values |= {"COMPOSE_PROFILES": "", "TLS_SOURCE": "tls", "GATE_RUN_ID": folder.name}
+    # A name as deployments have it outside, which leads nowhere: all connections go to loopback.
+    values |= {"SERVER_NAME": NAME, "PREFLIGHT_ALLOW": "names"}
     values["GATE_STARTED"] = str(int(time.time()))
     path.touch(mode=0o600)
     path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))

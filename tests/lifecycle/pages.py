@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from unittest.mock import patch
+from urllib.parse import urlsplit
 
 from compose.release import HERE
+from compose.target import Target
 from tests.checks import expect
 from tests.faults import sources
 
@@ -55,6 +57,15 @@ def follow(page: str, environment: Mapping[str, str]) -> None:
         )
         said = (done.stdout + done.stderr)[-1500:]
         expect(done.returncode == 0, f"block {number} to end with 0", done.returncode, said)
+
+
+def lead(folder: Path, where: Target) -> None:
+    """Let curl, in a shell with `folder` as its home, connect to where the target's names lead."""
+    url = where.urls["proxy"]
+    host, port = where.address_of(url)
+    names = [f"{label}{urlsplit(url).hostname}" for label in ("", "api.")]
+    lines = [f'connect-to = "{name}:{urlsplit(url).port or 443}:{host}:{port}"' for name in names]
+    (folder / ".curlrc").write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
 def shell(folder: Path) -> dict[str, str]:

@@ -86,6 +86,7 @@ def in_order(deployment: Deployment) -> Iterator[None]:
 def surroundings(deployment: Deployment, folder: Path, wanted: Release) -> dict[str, str]:
     """What docs/runbooks/README.md tells people to set."""
     where = _where(deployment)
+    pages.lead(folder, where)
     return pages.shell(folder) | {
         "PROJECT": deployment.project,
         "SETTINGS": str(deployment.env_file),

@@ -5,19 +5,22 @@ Open loop: a request is sent when its time has come, whatever became of those be
 
 import asyncio
 import json
-import ssl
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
+from urllib.parse import urlsplit
 
 import websockets
 from websockets.asyncio.client import connect
 
 from compose.lifecycle import proxy, verify
 from compose.lifecycle.deployment import Deployment, until
+from compose.target import Target
+from compose.wire import tls_context
 
 RATE = 30
 """Requests a second, each on a TLS connection of its own. A hundred would take a whole core
@@ -54,9 +57,8 @@ class Seen:
 @contextmanager
 def steady(deployment: Deployment, rate: float = RATE) -> Iterator[Seen]:
     """Steady traffic on a deployment while the block runs."""
-    port = proxy.live(deployment).host_port(verify.TLS_PORT) or 0
-    key = deployment.credentials.api_key or ""
-    with Traffic(port, str(verify.ca_file(deployment)), key, rate) as seen:
+    where = verify.target(deployment, proxy.live(deployment))
+    with Traffic(where, deployment.credentials.api_key or "", rate) as seen:
         until(lambda: seen.answered and seen.slow, LIMIT)
         yield seen
 
@@ -64,12 +66,13 @@ def steady(deployment: Deployment, rate: float = RATE) -> Iterator[Seen]:
 class Traffic:
     """Traffic from a thread of its own, between `with` and its end."""
 
-    def __init__(
-        self, port: int, ca_file: str, key: str, rate: float = RATE, sockets: int = SOCKETS
-    ) -> None:
+    def __init__(self, where: Target, key: str, rate: float = RATE, sockets: int = SOCKETS) -> None:
         self.seen = Seen()
-        self._port, self._key, self._rate, self._sockets = port, key, rate, sockets
-        self._tls = ssl.create_default_context(cafile=ca_file)
+        self._url, self._key, self._rate, self._sockets = where.urls["proxy"], key, rate, sockets
+        self._name = urlsplit(self._url).netloc
+        host, port = where.address_of(self._url)
+        self._way: dict[str, Any] = {"host": host, "port": port, "ssl": tls_context(where)}
+        self._way["server_hostname"] = urlsplit(self._url).hostname
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
         self._over = threading.Event()
 
@@ -103,14 +106,14 @@ class Traffic:
 
     async def _request(self, path: str) -> None:
         began = time.monotonic()
-        head = f"GET {path} HTTP/1.1\r\nHost: localhost:{self._port}\r\nConnection: close\r\n\r\n"
+        head = f"GET {path} HTTP/1.1\r\nHost: {self._name}\r\nConnection: close\r\n\r\n"
         await self._exchange(path, [head.encode()], 0.0)
         self.seen.seconds.append(time.monotonic() - began)
 
     async def _slow_requests(self) -> None:
         """One after the other, so that each switch happens in the middle of one."""
         head = (
-            f"POST /api/engine/reload HTTP/1.1\r\nHost: localhost:{self._port}\r\n"
+            f"POST /api/engine/reload HTTP/1.1\r\nHost: {self._name}\r\n"
             f"X-API-Key: {self._key}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {SLOW_PIECES}\r\nConnection: close\r\n\r\n"
         )
@@ -134,7 +137,7 @@ class Traffic:
             self.seen.failures.append(f"{what}: {status}")
 
     async def _ask(self, pieces: list[bytes], pause: float) -> int:
-        reader, writer = await asyncio.open_connection("localhost", self._port, ssl=self._tls)
+        reader, writer = await asyncio.open_connection(**self._way)
         try:
             for piece in pieces:
                 writer.write(piece)
@@ -150,9 +153,10 @@ class Traffic:
             writer.transport.abort()
 
     async def _listen(self) -> None:
+        url = self._url.replace("https", "wss", 1) + "/ws/"
         while True:
             try:
-                async with connect(f"wss://localhost:{self._port}/ws/", ssl=self._tls) as socket:
+                async with connect(url, proxy=None, **self._way) as socket:
                     async for message in socket:
                         json.loads(message)
                 self.seen.codes.append(socket.close_code or 0)

@@ -1,16 +1,16 @@
 """TLS at the proxy: what a strict client sees."""
 
 import ssl
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import pytest
 
-from compose.wire import Answer, Certificate, Wire, WireError
-from tests.checks import check, expect
+from compose.wire import Answer, Certificate, Wire, WireError, in_days, least_left
+from tests.checks import check, expect, fail
 from tests.evidence import Evidence, probe
 from tests.smoke.probes import PAGE
 
-DAYS_LEFT = 10
 OLD_VERSIONS = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1}
 AWAY = (
     "smoke.containers.is_running[proxy]",
@@ -76,7 +76,7 @@ def test_certificate_is_trusted(seen: Evidence) -> None:
 def test_certificate_is_for_this_name(seen: Evidence) -> None:
     found = seen[CERTIFICATE]
     wrong = (found.problem or "").startswith(NAMES_MATCH)
-    host = seen.target.urls["proxy"].removeprefix("https://").partition(":")[0]
+    host = urlsplit(seen.target.urls["proxy"]).hostname
     expect(not wrong, f"a certificate for {host}", f"one for {', '.join(found.names) or 'no name'}")
 
 
@@ -87,12 +87,15 @@ def test_certificate_is_for_this_name(seen: Evidence) -> None:
     follows=REACHED,
 )
 def test_certificate_lasts(seen: Evidence) -> None:
-    ends = seen[CERTIFICATE].not_after
-    left = ends - datetime.now(UTC) if ends else timedelta(0)
+    found = seen[CERTIFICATE]
+    begins, ends = found.not_before, found.not_after
+    if begins is None or ends is None:
+        fail("a certificate that says until when", "one that does not")
+    left, least = ends - datetime.now(UTC), least_left(begins, ends)
     expect(
-        left > timedelta(days=DAYS_LEFT),
-        f"more than {DAYS_LEFT} days left",
-        f"{left.total_seconds() / 86400:.1f} days, until {ends}",
+        left > least,
+        f"more than {in_days(least)} left",
+        f"{in_days(left)} of {in_days(ends - begins)}, until {ends}",
     )
 
 

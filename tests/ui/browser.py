@@ -105,7 +105,8 @@ class Browser:
     def __init__(self, target: Target) -> None:
         self.base = target.urls["proxy"]
         self.diary = Diary()
-        self._arguments = [*_pinned(target), *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+        self._arguments = [*_pinned(target), *_connected(target)]
+        self._arguments += ["--no-sandbox"] if os.geteuid() == 0 else []
         self._thread = ThreadPoolExecutor(1, "browser")
         self._playwright: Playwright | None = None
         self._chromium: Chromium | None = None
@@ -162,3 +163,9 @@ def _pinned(target: Target) -> list[str]:
     key = authority.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     pin = base64.b64encode(hashlib.sha256(key).digest()).decode()
     return [f"--ignore-certificate-errors-spki-list={pin}"]
+
+
+def _connected(target: Target) -> list[str]:
+    """Chromium connects to where the target's names lead; origins and names in TLS stay."""
+    rules = ", ".join(f"MAP {name} {place}" for name, place in target.connect.items())
+    return [f"--host-resolver-rules={rules}"] if rules else []

@@ -30,7 +30,7 @@ def serving(serve: Serve) -> Iterator[tuple[Client, list[int]]]:
 
         threading.Thread(target=accept, daemon=True).start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        client = Client(url, None, 4, LIMIT)
+        client = Client(url, listening.getsockname(), None, 4, LIMIT)
         yield client, made
         client.close()
 
@@ -64,7 +64,9 @@ def test_a_connection_that_was_closed_meanwhile_is_no_error(method: str) -> None
 
 
 def test_the_text_of_a_request_is_whole() -> None:
-    made = Client("http://host:81/base", None, 1, LIMIT).request("POST", "/x", {"A": "b"}, b"{}")
+    made = Client("http://host:81/base", ("host", 81), None, 1, LIMIT).request(
+        "POST", "/x", {"A": "b"}, b"{}"
+    )
     assert made.text == (
         b"POST /base/x HTTP/1.1\r\nHost: host:81\r\nUser-Agent: breakout-bot-gate\r\nA: b\r\n"
         b"Content-Length: 2\r\n\r\n{}"
@@ -114,5 +116,5 @@ def test_what_is_sent_again_is_counted() -> None:
 
 
 def test_nobody_there_is_no_answer() -> None:
-    client = Client("http://127.0.0.1:1", None, 1, LIMIT)
+    client = Client("http://127.0.0.1:1", ("127.0.0.1", 1), None, 1, LIMIT)
     assert client.send(client.request("GET", "/x", {})) == 0
