@@ -225,7 +225,7 @@ def _recover(deployment: Deployment, options: Options) -> bool:
 
 
 def _preflight(deployment: Deployment, options: Options, chosen: Release) -> None:
-    allowed = frozenset(options.allow) | preflight.allowed_by(deployment.values)
+    allowed = frozenset(options.allow)
     if options.command == "rollback":
         allowed |= preflight.NOT_OF_A_ROLLBACK
     found = preflight.findings(deployment, chosen, allowed)

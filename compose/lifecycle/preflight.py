@@ -66,6 +66,7 @@ def findings(
     deployment: Deployment, release: Release, allowed: frozenset[str] = frozenset()
 ) -> list[Finding]:
     """Everything that speaks against changing this deployment to this release."""
+    allowed |= allowed_by(deployment.values)
     asked = [check for check in CHECKS if check.__name__ not in allowed]
     return [found for check in asked for found in check(deployment, release)]
 

@@ -19,15 +19,16 @@ NAME = "bot.example.test"
 
 
 @contextmanager
-def disposable() -> Iterator[Deployment]:
-    """A deployment that goes away as a whole, also after kill -9: it is labelled as a run's."""
+def disposable(name: str = NAME) -> Iterator[Deployment]:
+    """A deployment under `name`, which goes away as a whole, also after kill -9: it has the labels
+    of a run."""
     lock = RunLock(new_run_id())
     folder = lock.folder
     (folder / "state").mkdir()
     made = Deployment(
         project=f"{PROJECT_PREFIX}{folder.name}",
         files=(HERE / "compose.yaml", HERE / "gate.yaml", _ports(folder)),
-        env_file=_settings(folder),
+        env_file=_settings(folder, name),
         state=folder / "state",
     )
     try:
@@ -80,13 +81,13 @@ def words(deployment: Deployment) -> list[str]:
     return ["--project", deployment.project, *files, *place]
 
 
-def _settings(folder: Path) -> Path:
+def _settings(folder: Path, name: str) -> Path:
     path = folder / "settings.env"
     names = ("API_KEY", "REDIS_PASSWORD", "GRAFANA_PASSWORD")
     values = {name: secrets.token_hex(24) for name in names}
     values |= {"COMPOSE_PROFILES": "", "TLS_SOURCE": "tls", "GATE_RUN_ID": folder.name}
     # A name as deployments have it outside, which leads nowhere: all connections go to loopback.
-    values |= {"SERVER_NAME": NAME, "PREFLIGHT_ALLOW": "names"}
+    values |= {"SERVER_NAME": name, "PREFLIGHT_ALLOW": "names"}
     values["GATE_STARTED"] = str(int(time.time()))
     path.touch(mode=0o600)
     path.write_text("".join(f"{name}={value}\n" for name, value in values.items()))

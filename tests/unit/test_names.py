@@ -20,8 +20,8 @@ from compose.lifecycle.deployment import Deployment
 from compose.target import Credentials, Target, TargetError, leading_to
 from compose.wire import Wire, WireError, least_left
 from load.client import Client
+from tests.lifecycle.authority import authority
 from tests.ui.browser import _connected
-from tests.unit.certificates import authority
 
 NAME = "bot.example.test"
 
