@@ -154,8 +154,9 @@ def _scheme_hint(word: str) -> str:
 def localhost() -> Target:
     """The stack deployed on this machine from this folder, on its default ports."""
     env_file = HERE / ".env"
-    ours = HERE / "tls" / "ca.crt"
     values = env_values(env_file) if env_file.is_file() else {}
+    folder = certificate_folder(values, HERE)
+    ours = folder / "ca.crt" if folder else None
     left_out = _profiles_left_out(values)
     here = [service for service, port in PORTS.items() if port and service not in left_out]
     urls = {s: f"{'redis' if s == 'redis' else 'http'}://localhost:{PORTS[s]}" for s in here}
@@ -167,7 +168,7 @@ def localhost() -> Target:
         connect=leading_to(url, f"{LOOPBACK}:443", f"{LOOPBACK}:80"),
         left_out=left_out,
         mode="live" if values.get("MODE") == "live" else "paper",
-        ca_file=ours if ours.is_file() else None,
+        ca_file=ours if ours and ours.is_file() else None,
         plain_http=plain_url(url),
         project=DEPLOYED_PROJECT if _docker_is_here() else None,
         env_file=env_file if env_file.is_file() else None,
@@ -188,6 +189,15 @@ def public_url(values: Mapping[str, str]) -> str:
             if parts.scheme == "https" and parts.hostname == urlsplit(url).hostname:
                 return origin(parts)
     return url
+
+
+def certificate_folder(values: Mapping[str, str], project: Path) -> Path | None:
+    """Give the folder of the served certificate; None for a named volume. `project` is compose's
+    own folder, which paths of the settings are relative to."""
+    source = values.get("TLS_SOURCE") or "./tls"
+    if not source.startswith((".", "/", "~")):
+        return None
+    return (project / Path(source).expanduser()).resolve()
 
 
 def leading_to(url: str, tls: str, plain: str | None = None) -> dict[str, str]:
@@ -225,9 +235,17 @@ def _profiles_left_out(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def behind_proxy(url: str) -> Target:
-    """A live stack of which only the proxy can be reached."""
+    """A live stack of which only the proxy can be reached.
+
+    For the deployment of this folder its own settings say the rest: mode, authority, services.
+    """
     base = origin(_split(url, "--target", ("https",)))
-    return Target(name=base, kind="live", urls={"proxy": base}, plain_http=plain_url(base))
+    target = Target(name=base, kind="live", urls={"proxy": base}, plain_http=plain_url(base))
+    with suppress(TargetError):  # settings that cannot be read are no matter of another host's
+        own = localhost()
+        if own.env_file and own.urls["proxy"] == base:
+            return replace(target, mode=own.mode, left_out=own.left_out, ca_file=own.ca_file)
+    return target
 
 
 def plain_url(url: str) -> str:

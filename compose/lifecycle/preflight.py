@@ -16,6 +16,7 @@ from compose.lifecycle.trouble import BadInput
 from compose.machine.commands import run
 from compose.machine.console import MachineError
 from compose.release import HERE, Release
+from compose.target import certificate_folder
 from compose.wire import in_days, least_left
 
 if TYPE_CHECKING:
@@ -235,10 +236,9 @@ def certificate(deployment: Deployment, _: Release) -> Iterator[Finding]:
 
     Ours is made and renewed by itself; one in a named volume is seen by certs.sh alone.
     """
-    source = deployment.values.get("TLS_SOURCE") or "./tls"
-    if not source.startswith((".", "/", "~")):
+    folder = certificate_folder(deployment.values, deployment.files[0].parent)
+    if folder is None:
         return
-    folder = (deployment.files[0].parent / Path(source).expanduser()).resolve()
     for name in TLS_FILES:
         path = folder / name
         if path.is_symlink() and not (path.exists() and path.resolve().is_relative_to(folder)):

@@ -212,6 +212,22 @@ def test_localhost_is_asked_by_the_name_in_its_settings(
     assert seen.address_of(seen.urls["redis"]) == ("localhost", 6379)
 
 
+def test_the_deployment_of_this_folder_is_known_by_its_url_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "HERE", tmp_path)
+    (tmp_path / ".env").write_text("SERVER_NAME=bot.test\nMODE=live\n")
+    (tmp_path / "tls").mkdir()
+    authority(tmp_path / "tls")
+    own = targets.behind_proxy("https://bot.test")
+    assert (own.mode, set(own.left_out), own.connect) == ("live", {"grafana"}, {})
+    assert own.ca_file == tmp_path / "tls" / "ca.crt"
+    other = targets.behind_proxy("https://other.test")
+    assert (other.mode, other.left_out, other.ca_file) == ("paper", {}, None)
+    (tmp_path / ".env").write_text("SERVER_NAME=bot test\n")
+    assert targets.behind_proxy("https://other.test") == other
+
+
 def test_a_deployment_of_a_named_folder_has_its_url(tmp_path: Path) -> None:
     settings = tmp_path / "settings.env"
     settings.write_text("SERVER_NAME=bot.test\n")
