@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
+from compose.machine.docker import engine_is_here
+
 HERE = Path(__file__).parent
 
 PORTS = {
@@ -31,8 +33,6 @@ PORTS = {
 SERVICES = tuple(PORTS)
 DEPLOYED_PROJECT = "breakout-bot"
 KEYS = {"name", "kind", "mode", "ca_file", "project", "plain_http", "services"}
-DOCKER_HOST = "unix:///var/run/docker.sock"
-"""Where Docker is asked, unless the variable of that name says otherwise."""
 SECRET_WORDS = ("password", "secret", "api_key", "apikey", "token")
 
 
@@ -148,9 +148,12 @@ def localhost() -> Target:
 
 
 def _docker_is_here() -> bool:
-    """Whether Docker can run the stack here: without it, its ports were forwarded to here."""
-    where = os.environ.get("DOCKER_HOST") or DOCKER_HOST
-    return not where.startswith("unix://") or Path(where.removeprefix("unix://")).exists()
+    """Whether Docker runs the stack here: without it, its ports were forwarded to here.
+
+    What was deployed from this folder runs here, whether or not its engine can be found.
+    """
+    deployed = HERE / "releases" / DEPLOYED_PROJECT / "order.json"
+    return engine_is_here() or deployed.is_file()
 
 
 def _profiles_left_out(values: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from unittest.mock import patch
 
+from compose.machine.docker import pinned
 from compose.release import HERE
 from tests.checks import expect
 from tests.faults import sources
@@ -60,4 +61,4 @@ def follow(page: str, environment: Mapping[str, str]) -> None:
 def shell(folder: Path) -> dict[str, str]:
     """What a shell has anyway, with `folder` for its files."""
     own = {"PATH": SYSTEM_PATH, "HOME": str(folder), "TMPDIR": str(folder)}
-    return own | sources.environment()
+    return own | pinned() | sources.environment()
