@@ -27,7 +27,7 @@ SETTINGS = {
     "ALERT_WEBHOOK_URL": "ALERT_WEBHOOK_URL",
 }
 """Variables of containers that come straight from a setting, and that setting."""
-LEFT = ("lock", "reports", "target.toml", owner.ENGINE_FILE, ".*")
+LEFT = ("lock", "reports", "target.toml", owner.ENGINE_FILE, owner.OWNER_FILE, "before-*", ".*")
 """Of a state folder, what only the former owner needs."""
 
 
@@ -35,23 +35,26 @@ def adopt(deployment: Deployment) -> None:
     """Take a deployment over. Raises `Refused` while something that it needs is not here."""
     owner.answering()
     former, mine = _former(deployment), owner.this_folder(deployment)
-    elsewhere = former is not None and not _is_here(former, mine)
-    containers = deployment.containers()
-    if former is None and not containers and not owner.engine_changed(deployment):
+    is_there, changed = owner.is_there(deployment), owner.engine_changed(deployment)
+    if not is_there and not former and not changed:
         raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
+    containers = deployment.containers()
     differing = [*_settings(deployment, containers), *_certificates(containers)]
     if differing:
         raise Refused(
             f"expected what it runs with, got other {' and '.join(differing)};"
             f" {_copying(former, mine)}then give this command again. Nothing was changed"
         )
-    with alone(deployment.state, "adopt"), _former_lock(former if elsewhere else None):
-        if former and elsewhere and former.state:
-            _take_state(Path(former.state), deployment.state)
-        elif former is None and owner.engine_changed(deployment):
+    theirs = Path(former.state) if former and not _is_here(former, mine) else None
+    with alone(deployment.state, "adopt"), _former_lock(theirs):
+        if theirs and is_there:
+            _take_state(theirs, deployment.state)
+        elif changed and not is_there:
             _set_aside(deployment.state)  # releases of another engine
         owner.forget(deployment)
         owner.claim(deployment)
+        if theirs and theirs.is_dir():
+            owner.hand_over(theirs, mine)
     say(f"{deployment.project}: belongs to {mine.folder} now, before to {former or 'nobody'}")
     if unfinished := recovery.left(deployment):
         say(f"  {unfinished}")
@@ -132,11 +135,10 @@ def _copying(former: owner.Owner | None, mine: owner.Owner) -> str:
 
 
 @contextmanager
-def _former_lock(former: owner.Owner | None) -> Iterator[None]:
+def _former_lock(state: Path | None) -> Iterator[None]:
     """Hold the former owner's lock too, as far as it can be had. Raises `Refused`."""
-    place = Path(former.state) if former and former.state else None
-    usable = place is not None and place.is_dir() and os.access(place, os.W_OK)
-    with alone(place, "adopt") if place and usable else nullcontext():
+    usable = state is not None and state.is_dir() and os.access(state, os.W_OK)
+    with alone(state, "adopt") if state and usable else nullcontext():
         yield
 
 

@@ -1,8 +1,9 @@
 """Whose a deployment is: the folder, user and engine that made it. Every other is refused.
 
 The engine keeps the record, as labels of an empty volume: it survives `docker compose down` and,
-unlike labels of a volume with data, can be made anew. Where somebody pruned it, compose's label
-on the containers tells the folder. The state folder keeps which engine it was.
+unlike labels of a volume with data, can be made anew. Where somebody pruned it, what the state
+folder keeps of it tells, else compose's label on the containers. The state folder also keeps which
+engine it was.
 """
 
 import json
@@ -29,7 +30,7 @@ RECORD = "owner"
 PREFIX = "org.breakout-bot.owner."
 VOLUME_LABEL = "com.docker.compose.volume"
 FOLDER_LABEL = "com.docker.compose.project.working_dir"
-ENGINE_FILE = "engine.json"
+ENGINE_FILE, OWNER_FILE = "engine.json", "owner.json"
 TRACES = ("order.json", "journal.json", "history.jsonl")
 """Files of a state folder that only a command which carried something out writes."""
 ANSWER_LIMIT = 10.0
@@ -113,7 +114,8 @@ def _reason(text: str) -> str:
     """The last line that is no advice of Docker's client, as a sentence."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     reasons = [line for line in lines if "errors pretty printing" not in line]
-    return f"{(reasons or ['no answer'])[-1].rstrip('.?')}."
+    last = reasons[-1] if reasons else "no answer"
+    return last if last.endswith((".", "?")) else f"{last}."
 
 
 def _require_same_engine(deployment: Deployment) -> None:
@@ -165,6 +167,8 @@ def find(deployment: Deployment) -> Owner | None:
     if deployment.volume(RECORD) in volumes:
         return _recorded(deployment)
     folder = _of_containers(deployment)
+    if (folder is not None or volumes) and (kept := _kept(deployment.state)):
+        return kept
     if folder is not None:
         return Owner(str(folder.parent), "", "", "", "")
     if volumes and not any((deployment.state / name).is_file() for name in TRACES):
@@ -174,6 +178,18 @@ def find(deployment: Deployment) -> Owner | None:
             f" it was deployed from, or {ADOPT} takes them over"
         )
     return None
+
+
+def _kept(state: Path) -> Owner | None:
+    with suppress(OSError, ValueError, TypeError):
+        return Owner(**json.loads((state / OWNER_FILE).read_text("utf-8")))
+    return None
+
+
+def is_there(deployment: Deployment) -> bool:
+    """Tell whether the engine has anything of it but the record."""
+    rest = _volumes(deployment) - {deployment.volume(RECORD)}
+    return bool(rest) or _of_containers(deployment) is not None
 
 
 def _volumes(deployment: Deployment) -> set[str]:
@@ -221,25 +237,28 @@ def _is_on_socket() -> bool:
 
 def claim(deployment: Deployment) -> None:
     """Write down that it belongs to this folder, where nothing says so yet. Raises `Refused`."""
-    write_down(deployment)
-    known = _recorded(deployment)
-    if not known.is_same(this_folder(deployment), _is_on_socket()):  # made at the same moment
-        raise Refused(f"it is being deployed from {known}: give the command there")
-
-
-def write_down(deployment: Deployment) -> None:
-    """Make the record, unless there is one, and note the engine."""
-    mine, name = asdict(this_folder(deployment)), deployment.volume(RECORD)
-    labels = {PREFIX + key: value for key, value in mine.items()}
+    mine, name = this_folder(deployment), deployment.volume(RECORD)
+    labels = {PREFIX + key: value for key, value in asdict(mine).items()}
     labels |= {PROJECT_LABEL: deployment.project, VOLUME_LABEL: RECORD}  # what is swept has these
     run_id, started = (deployment.values.get(one) for one in ("GATE_RUN_ID", "GATE_STARTED"))
     if run_id and started:
         labels |= {RUN_LABEL: run_id, STARTED_LABEL: started}
     words = [f"--label={key}={value}" for key, value in labels.items()]
-    docker("volume", "create", *words, name)
+    docker("volume", "create", *words, name)  # leaves one that is there as it is
+    known = _recorded(deployment)
+    if not known.is_same(mine, _is_on_socket()):  # made at the same moment
+        raise Refused(f"it is being deployed from {known}: give the command there")
+    if known != _kept(deployment.state):
+        write_json(deployment.state / OWNER_FILE, asdict(known))
     seen = answering()
     if _engine_before(deployment) != seen:
         write_json(deployment.state / ENGINE_FILE, asdict(seen))
+
+
+def hand_over(state: Path, to: Owner) -> None:
+    """Let a former owner's state folder say who took over, as far as it can be written to."""
+    with suppress(OSError):
+        write_json(state / OWNER_FILE, asdict(to))
 
 
 def forget(deployment: Deployment) -> None:

@@ -167,6 +167,7 @@ def test_without_a_record_containers_tell(deployment: Deployment, docker: Fake) 
 
 def test_data_that_nobody_owns_are_not_taken_silently(deployment: Deployment, docker: Fake) -> None:
     docker.set(volumes={"bot_data": {}})
+    assert owner.is_there(deployment)
     with pytest.raises(Refused, match=r"bot_data.*adopt"):
         owner.require(deployment)
     (deployment.state / "order.json").write_text("[]")
@@ -225,6 +226,7 @@ def test_a_runs_deployment_is_labelled_to_be_swept(deployment: Deployment, docke
 
 def test_adopt_brings_manifests_history_and_backups(
     deployment: Deployment,
+    docker: Fake,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -240,6 +242,7 @@ def test_adopt_brings_manifests_history_and_backups(
     second = elsewhere(deployment, clone(monkeypatch, tmp_path / "second"))
     second.state.mkdir(parents=True)
     (second.state / "order.json").write_text('["old"]')
+    docker.set(volumes=docker.volumes | {"bot_data": {}})
     adopt.adopt(second)
     owner.require(second)
     clone(monkeypatch, HERE.parent)
@@ -278,6 +281,31 @@ def test_adopt_of_a_moved_checkout_keeps_its_state(
     adopt.adopt(moved)
     owner.require(moved)
     assert (moved.state / "order.json").read_text() == '["kept"]'
+
+
+def test_after_an_adoption_a_pruned_record_gives_it_back_to_nobody(
+    deployment: Deployment, docker: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner.claim(deployment)
+    docker.set(volumes=docker.volumes | {"bot_data": {}})
+    second = elsewhere(deployment, clone(monkeypatch, tmp_path / "second"))
+    adopt.adopt(second)
+    docker.set(volumes={"bot_data": {}}, folders=[str(HERE)])  # `docker volume prune`
+    owner.require(second)
+    clone(monkeypatch, HERE.parent)
+    with pytest.raises(Refused, match="second"):
+        owner.require(deployment)
+
+
+def test_adopt_of_a_record_alone_takes_no_manifests(
+    deployment: Deployment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner.claim(deployment)
+    (deployment.state / "order.json").write_text('["removed"]')
+    second = elsewhere(deployment, clone(monkeypatch, tmp_path / "second"))
+    adopt.adopt(second)
+    owner.require(second)
+    assert not (second.state / "order.json").exists()
 
 
 def test_adopt_where_nothing_is_says_so(deployment: Deployment) -> None:
