@@ -33,7 +33,7 @@ FOLDER_LABEL = "com.docker.compose.project.working_dir"
 ENGINE_FILE, OWNER_FILE = "engine.json", "owner.json"
 TRACES = ("order.json", "journal.json", "history.jsonl")
 """Files of a state folder that only a command which carried something out writes."""
-ANSWER_LIMIT = 10.0
+ANSWER_LIMIT = 30.0
 ADOPT = "`compose/adopt.sh`"
 
 

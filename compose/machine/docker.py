@@ -21,6 +21,7 @@ from compose.machine.console import MachineError
 ROOT = Path(__file__).parents[2]
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 DEFAULT_CONTEXT = "default"
+NOBODY = "Docker's default"
 CHOOSING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "HOME")
 TLS = ("DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 """How DOCKER_HOST is spoken to; a context brings its own."""
@@ -58,7 +59,7 @@ class Engine:
 
     @property
     def is_default(self) -> bool:
-        """Whether nothing chose it: the engine of this machine."""
+        """Whether it is the engine of this machine, which may be started for want of one."""
         return self.address == DEFAULT_ADDRESS and self.context is None
 
     @property
@@ -93,7 +94,7 @@ def _choose(values: tuple[str, ...]) -> Engine:
         context = _current_context(folder / "config.json")
         chosen_by = f"current context {context} in {folder / 'config.json'}"
     if context in ("", DEFAULT_CONTEXT):
-        return Engine(DEFAULT_ADDRESS, "Docker's default")
+        return Engine(DEFAULT_ADDRESS, NOBODY)
     return Engine(_context_address(folder, context, chosen_by), chosen_by, context)
 
 
@@ -195,4 +196,4 @@ def engine_is_here() -> bool:
         chosen = engine()
     except MachineError:
         return True
-    return not chosen.is_default or Path(str(chosen.socket)).exists()
+    return chosen.chosen_by != NOBODY or Path(str(chosen.socket)).exists()
