@@ -11,7 +11,7 @@ PARTS = lint types unit bot-tests page-tests stages fault-tests
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
-.PHONY: deploy update rollback backup restore status start stop drill lifecycle help gate smoke contract contract-accept contract-deep bench-contract test lint types unit bot-tests page-tests stages fault-tests faults bench-smoke repeat \
+.PHONY: deploy update rollback backup restore status start stop adopt drill lifecycle help gate smoke contract contract-accept contract-deep bench-contract test lint types unit bot-tests page-tests stages fault-tests faults bench-smoke repeat \
 	format lock env manifest report clean venv machine
 .PHONY: findings calm
 
@@ -51,7 +51,7 @@ lifecycle: venv machine ## the lifecycle stage, on disposable stacks of its own
 contract: venv machine ## the contract stage on a disposable stack
 	@$(PYTHON) -m pytest -m contract
 
-deploy update rollback backup restore status start stop: venv machine ## the deployment of this machine (ARGS="…"; compose/*.sh are the same)
+deploy update rollback backup restore status start stop adopt: venv machine ## the deployment of this machine (ARGS="…"; compose/*.sh are the same)
 	@$(PYTHON) -m compose.lifecycle $@ $(ARGS)
 
 drill: venv machine ## measure updates under traffic, into reports/bench

@@ -34,12 +34,13 @@ def release() -> Release:
 
     Raises `MachineError` when git cannot say whether it was changed.
     """
-    head = run(["git", "-C", HERE, "rev-parse", "HEAD"], GIT_LIMIT)
+    # With a file of ours: a folder that somebody unpacked inside another repository is not of it.
+    head = run(["git", "-C", HERE, "rev-parse", "HEAD", "HEAD:./compose.yaml"], GIT_LIMIT)
     changed = run(["git", "-C", HERE, "status", "--porcelain", "--", "."], GIT_LIMIT)
     if head.ok and not changed.ok:  # changed or not would be a guess
         raise MachineError(f"expected `git status` to answer in {HERE}, but: {changed.text}")
-    revision = head.out.strip() if head.ok else "unknown"
-    if changed.out.strip():
+    revision = head.out.split()[0] if head.ok else "unknown"
+    if head.ok and changed.out.strip():
         revision += "-dirty"
     return of(HERE, revision)
 

@@ -20,8 +20,8 @@ from typing import Any
 from testcontainers.compose import DockerCompose
 
 from compose.containers import Container, containers, last_lines
-from compose.machine import acme
-from compose.machine.commands import bare_environment, image_exists, run
+from compose.machine import acme, docker
+from compose.machine.commands import image_exists, run, variables_of
 from compose.machine.console import MachineError
 from compose.release import OWN_SERVICES, Release, release_environment
 from compose.sweep import PROJECT_PREFIX, RUN_LABEL, STARTED_LABEL, RunLock, runs_folder, sweep
@@ -116,7 +116,7 @@ class GateCompose(DockerCompose):
             return subprocess.run(
                 cmd,
                 cwd=context or str(self.context),
-                env={**bare_environment(), **self.environment},
+                env={**variables_of(cmd[0]), **self.environment},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=True,
@@ -435,11 +435,17 @@ async def _settled(wire: Wire, broken: Set[str]) -> bool:
 
 
 def require_docker() -> None:
-    """Raises `MachineError` unless a Docker engine answers in time."""
+    """Raises `MachineError` unless a Docker engine answers in time, on a socket of this machine."""
+    chosen = docker.engine()
+    if chosen.socket is None:
+        raise MachineError(
+            "expected a Docker engine on a Unix socket of this machine, to look at the containers"
+            f" and reach their ports, got {chosen}; run the gate on that machine"
+        )
     answer = run(["docker", "version", "--format", "{{.Server.Version}}"], DOCKER_LIMIT)
     if not answer.ok:
         raise MachineError(
-            "expected a Docker engine to answer `docker version`, but:"
+            f"expected a Docker engine to answer at {chosen}, but:"
             f" {answer.text.splitlines()[-1]}; run `make gate`, which installs and starts one,"
             " or start it yourself"
         )

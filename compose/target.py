@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
+from compose.machine.docker import engine_is_here
+
 HERE = Path(__file__).parent
 
 PORTS = {
@@ -37,8 +39,6 @@ DEFAULT_PORTS = {"https": 443, "http": 80, "redis": 6379}
 LOOPBACK = "127.0.0.1"
 HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.%]+")
 """A name, or an address of IPv6."""
-DOCKER_HOST = "unix:///var/run/docker.sock"
-"""Where Docker is asked, unless the variable of that name says otherwise."""
 SECRET_WORDS = ("password", "secret", "api_key", "apikey", "token")
 
 
@@ -221,9 +221,12 @@ def _authority(host: str, port: int) -> str:
 
 
 def _docker_is_here() -> bool:
-    """Whether Docker can run the stack here: without it, its ports were forwarded to here."""
-    where = os.environ.get("DOCKER_HOST") or DOCKER_HOST
-    return not where.startswith("unix://") or Path(where.removeprefix("unix://")).exists()
+    """Whether Docker runs the stack here: without it, its ports were forwarded to here.
+
+    What was deployed from this folder runs here, whether or not its engine can be found.
+    """
+    deployed = HERE / "releases" / DEPLOYED_PROJECT / "order.json"
+    return engine_is_here() or deployed.is_file()
 
 
 def _profiles_left_out(values: Mapping[str, str]) -> dict[str, str]:

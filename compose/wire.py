@@ -6,7 +6,6 @@ keeps a record of what it sent, so that a report can prove that nothing was touc
 
 import asyncio
 import json
-import os
 import ssl
 import time
 import warnings
@@ -21,7 +20,9 @@ from urllib.parse import urlsplit
 import hiredis
 import httpx
 
-from compose.target import DOCKER_HOST, Credentials, Target
+from compose.machine import docker as engines
+from compose.machine.console import MachineError
+from compose.target import Credentials, Target
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SAFE_REDIS = frozenset({"AUTH", "PING", "INFO", "TIME", "LASTSAVE", "DBSIZE"})
@@ -392,11 +393,14 @@ def _sent(client: httpx.Client, request: httpx.Request, limit: float) -> Answer:
 
 
 def docker_socket() -> str:
-    """The Unix socket of the Docker engine in use. Raises `WireError` for an engine elsewhere."""
-    host = os.environ.get("DOCKER_HOST") or DOCKER_HOST
-    if not host.startswith("unix://"):
-        raise WireError(f"expected Docker on a Unix socket of this machine, got {host}")
-    return host.removeprefix("unix://")
+    """The Unix socket of the Docker engine in use. Raises `DockerSilent` for one elsewhere."""
+    try:
+        chosen = engines.engine()
+    except MachineError as error:
+        raise DockerSilent(str(error)) from None
+    if chosen.socket is None:
+        raise DockerSilent(f"expected Docker on a Unix socket of this machine, got {chosen}")
+    return chosen.socket
 
 
 def tls_context(target: Target) -> ssl.SSLContext:

@@ -9,9 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from compose.lifecycle import (
+    adopt,
     alert,
     backups,
     deploy,
+    owner,
     preflight,
     recovery,
     releases,
@@ -38,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     deployment = described(options)
     try:
+        if options.command != "adopt":
+            owner.require(deployment)  # before anything is touched, the state folder too
         COMMANDS[options.command](deployment, options)
     except (BadInput, TargetError) as error:
         say(f"{options.command}: {error}")
@@ -163,7 +167,7 @@ def restore_(deployment: Deployment, options: Options) -> None:
 def status_(deployment: Deployment, _: Options) -> None:
     """Say what runs, what should, and what differs."""
     lines, drift = status.report(deployment)
-    for line in lines:
+    for line in [*lines, *owner.lines(deployment)]:
         sys.stdout.write(line + "\n")
     for line in drift:
         sys.stdout.write(f"  ! {line}\n")
@@ -176,6 +180,7 @@ def start_(deployment: Deployment, _: Options) -> None:
     with alone(deployment.state, "start"):
         deploy.start(recovery.to_start(deployment))
         recovery.recover(deployment)
+        owner.claim(deployment)
     summary(deployment, "started")
 
 
@@ -184,6 +189,11 @@ def stop_(deployment: Deployment, _: Options) -> None:
     with alone(deployment.state, "stop"):
         deploy.stop(deployment)
     say(f"{deployment.project}: stopped; data and containers stay, `compose/start.sh` starts them")
+
+
+def adopt_(deployment: Deployment, _: Options) -> None:
+    """Take over what another folder deployed, on purpose; changes nothing that runs."""
+    adopt.adopt(deployment)
 
 
 def preflight_(deployment: Deployment, options: Options) -> None:
@@ -209,6 +219,7 @@ def _carry_out(
         _preflight(deployment, options, chosen)
         if not _planned(deployment, options, command, facts):
             return
+        owner.claim(deployment)
         try:
             recovery.do(deployment, command, facts)
         except Exception as trouble:
@@ -280,6 +291,7 @@ COMMANDS: dict[str, Callable[[Deployment, Options], None]] = {
     "start": start_,
     "stop": stop_,
     "preflight": preflight_,
+    "adopt": adopt_,
 }
 PLANNED = ("deploy", "update", "rollback", "restore")
 """Commands of steps, along a journal."""

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compose.containers import OF_COMPOSE, PROJECT_LABEL, Container
-from compose.machine.commands import Result, bare_environment, run
+from compose.machine.commands import Result, piped, run
 from compose.machine.console import MachineError
 from compose.release import HERE, Release, release_environment
 from compose.target import DEPLOYED_PROJECT, Credentials, env_values, public_url
@@ -71,8 +70,9 @@ class Deployment:
         head = ["docker", "compose", "-p", self.project, "--env-file", str(env_file), *files]
         chosen = release_environment(release) if release else {}
         env = {**chosen, "COMPOSE_ANSI": "never"}
-        # To compose an exported variable would count more than the same one in the settings.
-        done = run([*head, *words], limit, env=env, base=bare_environment())
+        # To compose an exported variable would count more than the same one in the settings: `run`
+        # gives it none of them.
+        done = run([*head, *words], limit, env=env)
         return _succeeded(f"docker compose {words[0]}", done)
 
     def containers(self, service: str | None = None) -> list[Container]:
@@ -178,25 +178,13 @@ def health(container: str) -> dict[str, Any]:
 def capture(words: Sequence[str], path: Path, limit: float) -> None:
     """Run a program with its output into a file. Raises `MachineError`."""
     with path.open("wb") as file:
-        _piped(words, limit, stdout=file)
+        piped(words, limit, stdout=file)
 
 
 def feed(words: Sequence[str], path: Path, limit: float) -> None:
     """Run a program with a file as its input. Raises `MachineError`."""
     with path.open("rb") as file:
-        _piped(words, limit, stdin=file)
-
-
-def _piped(words: Sequence[str], limit: float, **streams: Any) -> None:
-    try:
-        done = subprocess.run(
-            list(words), stderr=subprocess.PIPE, timeout=limit, check=False, **streams
-        )
-    except subprocess.TimeoutExpired:
-        raise MachineError(f"`{words[0]} {words[1]}` gave no end within {limit:g} s.") from None
-    if done.returncode:
-        last = done.stderr.decode(errors="replace").strip()[-300:]
-        raise MachineError(f"Expected `{words[0]} {words[1]}` to succeed, but: {last}")
+        piped(words, limit, stdin=file)
 
 
 def until(condition: Callable[[], Any], seconds: float, every: float = POLL_SECONDS) -> Any:

@@ -14,7 +14,8 @@ from compose.lifecycle import proxy
 from compose.lifecycle.deployment import Deployment, docker, inspected, remove
 from compose.lifecycle.releases import image
 from compose.lifecycle.trouble import Refused
-from compose.machine.commands import bare_environment, run
+from compose.machine import docker as engines
+from compose.machine.commands import run
 from compose.machine.console import MachineError
 from compose.release import HERE, Release
 from compose.target import SERVICES, Credentials, Target, Trust, leading_to, plain_url
@@ -139,7 +140,7 @@ def smoke(deployment: Deployment, where: Target, release: Release) -> str:
         "GATE_REDIS_PASSWORD": secrets.redis_password or "",
     }
     # Nothing of ours but that: a CA, a waiver or an option of pytest would be for another target.
-    done = run(command, SMOKE_LIMIT, cwd=HERE.parent, env=environment, base=bare_environment())
+    done = run(command, SMOKE_LIMIT, cwd=HERE.parent, env=environment, base=engines.environment())
     if done.code not in (PROMOTE, HOLD):
         raise MachineError(f"the smoke stage came to no verdict: {done.text[-400:]}")
     verdict = json.loads((folder / "latest" / "verdict.json").read_text(encoding="utf-8"))

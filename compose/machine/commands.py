@@ -2,16 +2,21 @@
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compose.machine import docker
 from compose.machine.console import MachineError
 
 LAST_LINES = 12
 IMAGE_LIMIT = 30.0
-KEPT_VARIABLES = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")
+ENVIRONMENTS: dict[str, Callable[[], dict[str, str]]] = {
+    "docker": docker.environment,
+    "git": docker.git_environment,
+}
+"""What these programs get in place of this process's variables: one engine, this repository."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,10 @@ def run(
 ) -> Result:
     """Run a program for at most `limit` seconds; 127 when it is missing, 124 when it is late.
 
-    It gets this process's environment, or that of `base`, with `env` on top.
+    It gets the environment of `variables_of`, or that of `base`, with `env` on top. Raises
+    `MachineError` for `docker` where a choice names no engine.
     """
+    variables = {**(variables_of(str(args[0])) if base is None else base), **(env or {})}
     try:
         done = subprocess.run(
             [str(arg) for arg in args],
@@ -54,7 +61,7 @@ def run(
             errors="replace",
             timeout=limit,
             cwd=cwd,
-            env={**(os.environ if base is None else base), **(env or {})},
+            env=variables,
             check=False,
         )
     except FileNotFoundError as missing:
@@ -102,9 +109,36 @@ def end(process: subprocess.Popen[Any], limit: float) -> None:
         process.wait()
 
 
-def bare_environment() -> dict[str, str]:
-    """What Docker needs of this process's environment: no variable that hides a setting."""
-    return {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+def variables_of(program: str) -> dict[str, str]:
+    """Give the environment of a program; Docker's client and git get one that is pinned."""
+    made = ENVIRONMENTS.get(Path(program).name)
+    return made() if made else dict(os.environ)
+
+
+def start(args: Sequence[str | Path], **options: Any) -> subprocess.Popen[Any]:
+    """Start a program that runs beside this one, in the environment that `run` gives it.
+
+    `options` are those of `subprocess.Popen`. Whoever starts it sees to its end.
+    """
+    return subprocess.Popen([str(arg) for arg in args], env=variables_of(str(args[0])), **options)
+
+
+def piped(args: Sequence[str | Path], limit: float, **streams: Any) -> None:
+    """Run a program with files as its streams, as `run` does. Raises `MachineError`."""
+    try:
+        done = subprocess.run(
+            [str(arg) for arg in args],
+            stderr=subprocess.PIPE,
+            timeout=limit,
+            check=False,
+            env=variables_of(str(args[0])),
+            **streams,
+        )
+    except subprocess.TimeoutExpired:
+        raise MachineError(f"`{args[0]} {args[1]}` gave no end within {limit:g} s.") from None
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip()[-300:]
+        raise MachineError(f"Expected `{args[0]} {args[1]}` to succeed, but: {last}")
 
 
 def last_lines(text: str, count: int = LAST_LINES) -> str:

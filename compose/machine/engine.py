@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from compose.machine import apt
+from compose.machine import apt, docker
 from compose.machine.commands import last_lines, must, run
 from compose.machine.console import MachineError, step
 
@@ -60,11 +60,11 @@ def ensure() -> None:
 
 
 def _refuse_foreign_daemon() -> None:
-    host = os.environ.get("DOCKER_HOST")
-    if host:
+    chosen = docker.engine()
+    if not chosen.is_default:
         raise MachineError(
-            f"Expected the Docker daemon at DOCKER_HOST={host} to answer, but it does not. "
-            "Start it, or unset DOCKER_HOST to use one on this machine."
+            f"Expected the Docker daemon at {chosen} to answer, but it does not: {_why_silent()}. "
+            "Start it, or choose another by DOCKER_HOST or `docker context use`."
         )
 
 

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from compose.machine.commands import start
+
 PROBE_SECONDS = 5.0
 REMEMBERED_SECONDS = 12 * 3600
 
@@ -60,7 +62,7 @@ def answers(image: str) -> bool:
 def probe(image: str, seconds: float = PROBE_SECONDS) -> bool:
     """Begin to pull an image: `Pulling from` is said once the registry has described it."""
     deadline = time.monotonic() + seconds
-    with subprocess.Popen(
+    with start(
         ["docker", "pull", image],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

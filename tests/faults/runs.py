@@ -17,6 +17,7 @@ from typing import Any
 from compose import stack as stacks
 from compose.machine.commands import end
 from compose.machine.console import INTERRUPTED, MachineError, say
+from compose.machine.docker import pinned
 from compose.release import release
 from compose.sweep import new_run_id
 from compose.target import SERVICES, Target
@@ -70,7 +71,7 @@ def gate(
     is still at work takes its stacks away first.
     """
     command = [sys.executable, "-m", "pytest", *arguments, f"--report-dir={folder}"]
-    base = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    base = {"PATH": os.environ["PATH"], "HOME": str(folder), **pinned()}
     started = time.monotonic()
     with subprocess.Popen(
         command,

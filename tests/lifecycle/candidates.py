@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from compose.containers import REVISION_LABEL, VERSION_LABEL
 from compose.lifecycle.releases import image
-from compose.machine.commands import must
+from compose.machine.commands import must, variables_of
 from compose.release import OWN_SERVICES, Release
 
 BUILD_LIMIT = 120.0
@@ -67,6 +67,7 @@ def _build(name: str, dockerfile: str) -> None:
         text=True,
         capture_output=True,
         timeout=BUILD_LIMIT,
+        env=variables_of("docker"),
         check=False,
     )
     if done.returncode:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from compose.lifecycle import proxy, recovery, update, verify
+from compose.lifecycle import owner, proxy, recovery, update, verify
 from compose.lifecycle.deploy import running
 from compose.lifecycle.deployment import API, COLOURED, Deployment, health
 from compose.lifecycle.journal import new_id
@@ -36,6 +36,7 @@ def disposable(name: str = NAME) -> Iterator[Deployment]:
     finally:
         with suppress(MachineError):
             made.compose("down", "--volumes", "--timeout", "5", release=running(made))
+            owner.forget(made)
         lock.release()
 
 

@@ -17,7 +17,8 @@ from compose.lifecycle import proxy, recovery, releases, rollback, update
 from compose.lifecycle.deployment import API, Deployment, docker, until
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.trouble import Refused
-from compose.machine.commands import run
+from compose.machine import docker as engines
+from compose.machine.commands import run, start
 from compose.release import HERE, Release
 from tests.checks import expect, fail
 from tests.faults import sources
@@ -30,7 +31,6 @@ from tests.lifecycle.witness import rows
 STEP_LIMIT = 120.0
 STILL_SECONDS = 3
 STEP_LOOK_SECONDS = 0.02
-DOCKER_SOCKET = "/var/run/docker.sock"
 SAID = "update.log"
 WATCH = 1.0
 MAIN = "/app/breakout_bot/__main__.py"
@@ -185,12 +185,18 @@ def disk_filled(deployment: Deployment, folder: Path) -> str:
         file.write(f"RUN dd if=/dev/zero of=/dev/shm/{folder.name} bs=1M count=128\n")
     files = [tree / HERE.name / one.name if one.parent == HERE else one for one in deployment.files]
     command = [sys.executable, "-m", "compose.lifecycle", "update", "--watch", f"{WATCH:g}"]
-    done = run(
-        [*command, *words(replace(deployment, files=tuple(files)))],
-        STEP_LIMIT,
-        cwd=tree,
-        base={"PATH": SYSTEM_PATH, **sources.environment()},
-    )
+    options = words(replace(deployment, files=tuple(files)))
+    base = {"PATH": SYSTEM_PATH, **engines.pinned(), **sources.environment()}
+    head = [sys.executable, "-m", "compose.lifecycle"]
+    refused = run([*command, *options], STEP_LIMIT, cwd=tree, base=base)
+    said = str(HERE.parent) in refused.text
+    expect(refused.code == 1 and said, "another folder is refused", refused.text[-1500:])
+    adopted = run([*head, "adopt", *options], STEP_LIMIT, cwd=tree, base=base)
+    expect(adopted.code == 0, "a deployment that is adopted", adopted.text[-1500:])
+    try:
+        done = run([*command, *options], STEP_LIMIT, cwd=tree, base=base)
+    finally:
+        run([*head, "adopt", *words(deployment)], STEP_LIMIT, cwd=HERE.parent, base=base)
     expect(done.code == 1, "an update that is refused", done.code, done.text[-1500:])
     return done.text
 
@@ -233,7 +239,7 @@ def slow_to_reload(deployment: Deployment, seen: Seen) -> Iterator[None]:
     all_of_them = " ".join(proxy.workers(deployment))
     script = f"kill -STOP {all_of_them}; sleep {STILL_SECONDS}; kill -CONT {all_of_them}"
     front = proxy.live(deployment).id
-    with subprocess.Popen(["docker", "exec", front, "sh", "-c", script]):
+    with start(["docker", "exec", front, "sh", "-c", script]):
         yield
 
 
@@ -275,6 +281,7 @@ def _updating(
     command = [sys.executable, "-m", "compose.lifecycle", "update", "--watch", f"{WATCH:g}"]
     environment = {
         "PATH": SYSTEM_PATH,
+        **engines.pinned(),
         "BOT_TAG": wanted.tag,
         "BOT_VERSION": wanted.version,
         "BOT_REVISION": wanted.revision,
@@ -358,7 +365,7 @@ def _let_in(client: socket.socket, door: Door) -> None:
         until(lambda: not door.held(), STEP_LIMIT, STEP_LOOK_SECONDS)
         if door.shut.is_set():
             return
-        docker.connect(DOCKER_SOCKET)
+        docker.connect(str(engines.engine().socket))
         there = threading.Thread(target=_pass_on, args=(client, docker, door.shut), daemon=True)
         there.start()
         _pass_on(docker, client, door.shut)

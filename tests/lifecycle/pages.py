@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
+from compose.machine.docker import pinned
 from compose.release import HERE
 from compose.target import Target
 from tests.checks import expect
@@ -71,4 +72,4 @@ def lead(folder: Path, where: Target) -> None:
 def shell(folder: Path) -> dict[str, str]:
     """What a shell has anyway, with `folder` for its files."""
     own = {"PATH": SYSTEM_PATH, "HOME": str(folder), "TMPDIR": str(folder)}
-    return own | sources.environment()
+    return own | pinned() | sources.environment()

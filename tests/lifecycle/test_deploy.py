@@ -63,7 +63,7 @@ SPOILT: dict[str, tuple[Callable[[Deployment, Path], Deployment], str]] = {
 @check(
     "stack",
     cause="a variable that the operator's shell exports hides the one in the settings",
-    fix="give compose commands `bare_environment()` (Deployment.compose)",
+    fix="give compose commands no variable of the shell (Deployment.compose)",
     needs=NEEDS,
     follows="lifecycle.deploy.runs_what_should_run",
 )

@@ -184,15 +184,6 @@ def test_settings_that_cannot_be_read_are_said() -> None:
         targets.env_values(Path("/proc/self/mem"))
 
 
-def test_docker_is_asked_about_localhost_wherever_there_is_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}")  # silent, but there
-    assert "project" in targets.read("localhost").has
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none")
-    assert "project" not in targets.read("localhost").has
-
-
 def test_the_manifest_lists_every_check_and_findings_md_explains_it() -> None:
     done = subprocess.run(
         [

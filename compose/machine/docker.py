@@ -1,0 +1,199 @@
+"""Which Docker engine is meant, and the one environment of every docker, compose and git call.
+
+The engine is chosen as Docker's own client does: DOCKER_HOST, else DOCKER_CONTEXT, else the current
+context of config.json, else the socket of this machine. It is chosen once in a process and then
+pinned: the plugins (Compose, Buildx) and our own connections get the same one. Of the caller's
+variables only those have a part that say where the engine is and how it is reached (`KEPT`). What
+would change project, builder, platform or repository (COMPOSE_*, BUILDX_*, GIT_* …) has none.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from compose.machine.console import MachineError
+
+ROOT = Path(__file__).parents[2]
+DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
+DEFAULT_CONTEXT = "default"
+NOBODY = "Docker's default"
+CHOOSING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "HOME")
+TLS = ("DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+"""How DOCKER_HOST is spoken to; a context brings its own."""
+PATHS = ("DOCKER_CONFIG", "DOCKER_CERT_PATH")
+"""Relative to the caller's folder; compose runs in another."""
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+KEPT = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "SSH_AUTH_SOCK",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "DOCKER_CONFIG",
+    "DOCKER_AUTH_CONFIG",
+    "DOCKER_API_VERSION",
+    *PROXIES,
+    *(name.lower() for name in PROXIES),
+)
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One Docker engine: where it is, and what chose it."""
+
+    address: str
+    """As in DOCKER_HOST: `unix:///var/run/docker.sock`."""
+    chosen_by: str
+    """The variable, context or file, for people."""
+    context: str | None = None
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is the engine of this machine, which may be started for want of one."""
+        return self.address == DEFAULT_ADDRESS and self.context is None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is reached without leaving this machine."""
+        parts = urlsplit(self.address)
+        return parts.scheme == "unix" or (parts.scheme == "tcp" and parts.hostname in LOOPBACK)
+
+    @property
+    def socket(self) -> str | None:
+        """Its Unix socket; None for one that is reached another way."""
+        return self.address.removeprefix("unix://") if self.address.startswith("unix://") else None
+
+    def __str__(self) -> str:
+        return f"{self.address} ({self.chosen_by})"
+
+
+def engine(variables: Mapping[str, str] = os.environ) -> Engine:
+    """Choose the engine. Raises `MachineError` where a choice names none."""
+    return _choose(tuple(variables.get(name, "") for name in CHOOSING))
+
+
+@lru_cache(maxsize=64)
+def _choose(values: tuple[str, ...]) -> Engine:
+    """Choose once: `docker context use` in another terminal does not split a command in two."""
+    host, context, config, home = values
+    if host:
+        return Engine(_checked(host, "DOCKER_HOST"), "DOCKER_HOST")
+    folder = Path(config or Path(home or Path.home()) / ".docker").absolute()
+    chosen_by = f"DOCKER_CONTEXT={context}"
+    if not context:
+        context = _current_context(folder / "config.json")
+        chosen_by = f"current context {context} in {folder / 'config.json'}"
+    if context in ("", DEFAULT_CONTEXT):
+        return Engine(DEFAULT_ADDRESS, NOBODY)
+    return Engine(_context_address(folder, context, chosen_by), chosen_by, context)
+
+
+def _current_context(path: Path) -> str:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return str(content.get("currentContext") or "")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError, AttributeError) as error:
+        why = getattr(error, "strerror", None) or "it is no JSON object"
+        raise MachineError(
+            f"Expected {path} to say which Docker context is in use, but: {why}."
+            " Mend the file, or name the engine in DOCKER_HOST."
+        ) from None
+
+
+def _context_address(folder: Path, context: str, chosen_by: str) -> str:
+    key = hashlib.sha256(context.encode()).hexdigest()
+    path = folder / "contexts" / "meta" / key / "meta.json"
+    try:
+        endpoint = json.loads(path.read_text(encoding="utf-8"))["Endpoints"]["docker"]
+        address = str(endpoint.get("Host") or DEFAULT_ADDRESS)
+    except FileNotFoundError:
+        raise MachineError(
+            f"Expected a Docker context {context!r} ({chosen_by}), but {folder} has none of that"
+            " name; `docker context ls` lists them."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MachineError(
+            f"Expected the Docker context {context!r} ({chosen_by}) in {path} to name an engine,"
+            f" but it cannot be read: {error}."
+        ) from None
+    return _checked(address, chosen_by)
+
+
+def _checked(address: str, chosen_by: str) -> str:
+    """Write an address out as Docker reads it."""
+    address = address.strip()
+    if "://" not in address:
+        address = f"tcp://{address}"
+    scheme, _, place = address.partition("://")
+    if scheme not in ("unix", "tcp", "ssh", "http", "https", "npipe", "fd"):
+        raise MachineError(
+            f"Expected the address of a Docker engine such as {DEFAULT_ADDRESS} ({chosen_by}),"
+            f" got {address}."
+        )
+    if scheme == "unix" and not place:
+        return DEFAULT_ADDRESS
+    if scheme == "unix" and not place.startswith("/"):
+        raise MachineError(
+            f"Expected the whole path of Docker's socket ({chosen_by}), got {address}:"
+            " relative to which folder would be a guess."
+        )
+    return address
+
+
+def environment(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Give the variables that every call of Docker's client gets, the engine pinned.
+
+    Raises `MachineError` where a choice names no engine.
+    """
+    chosen = engine(variables)
+    kept = {name: variables[name] for name in KEPT if name in variables}
+    if chosen.context and chosen.socket is None:  # with the certificates that the context has
+        kept["DOCKER_CONTEXT"] = kept["BUILDX_BUILDER"] = chosen.context
+    else:
+        kept |= {"DOCKER_HOST": chosen.address, "BUILDX_BUILDER": DEFAULT_CONTEXT}
+    if not chosen.context:
+        kept |= {name: variables[name] for name in TLS if name in variables}
+    for name in PATHS:
+        if kept.get(name):
+            kept[name] = str(Path(kept[name]).absolute())
+    return kept
+
+
+def pinned() -> dict[str, str]:
+    """Give the variables that lead a program of ours with a HOME of its own to the same engine."""
+    return {name: value for name, value in environment().items() if name.startswith("DOCKER_")}
+
+
+def git_environment(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Give the variables that git gets: none that leads it to another repository or settings.
+
+    This repository may belong to another user (root deploys from somebody's checkout): its code
+    runs already, so git may read it too, where it would say "dubious ownership".
+    """
+    kept = {name: value for name, value in variables.items() if not name.startswith("GIT_")}
+    trust = {"GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": str(ROOT.resolve())}
+    return kept | trust | {"GIT_CONFIG_COUNT": "1"}
+
+
+def engine_is_here() -> bool:
+    """Tell whether containers can be asked about: an engine was chosen, or this machine has one.
+
+    A chosen one that is silent counts: not being able to look is no reason to look at less.
+    """
+    try:
+        chosen = engine()
+    except MachineError:
+        return True
+    return chosen.chosen_by != NOBODY or Path(str(chosen.socket)).exists()
