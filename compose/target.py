@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
+from compose import settings
+
 HERE = Path(__file__).parent
 
 PORTS = {
@@ -130,7 +132,7 @@ def localhost() -> Target:
     """The stack deployed on this machine from this folder, on its default ports."""
     env_file = HERE / ".env"
     ours = HERE / "tls" / "ca.crt"
-    values = env_values(env_file) if env_file.is_file() else {}
+    values = env_values(env_file) if settings.exists(env_file) else {}
     left_out = _profiles_left_out(values)
     schemes = {"proxy": "https", "redis": "redis"}
     here = [service for service, port in PORTS.items() if port and service not in left_out]
@@ -337,15 +339,11 @@ def _secret_file(environment: Mapping[str, str], variable: str) -> str | None:
 
 
 def env_values(path: Path | None) -> dict[str, str]:
-    """The variables that an env file sets, read as compose reads them. Raises `TargetError`."""
-    if path is None:
-        return {}
-    from dotenv import dotenv_values  # only where there is such a file
-
+    """Read the settings that a file sets, as compose reads them. Raises `TargetError`."""
     try:
-        return {name: value for name, value in dotenv_values(path).items() if value}
-    except (OSError, UnicodeDecodeError) as error:
-        raise TargetError(f"expected a readable file, got {path}: {_why(error)}") from None
+        return settings.read(path) if path is not None else {}
+    except settings.SettingsError as error:
+        raise TargetError(str(error)) from None
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:

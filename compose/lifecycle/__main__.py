@@ -26,9 +26,18 @@ from compose.lifecycle.journal import Journal, alone, new_id
 from compose.lifecycle.steps import show_plan
 from compose.lifecycle.trouble import REFUSED, BadInput, Refused
 from compose.lifecycle.update import Wishes
-from compose.machine.console import BAD_INPUT, INTERRUPTED, MACHINE, MachineError, Parser, say
+from compose.machine.console import (
+    BAD_INPUT,
+    MACHINE,
+    MachineError,
+    Parser,
+    recorded,
+    say,
+    show,
+)
+from compose.machine.interrupts import exit_code, run_main
 from compose.release import HERE, Release, release
-from compose.target import DEPLOYED_PROJECT
+from compose.target import DEPLOYED_PROJECT, TargetError, env_values
 
 Options = argparse.Namespace
 
@@ -38,8 +47,23 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     deployment = described(options)
     try:
+        _readable(options, deployment)
+    except (BadInput, TargetError) as error:
+        say(f"{options.command}: {error}")
+        return BAD_INPUT
+    only_shows = options.command in SHOWING or getattr(options, "dry_run", False)
+    folder = None if only_shows else deployment.state / "logs"
+    with recorded(folder, f"{new_id()}-{options.command}", deployment.redacted) as log:
+        code = _ended(deployment, options)
+        if code and log:
+            say(f"  every line of it is in {log}")
+    return code
+
+
+def _ended(deployment: Deployment, options: Options) -> int:
+    try:
         COMMANDS[options.command](deployment, options)
-    except BadInput as error:
+    except (BadInput, TargetError) as error:
         say(f"{options.command}: {error}")
         return BAD_INPUT
     except Refused as error:
@@ -49,10 +73,18 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"{options.command} of {deployment.project} stopped. {error}")
         return MACHINE
     except KeyboardInterrupt as interrupted:
-        how = str(interrupted) or recovery.left(deployment) or "interrupted"
-        say(f"{options.command} of {deployment.project}: {how}")
-        return INTERRUPTED
+        how = str(interrupted) or "interrupted"
+        left = recovery.left(deployment)
+        say(f"{options.command} of {deployment.project}: {how}{f'; {left}' if left else ''}")
+        return exit_code()
     return 0
+
+
+def _readable(options: Options, deployment: Deployment) -> None:
+    """Refuse settings that cannot be read, before anything is done. Raises `TargetError`."""
+    if options.env_file or deployment.env_file.is_symlink():
+        env_values(deployment.env_file)
+    _ = deployment.values
 
 
 def described(options: Options) -> Deployment:
@@ -164,9 +196,9 @@ def status_(deployment: Deployment, _: Options) -> None:
     """Say what runs, what should, and what differs."""
     lines, drift = status.report(deployment)
     for line in lines:
-        sys.stdout.write(line + "\n")
+        show(line)
     for line in drift:
-        sys.stdout.write(f"  ! {line}\n")
+        show(f"  ! {line}")
     if drift:
         raise Refused(f"{len(drift)} things are not as they should be")
 
@@ -280,6 +312,8 @@ COMMANDS: dict[str, Callable[[Deployment, Options], None]] = {
 }
 PLANNED = ("deploy", "update", "rollback", "restore")
 """Commands of steps, along a journal."""
+SHOWING = ("status", "preflight")
+"""Commands that change nothing: they leave no log."""
 PREFLIGHTED = ("deploy", "update", "rollback", "preflight")
 
 
@@ -348,4 +382,4 @@ def _between(word: str, low: float, high: float) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -14,6 +14,7 @@ from compose.lifecycle.deployment import Deployment
 from compose.machine.commands import run
 from compose.machine.console import MachineError
 from compose.release import HERE, Release
+from compose.settings import changes, exists
 
 LEAST_DISK = 3 * 2**30
 LEAST_MEMORY = 1 * 2**30
@@ -83,8 +84,8 @@ def room(_: Deployment, __: Release) -> Iterator[Finding]:
 
 
 def settings(deployment: Deployment, _: Release) -> Iterator[Finding]:
-    """Every secret is set, and set to something that is one."""
-    if not deployment.env_file.is_file():
+    """Every secret is set to something that is one, and compose reads what is written."""
+    if not exists(deployment.env_file):
         yield Finding(f"settings in {deployment.env_file}, seen no file", "`make env` writes one")
         return
     values = deployment.values
@@ -92,6 +93,10 @@ def settings(deployment: Deployment, _: Release) -> Iterator[Finding]:
         problem = _weak(values.get(name, ""))
         if problem:
             yield Finding(f"a secret in {name}, seen one that is {problem}", f"set {name} anew")
+    for change in changes(deployment.env_file):
+        yield Finding(
+            f"compose to read {change.name} as it is written, seen that {change.reason}", change.fix
+        )
 
 
 def _weak(value: str) -> str | None:

@@ -1,15 +1,20 @@
 """The one place where this package runs programs: always with a time limit."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from compose.machine import interrupts
 from compose.machine.console import MachineError
 
 LAST_LINES = 12
+BREAK_SECONDS = 10.0
+"""For a program that is broken off to end by itself."""
 IMAGE_LIMIT = 30.0
 KEPT_VARIABLES = ("PATH", "HOME", "DOCKER_HOST", "DOCKER_CONFIG", "XDG_RUNTIME_DIR")
 
@@ -40,28 +45,60 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     base: Mapping[str, str] | None = None,
+    feed: str | None = None,
+    breakable: bool = False,
 ) -> Result:
     """Run a program for at most `limit` seconds; 127 when it is missing, 124 when it is late.
 
-    It gets this process's environment, or that of `base`, with `env` on top.
+    It gets this process's environment, or that of `base`, with `env` on top, and `feed` to read.
+    An interruption waits for its end, unless it is one that can be broken off without harm.
     """
+    words = [str(arg) for arg in args]
+    environment = {**(os.environ if base is None else base), **(env or {})}
+    with interrupts.deferred() if not breakable else nullcontext():
+        try:
+            with subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                cwd=cwd,
+                env=environment,
+                start_new_session=interrupts.are_handled(),
+            ) as process:
+                out, err = _communicated(process, feed, limit)
+        except FileNotFoundError as missing:
+            return Result(127, "", str(missing))
+        except subprocess.TimeoutExpired:
+            return Result(124, "", f"no answer within {limit:g} s")
+    return Result(process.returncode, out, err)
+
+
+def _communicated(
+    process: subprocess.Popen[str], feed: str | None, limit: float
+) -> tuple[str, str]:
     try:
-        done = subprocess.run(
-            [str(arg) for arg in args],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=limit,
-            cwd=cwd,
-            env={**(os.environ if base is None else base), **(env or {})},
-            check=False,
-        )
-    except FileNotFoundError as missing:
-        return Result(127, "", str(missing))
+        return process.communicate(feed, timeout=limit)
     except subprocess.TimeoutExpired:
-        return Result(124, "", f"no answer within {limit:g} s")
-    return Result(done.returncode, done.stdout, done.stderr)
+        _signal(process, signal.SIGKILL)
+        raise
+    except BaseException:
+        _signal(process, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(BREAK_SECONDS)
+        _signal(process, signal.SIGKILL)
+        raise
+
+
+def _signal(process: subprocess.Popen[str], number: int) -> None:
+    """Tell a program, and those that it has started where they are in a session of their own."""
+    with suppress(ProcessLookupError):
+        if interrupts.are_handled():
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
 
 
 def image_exists(name: str) -> bool:
