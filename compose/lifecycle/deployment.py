@@ -216,7 +216,7 @@ def _piped(words: Sequence[str], limit: float, **streams: Any) -> None:
                 stderr=subprocess.PIPE,
                 timeout=limit,
                 check=False,
-                start_new_session=interrupts.are_handled(),
+                start_new_session=True,
                 **streams,
             )
     except subprocess.TimeoutExpired:

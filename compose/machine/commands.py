@@ -53,52 +53,55 @@ def run(
     It gets this process's environment, or that of `base`, with `env` on top, and `feed` to read.
     An interruption waits for its end, unless it is one that can be broken off without harm.
     """
-    words = [str(arg) for arg in args]
     environment = {**(os.environ if base is None else base), **(env or {})}
     with interrupts.deferred() if not breakable else nullcontext():
         try:
-            with subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                cwd=cwd,
-                env=environment,
-                start_new_session=interrupts.are_handled(),
-            ) as process:
-                out, err = _communicated(process, feed, limit)
+            return completed([str(arg) for arg in args], limit, cwd, environment, feed)
         except FileNotFoundError as missing:
             return Result(127, "", str(missing))
         except subprocess.TimeoutExpired:
             return Result(124, "", f"no answer within {limit:g} s")
+
+
+def completed(
+    words: Sequence[str],
+    limit: float,
+    cwd: Path | None,
+    environment: Mapping[str, str],
+    feed: str | None = None,
+) -> Result:
+    """Run a program in a session of its own, where no terminal's Ctrl-C or hang-up reaches it.
+
+    Raises `FileNotFoundError`, and `subprocess.TimeoutExpired` with it and its children killed.
+    """
+    with subprocess.Popen(
+        words,
+        stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        cwd=cwd,
+        env=environment,
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(feed, timeout=limit)
+        except subprocess.TimeoutExpired:
+            _signal(process, signal.SIGKILL)
+            raise
+        except BaseException:
+            _signal(process, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(BREAK_SECONDS)
+            _signal(process, signal.SIGKILL)
+            raise
     return Result(process.returncode, out, err)
 
 
-def _communicated(
-    process: subprocess.Popen[str], feed: str | None, limit: float
-) -> tuple[str, str]:
-    try:
-        return process.communicate(feed, timeout=limit)
-    except subprocess.TimeoutExpired:
-        _signal(process, signal.SIGKILL)
-        raise
-    except BaseException:
-        _signal(process, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(BREAK_SECONDS)
-        _signal(process, signal.SIGKILL)
-        raise
-
-
 def _signal(process: subprocess.Popen[str], number: int) -> None:
-    """Tell a program, and those that it has started where they are in a session of their own."""
     with suppress(ProcessLookupError):
-        if interrupts.are_handled():
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
+        os.killpg(process.pid, number)
 
 
 def image_exists(name: str) -> bool:

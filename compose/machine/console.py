@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 QUIET_SECONDS = 2.0
 STUCK_SECONDS = 5.0
@@ -44,6 +44,19 @@ class Parser(argparse.ArgumentParser):
         sys.exit(BAD_INPUT)
 
 
+def _open_missing_streams() -> None:
+    """Open what the caller has closed of 0, 1 and 2: the next file would take its number."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
+
+
+if None in (sys.stdout, sys.stderr):
+    _open_missing_streams()
+
+
 class _Record:
     """Where every line of this process goes as well, and what must not be in any."""
 
@@ -70,7 +83,7 @@ def show(line: str) -> None:
     _tell(sys.stdout, line)
 
 
-def _tell(stream: TextIO | None, line: str) -> None:
+def _tell(stream: TextIO, line: str) -> None:
     text = _Record.redact(line) + "\n"
     if _Record.file is not None:
         with suppress(OSError, ValueError):
@@ -79,16 +92,17 @@ def _tell(stream: TextIO | None, line: str) -> None:
     write(stream, text)
 
 
-def write(stream: TextIO | None, text: str) -> None:
-    """Write a text to a stream whose reader may be gone; None is one that was closed before."""
-    if stream is None:
-        return
+def write(stream: TextIO, text: str, *, patient: bool = False) -> None:
+    """Write a text to a stream whose reader may be gone.
+
+    With `patient` a reader that takes its time is waited for: nothing else is left to be done.
+    """
     with suppress(LookupError):
         encoding = stream.encoding or "utf-8"
         text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
         for start in range(0, max(len(text), 1), PIECE):
-            if not _takes_more(stream):
+            if not (patient or _takes_more(stream)):
                 return
             stream.write(text[start : start + PIECE])
             stream.flush()
@@ -96,6 +110,25 @@ def write(stream: TextIO | None, text: str) -> None:
         return
     except (OSError, ValueError):
         _give_up(stream)
+
+
+class Unfailing:
+    """A stream as others expect one, whose reader may be gone."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write as `write` does."""
+        write(self._stream, text, patient=True)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is left."""
+        write(self._stream, "", patient=True)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _takes_more(stream: TextIO) -> bool:
@@ -121,13 +154,6 @@ def _give_up(stream: TextIO) -> None:
 def _drop_what_nobody_reads() -> None:
     for stream in (sys.stdout, sys.stderr):
         write(stream, "")
-
-
-def open_missing_streams() -> None:
-    """Open what the caller has closed of 0, 1 and 2: the next file would take its number."""
-    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(number)
 
 
 @contextmanager

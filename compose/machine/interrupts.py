@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from compose.machine.console import open_missing_streams, say
+from compose.machine.console import say
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -24,7 +24,6 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _State:
-    handled = False
     received: int | None = None
     deferred = 0
 
@@ -35,14 +34,13 @@ def name(number: int) -> str:
 
 
 def heeded() -> list[int]:
-    """List those that this process was not started to ignore, as `nohup` and a shell's `&` do."""
-    return [one for one in NUMBERS if signal.getsignal(one) is not signal.SIG_IGN]
+    """List those that end this process: not what `nohup` and a shell's `&` have it ignore."""
+    ignored = [one for one in NUMBERS if signal.getsignal(one) is signal.SIG_IGN]
+    return [one for one in NUMBERS if one == signal.SIGTERM or one not in ignored]
 
 
 def run_main(main: Callable[[], int]) -> int:
     """Run a program; its exit code, 128 and the number of the signal that ended it."""
-    open_missing_streams()
-    _State.handled = True
     for number in heeded():
         signal.signal(number, _interrupt)
     try:
@@ -57,11 +55,6 @@ def run_main(main: Callable[[], int]) -> int:
 def exit_code() -> int:
     """Give the exit code of a program that was interrupted, as shells have it."""
     return 128 + (_State.received or signal.SIGINT)
-
-
-def are_handled() -> bool:
-    """Whether this process ends by them in order."""
-    return _State.handled
 
 
 def _interrupt(number: int, _: FrameType | None) -> None:
