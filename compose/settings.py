@@ -28,8 +28,8 @@ _WRITTEN = re.compile(
     r"""('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\n]*)([^\n]*)""",
     re.ASCII | re.MULTILINE | re.DOTALL,
 )
-# Compose 2.26 and 2.40: level=warning msg="The \"NAME\" variable is not set. Defaulting …"
-_UNSET = re.compile(r'The \\"([^"\\]*)\\" variable is not set')
+# Compose 2.26, in its log `The \"NAME\" variable is not set. Defaulting to a blank …`
+_UNSET = re.compile(r'The \\?"([^"\\]*)\\?" variable is not set')
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_]\w*)")
 
 
@@ -144,8 +144,8 @@ def quoted(value: str) -> str:
 
 def unset_in_settings(warning: str, path: Path) -> bool:
     """Whether a warning of compose is of a value in the settings: it quotes a piece of it then."""
-    names = _UNSET.findall(warning.replace('\\"', '"').replace('"', '\\"'))
-    return any(name in _REFERENCE.findall(_text(path)) for name in names)
+    referred = _REFERENCE.findall(_text(path))
+    return any(name in referred for name in _UNSET.findall(warning))
 
 
 def _text(path: Path) -> str:
@@ -185,7 +185,7 @@ def _read(path: Path, text: str) -> _Read:
 def _as_compose_reads(path: Path, text: str) -> _Read:
     """Have compose render a service that takes every variable of the file from its environment.
 
-    `docker compose config --environment` does so too, but only from 2.28 on.
+    `docker compose config --environment` does so too, but 2.26 does not have it yet.
     """
     names = sorted({one.name for one in _written(text)} - set(KEPT_VARIABLES))
     service = {"image": PROBE, "environment": names, "labels": {"dollar": "$$"}}

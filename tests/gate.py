@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import pytest
 
@@ -67,7 +67,7 @@ class Gate:
         self.drills: dict[str, int] = {}
         self.problems: dict[str, Problem] = {}
         self.deselected: dict[str, str] = {}
-        self.progress = Progress()
+        self.progress = Progress(cast(TextIO, Unfailing(sys.stderr, patient=False)))
         self.red: list[str] = []
         """Checks that failed, in order."""
         self._stream: Stream | None = None

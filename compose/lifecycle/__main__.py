@@ -37,6 +37,7 @@ from compose.machine.console import (
 )
 from compose.machine.interrupts import exit_code, run_main
 from compose.release import HERE, Release, release
+from compose.settings import exists
 from compose.target import DEPLOYED_PROJECT, TargetError, env_values
 
 Options = argparse.Namespace
@@ -82,9 +83,8 @@ def _ended(deployment: Deployment, options: Options) -> int:
 
 def _readable(options: Options, deployment: Deployment) -> None:
     """Refuse settings that cannot be read, before anything is done. Raises `TargetError`."""
-    if options.env_file or deployment.env_file.is_symlink():
+    if options.env_file or exists(deployment.env_file):  # without compose/.env deploy says so
         env_values(deployment.env_file)
-    _ = deployment.values
 
 
 def described(options: Options) -> Deployment:
@@ -243,7 +243,7 @@ def _carry_out(
             return
         try:
             recovery.do(deployment, command, facts)
-        except Exception as trouble:
+        except (Exception, KeyboardInterrupt) as trouble:
             alert.send(deployment, f"{command} to {chosen.version} ({chosen.tag}): {trouble}")
             raise
     summary(deployment, f"{chosen.version} ({chosen.revision[:12]}) runs")

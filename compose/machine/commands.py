@@ -74,34 +74,37 @@ def completed(
 
     Raises `FileNotFoundError`, and `subprocess.TimeoutExpired` with it and its children killed.
     """
-    with subprocess.Popen(
-        words,
-        stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        cwd=cwd,
-        env=environment,
-        start_new_session=True,
-    ) as process:
-        try:
-            out, err = process.communicate(feed, timeout=limit)
-        except subprocess.TimeoutExpired:
-            _signal(process, signal.SIGKILL)
-            raise
-        except BaseException:
-            _signal(process, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(BREAK_SECONDS)
-            _signal(process, signal.SIGKILL)
-            raise
+    process: subprocess.Popen[str] | None = None
+    try:
+        with interrupts.deferred():  # else one could be lost between its start and its name
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                cwd=cwd,
+                env=environment,
+                start_new_session=True,
+            )
+        out, err = process.communicate(feed, timeout=limit)
+    except BaseException as broken_off:
+        if process is not None:
+            late = isinstance(broken_off, subprocess.TimeoutExpired)
+            _end_session(process, 0.0 if late else BREAK_SECONDS)
+        raise
     return Result(process.returncode, out, err)
 
 
-def _signal(process: subprocess.Popen[str], number: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+def _end_session(process: subprocess.Popen[str], grace: float) -> None:
+    """End a program and what it has started, after `grace` seconds by force."""
+    with process, suppress(ProcessLookupError):
+        if grace:
+            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(grace)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def image_exists(name: str) -> bool:

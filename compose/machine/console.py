@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 QUIET_SECONDS = 2.0
-STUCK_SECONDS = 5.0
+STUCK_SECONDS = 2.0
 """How long a reader is waited for who takes nothing more, as a terminal stopped with Ctrl-S."""
 PIECE = 1000
 """Characters at a time: a pipe that can be written to has room for 4096 bytes."""
@@ -115,17 +115,18 @@ def write(stream: TextIO, text: str, *, patient: bool = False) -> None:
 class Unfailing:
     """A stream as others expect one, whose reader may be gone."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, patient: bool = True) -> None:
         self._stream = stream
+        self._patient = patient
 
     def write(self, text: str) -> int:
         """Write as `write` does."""
-        write(self._stream, text, patient=True)
+        write(self._stream, text, patient=self._patient)
         return len(text)
 
     def flush(self) -> None:
         """Write what is left."""
-        write(self._stream, "", patient=True)
+        write(self._stream, "", patient=self._patient)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

@@ -120,3 +120,24 @@ def assert_interrupted(folder: Path, by: str) -> None:
     assert found["verdict"] == "UNDECIDED"
     assert f"interrupted by {by}" in json.dumps(found)
     assert (folder / "latest").resolve().name == found["run_id"]
+
+
+def test_a_load_run_that_is_hung_up_ends_its_generator(tmp_path: Path, silent: str) -> None:
+    words = [sys.executable, "-m", "load", "run", "smoke", f"--target={silent}"]
+    with subprocess.Popen(
+        [*words, f"--folder={tmp_path}"], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    ) as process:
+        ends = time.monotonic() + LIMIT
+        while not (children := list_children(process.pid)):
+            assert time.monotonic() < ends
+            time.sleep(0.02)
+        process.send_signal(signal.SIGHUP)
+        _, said = process.communicate(timeout=LIMIT)
+    assert process.returncode == 128 + signal.SIGHUP
+    assert "interrupted by SIGHUP" in said
+    assert "Traceback" not in said
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+def list_children(process: int) -> list[str]:
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()

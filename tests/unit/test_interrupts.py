@@ -6,17 +6,22 @@ import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO, cast
 
 import pytest
 
+from compose.lifecycle import __main__ as lifecycle
 from compose.machine import console
+from reports.progress import Progress
 
 ROOT = Path(__file__).parent.parent.parent
 LIMIT = 20.0
+SECRET = "0123456789abcdef-secret"
 PROGRAM = """
 import sys, time
 from pathlib import Path
@@ -233,3 +238,29 @@ def test_of_the_logs_of_commands_the_last_are_kept_for_their_owner_only(tmp_path
     assert len(kept) == console.LOGS_KEPT
     assert kept[-1].read_text().endswith(" WORD\n")
     assert {one.stat().st_mode & 0o777 for one in kept} == {0o600}
+
+
+def test_a_command_that_fails_names_its_log_and_neither_shows_a_secret(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "settings.env").write_text(f"REDIS_PASSWORD={SECRET}\n")
+    place = ["--env-file", str(tmp_path / "settings.env"), "--state", str(tmp_path / "state")]
+    assert lifecycle.main(["restore", *place, f"{SECRET}.tar.gz"]) == console.BAD_INPUT
+    said = capsys.readouterr().err
+    (log,) = (tmp_path / "state" / "logs").glob("*-restore.log")
+    assert f"every line of it is in {log}" in said
+    assert "got '«redacted».tar.gz'" in said
+    assert "got '«redacted».tar.gz'" in log.read_text()
+    assert lifecycle.main(["status", *place, "--project", "no-such-project"]) != console.BAD_INPUT
+    assert list((tmp_path / "state" / "logs").iterdir()) == [log]
+
+
+def test_progress_on_a_stopped_terminal_holds_nothing_up() -> None:
+    other, terminal = pty.openpty()
+    termios.tcflow(terminal, termios.TCOOFF)
+    with os.fdopen(terminal, "w") as stream:
+        shown = Progress(cast(TextIO, console.Unfailing(stream, patient=False)), threshold=0.0)
+        with shown.step("work"):
+            time.sleep(0.7)
+        termios.tcflow(terminal, termios.TCOON)
+    os.close(other)
