@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import pytest
 
@@ -14,6 +14,8 @@ import pytest
 sys.dont_write_bytecode = False
 gc.set_threshold(200_000)
 
+from compose.machine import interrupts
+from compose.machine.console import Unfailing
 from tests import options
 from tests.checks import PLUGINS, STAGES
 from tests.evidence import Evidence
@@ -46,9 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.args = [str(OURS / stage) for stage in asked if (OURS / stage).is_dir()]
     for plugin in (plugin for stage in asked for plugin in PLUGINS.get(stage, ())):
         config.pluginmanager.import_plugin(plugin)
-    signal.signal(signal.SIGTERM, config.stash[GATE].told_to_stop)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's jobs ignore it
-        signal.signal(signal.SIGINT, config.stash[GATE].told_to_stop)
+    for number in interrupts.heeded():
+        signal.signal(number, config.stash[GATE].told_to_stop)
 
 
 def of_our_own(config: pytest.Config) -> bool:
@@ -63,6 +64,7 @@ def quiet(config: pytest.Config) -> None:
     config.option.verbose = -2
     config.option.no_header = config.option.no_summary = True
     config.option.tbstyle = "short"
+    sys.stdout = cast(TextIO, Unfailing(sys.stdout))  # the reporter, made after this, takes it
 
 
 @pytest.hookimpl(trylast=True)

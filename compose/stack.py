@@ -21,7 +21,7 @@ from testcontainers.compose import DockerCompose
 
 from compose.containers import Container, containers, last_lines
 from compose.machine import acme, docker
-from compose.machine.commands import image_exists, run, variables_of
+from compose.machine.commands import completed, image_exists, run, variables_of
 from compose.machine.console import MachineError
 from compose.release import OWN_SERVICES, Release, release_environment
 from compose.sweep import PROJECT_PREFIX, RUN_LABEL, STARTED_LABEL, RunLock, runs_folder, sweep
@@ -113,20 +113,13 @@ class GateCompose(DockerCompose):
         self, cmd: str | list[str], context: str | None = None, limit: float = COMPOSE_LIMIT
     ) -> subprocess.CompletedProcess[bytes]:
         try:
-            return subprocess.run(
-                cmd,
-                cwd=context or str(self.context),
-                env={**variables_of(cmd[0]), **self.environment},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=True,
-                timeout=limit,
-            )
+            words, where = ([cmd] if isinstance(cmd, str) else cmd), Path(context or self.context)
+            done = completed(words, limit, where, {**variables_of(words[0]), **self.environment})
         except subprocess.TimeoutExpired:
             raise ComposeError(f"no answer within {limit:g} s: {' '.join(cmd)}") from None
-        except subprocess.CalledProcessError as error:
-            output = (error.stdout + error.stderr).decode(errors="replace").strip()
-            raise ComposeError("\n".join(output.splitlines()[-20:])) from None
+        if not done.ok:
+            raise ComposeError("\n".join((done.out + done.err).strip().splitlines()[-20:]))
+        return subprocess.CompletedProcess(cmd, done.code, done.out.encode(), done.err.encode())
 
 
 @dataclass(frozen=True)

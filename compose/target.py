@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
+from compose import settings
 from compose.machine.docker import engine_is_here
 
 HERE = Path(__file__).parent
@@ -154,7 +155,7 @@ def _scheme_hint(word: str) -> str:
 def localhost() -> Target:
     """The stack deployed on this machine from this folder, on its default ports."""
     env_file = HERE / ".env"
-    values = env_values(env_file) if env_file.is_file() else {}
+    values = env_values(env_file) if settings.exists(env_file) else {}
     folder = certificate_folder(values, HERE)
     ours = folder / "ca.crt" if folder else None
     left_out = _profiles_left_out(values)
@@ -458,15 +459,11 @@ def _secret_file(environment: Mapping[str, str], variable: str) -> str | None:
 
 
 def env_values(path: Path | None) -> dict[str, str]:
-    """The variables that an env file sets, read as compose reads them. Raises `TargetError`."""
-    if path is None:
-        return {}
-    from dotenv import dotenv_values  # only where there is such a file
-
+    """Read the settings that a file sets, as compose reads them. Raises `TargetError`."""
     try:
-        return {name: value for name, value in dotenv_values(path).items() if value}
-    except (OSError, UnicodeDecodeError) as error:
-        raise TargetError(f"expected a readable file, got {path}: {_why(error)}") from None
+        return settings.read(path) if path is not None else {}
+    except settings.SettingsError as error:
+        raise TargetError(str(error)) from None
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:

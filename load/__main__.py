@@ -7,6 +7,7 @@ from pathlib import Path
 
 from compose import target as targets
 from compose.machine.console import BAD_INPUT, MachineError, Parser, say
+from compose.machine.interrupts import run_main
 from compose.target import Target, TargetError
 from load import history, measures, profile, runner, samples, slo, trend, versus
 from load.files import FileError
@@ -131,4 +132,4 @@ def line(name: str, answer: Answer) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from compose.machine.console import MachineError, say
+from compose.machine.interrupts import deferred
 from compose.machine.ports import free_port
 from compose.target import Credentials, Target, leading_to
 from compose.wire import Wire, WireError
@@ -194,22 +195,26 @@ def _ended(
     command: list[str], folder: Path, environment: dict[str, str], log: IO[str], limit: float
 ) -> int | None:
     """Locust's exit code; None when it had to be ended, as when it waits for a lost worker."""
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    ) as process:
-        try:
-            return process.wait(limit)
-        except subprocess.TimeoutExpired:
-            return None
-        finally:
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        with deferred():  # else an interruption could lose it between its start and its name
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return process.wait(limit)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        if process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _of_generators(profile: Profile, found: list[Part], workers: int) -> dict[str, Any]:

@@ -30,6 +30,8 @@ def pytest_addoption(pluginmanager: "pytest.PytestPluginManager") -> None:
 
     This is the first hook that is called once the root is known, before output is captured.
     """
+    if None in (sys.stdout, sys.stderr):  # closed by the caller: pytest cannot do without
+        import compose.machine.console  # noqa: F401 - opens them
     config: Any = pluginmanager.get_plugin("pytestconfig")
     given = config.invocation_params
     words = list(joined([str(word) for word in given.args]))

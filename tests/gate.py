@@ -6,6 +6,7 @@ conftest.py calls these methods from pytest's hooks; nothing here decides the ve
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 import time
@@ -16,12 +17,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import pytest
 
 from compose.containers import REVISION_LABEL, SOURCE_LABEL, VERSION_LABEL, Container
-from compose.machine.console import MachineError
+from compose.machine.console import MachineError, Unfailing
+from compose.machine.interrupts import NUMBERS
+from compose.machine.interrupts import name as signal_name
 from compose.release import Release
 from compose.release import release as release_of_this_tree
 from compose.sweep import new_run_id
@@ -64,7 +67,7 @@ class Gate:
         self.drills: dict[str, int] = {}
         self.problems: dict[str, Problem] = {}
         self.deselected: dict[str, str] = {}
-        self.progress = Progress()
+        self.progress = Progress(cast(TextIO, Unfailing(sys.stderr, patient=False)))
         self.red: list[str] = []
         """Checks that failed, in order."""
         self._stream: Stream | None = None
@@ -458,7 +461,7 @@ class Gate:
     def told_to_stop(self, number: int, _: FrameType | None) -> None:
         """End the run as Ctrl-C does, with all taken away; being told again does not hurry it."""
         _hurry_no_more()
-        self._stopped_by = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        self._stopped_by = signal_name(number)
         raise KeyboardInterrupt
 
     # After the checks
@@ -527,11 +530,11 @@ class Gate:
             self.stream.attach(f"{name}.log", text)
 
     def _show(self, verdict: dict[str, Any]) -> None:
-        out = sys.stdout
+        out = Unfailing(sys.stdout)
         report = self.options.report_dir / "latest" / "index.html"
         with suppress(ValueError):
             report = report.relative_to(Path.cwd())
-        columns = os.get_terminal_size().columns if out.isatty() else 100
+        columns = shutil.get_terminal_size((100, 24)).columns if out.isatty() else 100
         colour = out.isatty() and not os.environ.get("NO_COLOR")
         encoding = out.encoding or "utf-8"
         out.write(terminal.text(verdict, colour, columns, encoding, str(report)))
@@ -568,7 +571,7 @@ class Gate:
 
 
 def _hurry_no_more() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in NUMBERS:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -28,9 +28,19 @@ from compose.lifecycle.journal import Journal, alone, new_id
 from compose.lifecycle.steps import show_plan
 from compose.lifecycle.trouble import REFUSED, BadInput, Refused
 from compose.lifecycle.update import Wishes
-from compose.machine.console import BAD_INPUT, INTERRUPTED, MACHINE, MachineError, Parser, say
+from compose.machine.console import (
+    BAD_INPUT,
+    MACHINE,
+    MachineError,
+    Parser,
+    recorded,
+    say,
+    show,
+)
+from compose.machine.interrupts import exit_code, run_main
 from compose.release import HERE, Release, release
-from compose.target import DEPLOYED_PROJECT, TargetError
+from compose.settings import exists
+from compose.target import DEPLOYED_PROJECT, TargetError, env_values
 
 Options = argparse.Namespace
 
@@ -39,10 +49,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code: 0, 1 refused or put back, 4 bad input, 6 machine trouble."""
     options = _parser().parse_args(arguments)
     deployment = described(options)
+    code = _ended(deployment, options, lambda: _admit(deployment, options))
+    if code:
+        return code
+    only_shows = options.command in SHOWING or getattr(options, "dry_run", False)
+    folder = None if only_shows else deployment.state / "logs"
+    with recorded(folder, f"{new_id()}-{options.command}", deployment.redacted) as log:
+        code = _ended(deployment, options, lambda: COMMANDS[options.command](deployment, options))
+        if code and log:
+            say(f"  every line of it is in {log}")
+    return code
+
+
+def _ended(deployment: Deployment, options: Options, work: Callable[[], None]) -> int:
     try:
-        if options.command != "adopt":
-            owner.require(deployment)  # before anything is touched, the state folder too
-        COMMANDS[options.command](deployment, options)
+        work()
     except (BadInput, TargetError) as error:
         say(f"{options.command}: {error}")
         return BAD_INPUT
@@ -53,10 +74,21 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"{options.command} of {deployment.project} stopped. {error}")
         return MACHINE
     except KeyboardInterrupt as interrupted:
-        how = str(interrupted) or recovery.left(deployment) or "interrupted"
-        say(f"{options.command} of {deployment.project}: {how}")
-        return INTERRUPTED
+        how = str(interrupted) or "interrupted"
+        left = recovery.left(deployment)
+        say(f"{options.command} of {deployment.project}: {how}{f'; {left}' if left else ''}")
+        return exit_code()
     return 0
+
+
+def _admit(deployment: Deployment, options: Options) -> None:
+    """Refuse what cannot be read, or belongs to another, before anything is touched."""
+    if options.env_file or exists(deployment.env_file):  # without compose/.env deploy says so
+        env_values(deployment.env_file)
+    if options.command == "adopt":
+        owner.answering()
+    else:
+        owner.require(deployment)
 
 
 def described(options: Options) -> Deployment:
@@ -168,9 +200,9 @@ def status_(deployment: Deployment, _: Options) -> None:
     """Say what runs, what should, and what differs."""
     lines, drift = status.report(deployment)
     for line in [*lines, *owner.lines(deployment)]:
-        sys.stdout.write(line + "\n")
+        show(line)
     for line in drift:
-        sys.stdout.write(f"  ! {line}\n")
+        show(f"  ! {line}")
     if drift:
         raise Refused(f"{len(drift)} things are not as they should be")
 
@@ -222,7 +254,7 @@ def _carry_out(
         owner.claim(deployment)
         try:
             recovery.do(deployment, command, facts)
-        except Exception as trouble:
+        except (Exception, KeyboardInterrupt) as trouble:
             alert.send(deployment, f"{command} to {chosen.version} ({chosen.tag}): {trouble}")
             raise
     summary(deployment, f"{chosen.version} ({chosen.revision[:12]}) runs")
@@ -295,6 +327,8 @@ COMMANDS: dict[str, Callable[[Deployment, Options], None]] = {
 }
 PLANNED = ("deploy", "update", "rollback", "restore")
 """Commands of steps, along a journal."""
+SHOWING = ("status", "preflight")
+"""Commands that change nothing: they leave no log."""
 PREFLIGHTED = ("deploy", "update", "rollback", "preflight")
 
 
@@ -363,4 +397,4 @@ def _between(word: str, low: float, high: float) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_main(main))

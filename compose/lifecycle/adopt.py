@@ -33,7 +33,6 @@ LEFT = ("lock", "reports", "target.toml", owner.ENGINE_FILE, owner.OWNER_FILE, "
 
 def adopt(deployment: Deployment) -> None:
     """Take a deployment over. Raises `Refused` while something that it needs is not here."""
-    owner.answering()
     former, mine = _former(deployment), owner.this_folder(deployment)
     is_there, changed = owner.is_there(deployment), owner.engine_changed(deployment)
     if not is_there and not former and not changed:

@@ -12,6 +12,7 @@ from compose.lifecycle.deployment import API, Deployment, capture, docker, feed
 from compose.lifecycle.journal import new_id, now
 from compose.lifecycle.trouble import BadInput, Refused
 from compose.machine.console import MachineError, say
+from compose.settings import is_secret, quoted
 
 LIMIT = 300.0
 KEPT = 14
@@ -189,8 +190,8 @@ def _settings(deployment: Deployment, with_secrets: bool) -> str:
     """The settings; secrets are left blank in an archive that anybody could read."""
     lines = []
     for name, value in sorted(deployment.values.items()):
-        secret = any(word in name for word in releases.SECRET_WORDS)
-        lines.append(f"{name}={value if with_secrets or not secret else ''}\n")
+        shown = value if with_secrets or not is_secret(name) else ""
+        lines.append(f"{name}={quoted(shown)}\n")
     return "".join(lines)
 
 

@@ -2,18 +2,22 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from compose import settings
 from compose.containers import OF_COMPOSE, PROJECT_LABEL, Container
 from compose.machine.commands import Result, piped, run
-from compose.machine.console import MachineError
+from compose.machine.console import MachineError, say_once
 from compose.release import HERE, Release, release_environment
 from compose.target import DEPLOYED_PROJECT, Credentials, env_values, public_url
+from reports.redact import Redactor
 
 API = "breakout-bot-api"
 FRONTEND = "breakout-bot-frontend"
@@ -22,6 +26,8 @@ COLOURED = (API, FRONTEND)
 DOCKER_LIMIT = 60.0
 COMPOSE_LIMIT = 180.0
 BUILD_LIMIT = 1200.0
+HARMLESS = ("build", "pull", "config")
+"""Compose commands that can be broken off: they change no deployment."""
 POLL_SECONDS = 0.4
 """Most looks start a program in a container, which costs 0.15 s of a core."""
 LAST_LINES = 16
@@ -41,13 +47,22 @@ class Deployment:
     @property
     def values(self) -> dict[str, str]:
         """Its settings."""
-        return env_values(self.env_file) if self.env_file.is_file() else {}
+        return env_values(self.env_file) if settings.exists(self.env_file) else {}
 
     @property
     def credentials(self) -> Credentials:
         """Its secrets."""
         names = ("API_KEY", "REDIS_PASSWORD", "GRAFANA_PASSWORD")
         return Credentials(*(self.values.get(name) or None for name in names))
+
+    def redacted(self, text: str) -> str:
+        """Take its secrets out of a text, as they are written and as compose reads them."""
+        return self._redactor.text(text)
+
+    @cached_property
+    def _redactor(self) -> Redactor:
+        there = settings.exists(self.env_file)
+        return Redactor(settings.secrets(self.env_file) if there else ())
 
     @property
     def server_name(self) -> str:
@@ -72,7 +87,10 @@ class Deployment:
         env = {**chosen, "COMPOSE_ANSI": "never"}
         # To compose an exported variable would count more than the same one in the settings: `run`
         # gives it none of them.
-        done = run([*head, *words], limit, env=env)
+        done = run([*head, *words], limit, breakable=words[0] in HARMLESS, env=env)
+        for warning in _warnings(done.err):
+            if not settings.unset_in_settings(warning, env_file):  # told by the preflight
+                say_once(f"  ! compose warns: {warning}")
         return _succeeded(f"docker compose {words[0]}", done)
 
     def containers(self, service: str | None = None) -> list[Container]:
@@ -120,6 +138,12 @@ def unwell(containers: Iterable[Container]) -> dict[str, str]:
 def docker(*words: str, limit: float = DOCKER_LIMIT) -> str:
     """A docker command and what it printed. Raises `MachineError`."""
     return _succeeded(f"docker {words[0]}", run(["docker", *words], limit))
+
+
+def _warnings(error: str) -> list[str]:
+    """List what compose warns of, in logrus's format: time="…" level=warning msg="…"."""
+    found = re.findall(r'level=warning msg=("(?:[^"\\]|\\.)*")', error)
+    return [str(json.loads(one)) for one in found]
 
 
 def _succeeded(what: str, done: Result) -> str:

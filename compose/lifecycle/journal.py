@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from compose.lifecycle.trouble import Refused
+from compose.machine.interrupts import deferred
 
 
 def now() -> str:
@@ -121,12 +122,14 @@ class Journal:
     def close(self, outcome: str) -> None:
         """Finish: the journal becomes a line of the history."""
         self._content |= {"outcome": outcome, "ended": now()}
-        with (self._path.parent / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(self._content) + "\n")
-        self._path.unlink(missing_ok=True)
+        with deferred():
+            with (self._path.parent / "history.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(self._content) + "\n")
+            self._path.unlink(missing_ok=True)
 
     def _write(self) -> None:
-        write_json(self._path, self._content)
+        with deferred():
+            write_json(self._path, self._content)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from compose.lifecycle.trouble import BadInput
 from compose.machine.commands import run
 from compose.machine.console import MachineError
 from compose.release import HERE, Release
+from compose.settings import changes, exists
 from compose.target import certificate_folder
 from compose.wire import in_days, least_left
 
@@ -113,8 +114,8 @@ def room(_: Deployment, __: Release) -> Iterator[Finding]:
 
 
 def settings(deployment: Deployment, _: Release) -> Iterator[Finding]:
-    """Every secret is set, and set to something that is one."""
-    if not deployment.env_file.is_file():
+    """Every secret is set to something that is one, and compose reads what is written."""
+    if not exists(deployment.env_file):
         yield Finding(f"settings in {deployment.env_file}, seen no file", "`make env` writes one")
         return
     values = deployment.values
@@ -122,6 +123,10 @@ def settings(deployment: Deployment, _: Release) -> Iterator[Finding]:
         problem = _weak(values.get(name, ""))
         if problem:
             yield Finding(f"a secret in {name}, seen one that is {problem}", f"set {name} anew")
+    for change in changes(deployment.env_file):
+        yield Finding(
+            f"compose to read {change.name} as it is written, seen that {change.reason}", change.fix
+        )
 
 
 def _weak(value: str) -> str | None:

@@ -14,6 +14,7 @@ from compose.lifecycle.steps import Step, carry_out, take_back, to_be_finished
 from compose.lifecycle.trouble import Refused
 from compose.lifecycle.update import Update
 from compose.machine.console import say
+from compose.machine.interrupts import deferred
 
 Command = Deploy | Update | Restore
 COMMANDS: dict[str, Callable[[Deployment, Journal], Command]] = {
@@ -74,12 +75,13 @@ def recover(deployment: Deployment) -> bool:
     say(f"{deployment.project}: {left(deployment)}")
     until(lambda: not _orphans(deployment.project), ORPHAN_SECONDS)
     steps = steps_of(deployment, journal)
-    if to_be_finished(journal, steps):
-        carry_out(journal, steps)
-        journal.close("finished later")
-    else:
-        take_back(journal, steps, journal.reason or "it was interrupted")
-        journal.close("undone later")
+    with deferred():
+        if to_be_finished(journal, steps):
+            carry_out(journal, steps)
+            journal.close("finished later")
+        else:
+            take_back(journal, steps, journal.reason or "it was interrupted")
+            journal.close("undone later")
     return True
 
 
@@ -102,13 +104,17 @@ def do(deployment: Deployment, command: str, facts: dict[str, object]) -> Journa
 
     The journal stays open while a step is neither done nor undone.
     """
-    journal = Journal.begin(journal_path(deployment), command, facts)
-    steps = steps_of(deployment, journal)
+    journal = None
     try:
+        with deferred():
+            journal = Journal.begin(journal_path(deployment), command, facts)
+            steps = steps_of(deployment, journal)
         carry_out(journal, steps)
     except (Refused, KeyboardInterrupt) as ended:
-        if not journal.begun:
+        if journal is not None and not journal.begun:
             journal.close(f"undone: {ended}")
+        elif journal is not None and all(one.name in journal.done for one in steps):
+            journal.close("done")
         raise
     journal.close("done")
     return journal

@@ -9,8 +9,7 @@ from compose.lifecycle.deployment import Deployment, docker
 from compose.lifecycle.journal import now, write_json
 from compose.lifecycle.trouble import BadInput
 from compose.release import OWN_SERVICES, Release
-
-SECRET_WORDS = ("KEY", "PASSWORD", "SECRET", "TOKEN", "WEBHOOK")
+from compose.settings import is_secret
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def config_hash(deployment: Deployment) -> str:
     for file in deployment.files:
         digest.update(file.read_bytes())
     for name, value in sorted(deployment.values.items()):
-        if not any(word in name for word in SECRET_WORDS) and not name.startswith("GATE_"):
+        if not is_secret(name) and not name.startswith("GATE_"):
             digest.update(f"{name}={value}\0".encode())
     return digest.hexdigest()[:16]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.trouble import BadInput, Refused
 from compose.machine.console import MachineError, say
+from compose.machine.interrupts import deferred
 
 
 def nothing() -> None:
@@ -36,23 +37,33 @@ def show_plan(title: str, steps: Sequence[Step]) -> None:
 def carry_out(journal: Journal, steps: Sequence[Step]) -> None:
     """Do the steps that are not done yet. On trouble of any kind undo them all, raise `Refused`.
 
-    Raises `KeyboardInterrupt` again, which nobody may take for a refusal, once all is undone.
+    Who interrupts is obeyed once all is undone, or finished where there is no way back: then
+    `KeyboardInterrupt` is raised again, which nobody may take for a refusal.
     Raises `MachineError` when the undoing fails too: the journal then tells the next command.
     """
     try:
-        for one in steps:
-            if one.name not in journal.done:
-                journal.start(one.name)
-                say(f"  · {one.name}: {one.what}")
-                one.do()
-                journal.finish(one.name)
+        _do(journal, steps)
     except (Exception, KeyboardInterrupt) as trouble:
+        by_hand, reason = isinstance(trouble, KeyboardInterrupt), _words(trouble)
         if committed(journal, steps):
-            raise
-        reason = _words(trouble)
-        take_back(journal, steps, reason)
-        kind = KeyboardInterrupt if isinstance(trouble, KeyboardInterrupt) else Refused
+            if not by_hand:
+                raise
+            say(f"  ! {reason}: there is no way back from here, so it is finished first")
+            _do(journal, steps)
+            raise KeyboardInterrupt(f"{reason}, and finished: there was no way back") from None
+        with deferred():
+            take_back(journal, steps, reason)
+        kind = KeyboardInterrupt if by_hand else Refused
         raise kind(f"put back as it was, because: {reason}") from None
+
+
+def _do(journal: Journal, steps: Sequence[Step]) -> None:
+    for one in steps:
+        if one.name not in journal.done:
+            journal.start(one.name)
+            say(f"  · {one.name}: {one.what}")
+            one.do()
+            journal.finish(one.name)
 
 
 def _words(trouble: BaseException) -> str:

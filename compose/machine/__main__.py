@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from compose.machine import acme, browser, engine, images, overview, registry
-from compose.machine.console import INTERRUPTED, MachineError, Parser, say, step
+from compose.machine.console import INTERRUPTED, MachineError, Parser, say, show, step
 
 UNDECIDED = 6
 
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.recheck:
             registry.memory().forget()
         if options.check:
-            sys.stdout.write(overview.text())
+            show(overview.text().rstrip("\n"))
         else:
             make_ready()
     except (MachineError, OSError) as error:

@@ -1,16 +1,20 @@
 """The one place where this package runs programs: always with a time limit."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compose.machine import docker
+from compose.machine import docker, interrupts
 from compose.machine.console import MachineError
 
 LAST_LINES = 12
+BREAK_SECONDS = 10.0
+"""For a program that is broken off to end by itself."""
 IMAGE_LIMIT = 30.0
 ENVIRONMENTS: dict[str, Callable[[], dict[str, str]]] = {
     "docker": docker.environment,
@@ -45,30 +49,67 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     base: Mapping[str, str] | None = None,
+    feed: str | None = None,
+    breakable: bool = False,
 ) -> Result:
     """Run a program for at most `limit` seconds; 127 when it is missing, 124 when it is late.
 
-    It gets the environment of `variables_of`, or that of `base`, with `env` on top. Raises
-    `MachineError` for `docker` where a choice names no engine.
+    It gets the environment of `variables_of`, or that of `base`, with `env` on top, and `feed` to
+    read. An interruption waits for its end, unless it is one that can be broken off without harm.
+    Raises `MachineError` for `docker` where a choice names no engine.
     """
-    variables = {**(variables_of(str(args[0])) if base is None else base), **(env or {})}
+    environment = {**(variables_of(str(args[0])) if base is None else base), **(env or {})}
+    with interrupts.deferred() if not breakable else nullcontext():
+        try:
+            return completed([str(arg) for arg in args], limit, cwd, environment, feed)
+        except FileNotFoundError as missing:
+            return Result(127, "", str(missing))
+        except subprocess.TimeoutExpired:
+            return Result(124, "", f"no answer within {limit:g} s")
+
+
+def completed(
+    words: Sequence[str],
+    limit: float,
+    cwd: Path | None,
+    environment: Mapping[str, str],
+    feed: str | None = None,
+) -> Result:
+    """Run a program in a session of its own, where no terminal's Ctrl-C or hang-up reaches it.
+
+    Raises `FileNotFoundError`, and `subprocess.TimeoutExpired` with it and its children killed.
+    """
+    process: subprocess.Popen[str] | None = None
     try:
-        done = subprocess.run(
-            [str(arg) for arg in args],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=limit,
-            cwd=cwd,
-            env=variables,
-            check=False,
-        )
-    except FileNotFoundError as missing:
-        return Result(127, "", str(missing))
-    except subprocess.TimeoutExpired:
-        return Result(124, "", f"no answer within {limit:g} s")
-    return Result(done.returncode, done.stdout, done.stderr)
+        with interrupts.deferred():  # else one could be lost between its start and its name
+            process = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL if feed is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                cwd=cwd,
+                env=environment,
+                start_new_session=True,
+            )
+        out, err = process.communicate(feed, timeout=limit)
+    except BaseException as broken_off:
+        if process is not None:
+            late = isinstance(broken_off, subprocess.TimeoutExpired)
+            _end_session(process, 0.0 if late else BREAK_SECONDS)
+        raise
+    return Result(process.returncode, out, err)
+
+
+def _end_session(process: subprocess.Popen[str], grace: float) -> None:
+    """End a program and what it has started, after `grace` seconds by force."""
+    with process, suppress(ProcessLookupError):
+        if grace:
+            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(grace)
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def image_exists(name: str) -> bool:
@@ -126,14 +167,16 @@ def start(args: Sequence[str | Path], **options: Any) -> subprocess.Popen[Any]:
 def piped(args: Sequence[str | Path], limit: float, **streams: Any) -> None:
     """Run a program with files as its streams, as `run` does. Raises `MachineError`."""
     try:
-        done = subprocess.run(
-            [str(arg) for arg in args],
-            stderr=subprocess.PIPE,
-            timeout=limit,
-            check=False,
-            env=variables_of(str(args[0])),
-            **streams,
-        )
+        with interrupts.deferred():
+            done = subprocess.run(
+                [str(arg) for arg in args],
+                stderr=subprocess.PIPE,
+                timeout=limit,
+                check=False,
+                env=variables_of(str(args[0])),
+                start_new_session=True,
+                **streams,
+            )
     except subprocess.TimeoutExpired:
         raise MachineError(f"`{args[0]} {args[1]}` gave no end within {limit:g} s.") from None
     if done.returncode:

@@ -18,6 +18,7 @@ from typing import Any
 from compose import stack as stacks
 from compose.machine.commands import must
 from compose.machine.console import MachineError, say
+from compose.machine.interrupts import run_main
 from compose.release import release
 from compose.stack import Stack
 from compose.sweep import new_run_id
@@ -214,4 +215,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_main(lambda: main(sys.argv[1:])))

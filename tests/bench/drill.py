@@ -16,6 +16,7 @@ from compose.lifecycle import recovery, update
 from compose.lifecycle.building import provide
 from compose.lifecycle.deployment import API, Deployment, health, until
 from compose.machine.console import say
+from compose.machine.interrupts import run_main
 from compose.release import OWN_SERVICES, Release, release
 from tests.bench import harm
 from tests.bench.record import Figure, write
@@ -160,4 +161,4 @@ def _compose(deployment: Deployment, to: Release, *words: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_main(main))

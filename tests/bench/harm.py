@@ -25,28 +25,36 @@ WISHES = update.Wishes(watch=harm.WATCH, canary=30.0, canary_seconds=4.0)
 BACKUPS = 30
 LOG_LIMIT = 20.0
 Break = Callable[[str], None]
+Way = Callable[..., None]
+WAYS: dict[str, Way] = {
+    "kill -9": harm.kill_at,
+    "Docker refuses": harm.refuse_at,
+    "a hang-up": harm.hang_up_at,
+    "output without a reader": harm.reader_gone_at,
+}
+"""How an update is disturbed at each of its steps."""
 
 
 def figures(deployment: Deployment, first: Release, second: Release) -> list[Figure]:
     """Everything that is done to a deployment that trades, and what came of it."""
     with tempfile.TemporaryDirectory() as name:
-        refuse = partial(_refuse, deployment, second, Path(name))
-        kill = partial(_kill, deployment, second, Path(name))
+        ways = [
+            figure
+            for how, at in WAYS.items()
+            for figure in _broken_off(
+                deployment, first, how, partial(_break, at, deployment, second, Path(name))
+            )
+        ]
         return [
-            *_broken_off(deployment, first, "kill -9", kill),
-            *_broken_off(deployment, first, "Docker refuses", refuse),
+            *ways,
             *_bad(deployment, first),
             *_schema(deployment, first),
             *_backups(deployment),
         ]
 
 
-def _kill(deployment: Deployment, wanted: Release, folder: Path, step: str) -> None:
-    harm.kill_at(deployment, wanted, step, folder, *CANARY)
-
-
-def _refuse(deployment: Deployment, wanted: Release, folder: Path, step: str) -> None:
-    harm.refuse_at(deployment, wanted, step, folder, *CANARY)
+def _break(at: Way, deployment: Deployment, wanted: Release, folder: Path, step: str) -> None:
+    at(deployment, wanted, step, folder, *CANARY)
 
 
 def steps(deployment: Deployment, wanted: Release) -> list[Step]:

@@ -10,6 +10,7 @@ import sys
 import time
 
 from compose.machine.console import say
+from compose.machine.interrupts import run_main
 from compose.stack import Stack
 from compose.target import Target
 from compose.wire import Wire
@@ -68,4 +69,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_main(main))

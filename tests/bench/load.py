@@ -21,6 +21,7 @@ import numpy as np
 
 from compose.machine.commands import must
 from compose.machine.console import say
+from compose.machine.interrupts import run_main
 from compose.machine.ports import free_port
 from compose.sweep import RUN_LABEL, STARTED_LABEL, RunLock, new_run_id
 from load.slo import QUANTILES
@@ -154,4 +155,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_main(main))

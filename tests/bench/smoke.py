@@ -11,6 +11,7 @@ from pathlib import Path
 
 from compose import stack as stacks
 from compose.machine.console import say
+from compose.machine.interrupts import run_main
 from compose.release import release
 from compose.stack import Stack
 from compose.sweep import new_run_id
@@ -153,4 +154,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_main(main))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from compose.machine.console import say
+from compose.machine.interrupts import run_main
 from compose.stack import Stack
 from compose.target import Target
 from compose.wire import Wire
@@ -217,4 +218,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_main(main))

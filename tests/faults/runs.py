@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from compose import stack as stacks
+from compose.machine import interrupts
 from compose.machine.commands import end
 from compose.machine.console import INTERRUPTED, MachineError, say
 from compose.machine.docker import pinned
@@ -95,8 +96,9 @@ def gate(
 
 
 def stoppable(main: Callable[[], int]) -> int:
-    """Run a command that TERM ends as Ctrl-C does, with what it started taken away; 130 then."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Run a command that TERM and HUP end as Ctrl-C does, with what it started taken away."""
+    for number in interrupts.heeded():
+        signal.signal(number, signal.default_int_handler)
     try:
         return main()
     except KeyboardInterrupt:

@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from compose.containers import PROJECT_LABEL
 from compose.machine.commands import run
 from compose.machine.console import INTERRUPTED
@@ -144,16 +146,20 @@ def containers(name: str) -> list[str]:
     return run(["docker", "ps", "--all", *wanted], LIMIT).out.split()
 
 
-def test_a_gate_that_is_told_to_stop_reports_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGHUP])
+def test_a_gate_that_is_told_to_stop_reports_and_leaves_nothing(
+    tmp_path: Path, first: signal.Signals
+) -> None:
     process = started(tmp_path)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+    for number in (first, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(process.pid, number)  # as a CI that cancels: once, and while it takes all away
         time.sleep(0.3)
     output, _ = process.communicate(timeout=LIMIT)
     verdict = json.loads((tmp_path / "latest" / "verdict.json").read_text(encoding="utf-8"))
     assert process.returncode == 2, output
     assert verdict["verdict"] != "PROMOTE"
-    assert "the run was interrupted by SIGTERM" in output
+    assert verdict["run_id"] == run_id(tmp_path)
+    assert f"the run was interrupted by {first.name}" in output
     assert containers(run_id(tmp_path)) == []
     assert "Traceback" not in output
 

@@ -1,6 +1,8 @@
-"""What goes wrong with an update: bad candidates, kill -9, a Docker that refuses at any step."""
+"""What goes wrong with an update: bad candidates, and kill -9, a hang-up, a reader or a Docker that
+is gone at any step."""
 
 import json
+import os
 import select
 import shutil
 import signal
@@ -263,6 +265,48 @@ def kill_at(deployment: Deployment, wanted: Release, step: str, folder: Path, *m
         until(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
 
 
+def hang_up_at(
+    deployment: Deployment, wanted: Release, step: str, folder: Path, *more: str
+) -> None:
+    """Run `compose/update.sh` and hang up on it in a step, at that step's first call of Docker.
+
+    It goes to its end, which is as before, or where there is no way back as wanted.
+    """
+    path, hung_up = recovery.journal_path(deployment), threading.Event()
+    with (
+        docker_door(
+            folder / "docker.sock", lambda: not hung_up.is_set() and _at(path, step)
+        ) as door,
+        _updating(deployment, wanted, folder, more, DOCKER_HOST=door.address) as process,
+    ):
+        _come_to(deployment, process, step, folder)
+        process.send_signal(signal.SIGHUP)
+        hung_up.set()
+        process.wait(STEP_LIMIT)
+    _ended_with(process, 128 + signal.SIGHUP, folder)
+
+
+def reader_gone_at(
+    deployment: Deployment, wanted: Release, step: str, folder: Path, *more: str
+) -> None:
+    """Run `compose/update.sh` with nobody who reads its output from a step on, to its end."""
+    reading, writing = os.pipe()
+    with _updating(deployment, wanted, folder, more, output=writing) as process:
+        os.close(writing)
+        _come_to(deployment, process, step, folder)
+        os.close(reading)
+        process.wait(STEP_LIMIT)
+    _ended_with(process, 0, folder)
+    runs = revision(deployment)
+    expect(runs == wanted.revision, f"revision {wanted.revision} to answer", runs)
+
+
+def _ended_with(process: subprocess.Popen[bytes], code: int, folder: Path) -> None:
+    said = (folder / SAID).read_text(encoding="utf-8", errors="replace")
+    clean = process.returncode == code and "Traceback" not in said
+    expect(clean, f"exit code {code}", process.returncode, said[-1500:])
+
+
 def refuse_at(deployment: Deployment, wanted: Release, step: str, folder: Path, *more: str) -> None:
     """Run `compose/update.sh` with a Docker that refuses everything from a step on, to its end."""
     with (
@@ -276,7 +320,12 @@ def refuse_at(deployment: Deployment, wanted: Release, step: str, folder: Path, 
 
 @contextmanager
 def _updating(
-    deployment: Deployment, wanted: Release, folder: Path, more: Sequence[str], **variables: str
+    deployment: Deployment,
+    wanted: Release,
+    folder: Path,
+    more: Sequence[str],
+    output: int | None = None,
+    **variables: str,
 ) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "compose.lifecycle", "update", "--watch", f"{WATCH:g}"]
     environment = {
@@ -294,8 +343,8 @@ def _updating(
             [*command, *more, *words(deployment)],
             cwd=HERE.parent,
             env=environment,
-            stdout=said,
-            stderr=said,
+            stdout=said if output is None else output,
+            stderr=said if output is None else output,
         ) as process,
     ):
         try:

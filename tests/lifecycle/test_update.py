@@ -14,6 +14,7 @@ from tests.lifecycle.harm import (
     BAD,
     QUICK,
     disk_filled,
+    hang_up_at,
     kill_at,
     schema_taken_back,
     slow_to_reload,
@@ -110,6 +111,27 @@ def test_a_killed_update_is_put_in_order(
             recovery.recover(deployment)
     expect(not seen.failures, "no failed request", seen.failures[:5], cause=CUT)
     expect(recovery.left(deployment) is None, "nothing unfinished", recovery.left(deployment))
+    expect(not leftovers(deployment), "one container a service", leftovers(deployment))
+
+
+@check(
+    "stack",
+    cause="a command that is told to end stops where it is, with both colours up",
+    fix="`compose/status.sh`, then any update or rollback, which undoes it; look at steps.py",
+    needs=NEEDS,
+    follows=DEPLOYED,
+)
+def test_an_update_whose_terminal_hangs_up_is_undone(
+    deployment: Deployment, second: Release, tmp_path: Path
+) -> None:
+    runs = revision(deployment)
+    with steady(deployment) as seen:
+        hang_up_at(deployment, second, "confirm", tmp_path)
+        left = recovery.left(deployment)
+        recovery.recover(deployment)  # for the checks after this
+    expect(left is None, "nothing unfinished", left)
+    expect(revision(deployment) == runs, runs, revision(deployment))
+    expect(not seen.failures, "no failed request", seen.failures[:5], cause=CUT)
     expect(not leftovers(deployment), "one container a service", leftovers(deployment))
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent.parent
 FOLDERS = ("compose", "tests", "contracts", "load", "reports")
 SERVICES = ("api", "exchange", "frontend")
 ALLOWED = {
-    "compose": {"compose"},
+    "compose": {"compose", "reports"},
     "reports": {"reports"},
     "tests": {"tests", "contracts", "load", "compose", "reports"},
     "contracts": {"contracts", "compose", "reports"},

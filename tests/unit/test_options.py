@@ -180,7 +180,7 @@ def test_a_url_is_a_live_target_of_which_only_the_proxy_is_known() -> None:
 
 
 def test_settings_that_cannot_be_read_are_said() -> None:
-    with pytest.raises(TargetError, match="expected a readable file, got /proc/self/mem"):
+    with pytest.raises(TargetError, match="expected settings in /proc/self/mem that can be read"):
         targets.env_values(Path("/proc/self/mem"))
 
 
