@@ -124,6 +124,8 @@ def _change(one: Written, value: str, unset: frozenset[str]) -> Change | None:
         return Change(one.name, what, f"write `$$` for each `$`, or {single}")
     if one.value[:1] in ("'", '"') and not one.quote:
         return Change(one.name, "a value in quotes ends at the second one", single)
+    if "://" in value and one.value.partition(" #")[0].rstrip() == value:
+        return None  # a URL, and a comment that it cannot hold
     if value.startswith("#") or (is_secret(one.name) and " #" in one.value and not one.quote):
         return Change(one.name, "` #` begins a comment, or is taken for one", single)
     if is_secret(one.name):
@@ -151,6 +153,8 @@ def unset_in_settings(warning: str, path: Path) -> bool:
 def _text(path: Path) -> str:
     wanted = f"expected settings in {path}"
     try:
+        if path.is_fifo():  # which could be read once, and compose reads it too
+            raise SettingsError(f"{wanted}, got a pipe; write them to a file")
         raw = path.read_bytes()
     except FileNotFoundError:
         raise SettingsError(f"{wanted}, got no file; `make env` writes compose/.env") from None

@@ -1,6 +1,7 @@
 """Settings mean what compose makes of them, for the gate, the preflight and a backup alike."""
 
 import json
+import os
 import random
 import shutil
 import string
@@ -112,6 +113,7 @@ def test_a_secret_that_compose_cuts_is_a_finding_that_does_not_show_it(tmp_path:
         ("SERVER_NAME=bot$test", ["SERVER_NAME"]),
         ("CORS_ORIGINS= # none", ["CORS_ORIGINS"]),
         (f"API_KEY={FIELD}\nAPI_KEY={LONG}", []),
+        ("ALERT_WEBHOOK_URL=https://h.test/x # ours", []),
     ],
 )
 def test_what_is_lost_or_changed_is_named(tmp_path: Path, lines: str, names: list[str]) -> None:
@@ -185,6 +187,12 @@ def test_settings_that_the_gate_cannot_read_are_one_sentence(
     (tmp_path / ".env").mkdir()
     with pytest.raises(targets.TargetError, match="that can be read, got: is a directory"):
         targets.read("localhost")
+
+
+def test_settings_from_a_pipe_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SettingsError, match="got a pipe"):
+        settings.read(tmp_path / "pipe")
 
 
 def test_without_compose_what_only_compose_can_read_is_refused(
