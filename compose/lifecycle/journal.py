@@ -13,6 +13,8 @@ from typing import Any
 
 from compose.lifecycle.trouble import Refused
 
+FILE = "journal.json"
+
 
 def now() -> str:
     """The time, UTC, ISO 8601."""
