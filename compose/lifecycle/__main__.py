@@ -11,6 +11,7 @@ from pathlib import Path
 from compose.lifecycle import (
     adopt,
     alert,
+    archives,
     backups,
     deploy,
     owner,
@@ -83,12 +84,15 @@ def _ended(deployment: Deployment, options: Options, work: Callable[[], None]) -
 
 def _admit(deployment: Deployment, options: Options) -> None:
     """Refuse what cannot be read, or belongs to another, before anything is touched."""
+    if key_file := getattr(options, "key_file", None):
+        archives.key_from(key_file)
     if options.env_file or exists(deployment.env_file):  # without compose/.env deploy says so
         env_values(deployment.env_file)
     if options.command == "adopt":
         owner.answering()
-    else:
-        owner.require(deployment)
+        return
+    owner.require(deployment)
+    recovery.clear(deployment)
 
 
 def described(options: Options) -> Deployment:
@@ -120,7 +124,8 @@ def deploy_(deployment: Deployment, options: Options) -> None:
         return {
             "id": new_id(),
             "release": asdict(chosen),
-            "had_data": bool(deployment.containers(API)),
+            "had_data": deployment.has_volume("data"),
+            "ran": bool(deployment.containers(API)),
             "key_file": options.key_file,
         }
 
@@ -149,10 +154,11 @@ def rollback_(deployment: Deployment, options: Options) -> None:
         raise Refused("nothing was deployed here yet")
     archive = None
     if options.restore_data:
-        if not present.backup:
-            raise Refused(f"there is no backup from before {present.tag}")
-        archive = backups.find(deployment, present.backup)
-        with restore.opened(archive, options.key_file):
+        newer = releases.backup_to_go_back_with(deployment, earlier) or present
+        if not newer.backup:
+            raise Refused(f"there is no backup from before {newer.tag}")
+        archive = backups.find(deployment, newer.backup)
+        with restore.opened(deployment, archive, options.key_file):
             pass  # found out before anything is stopped
     data = rollback.schema_facts(present, earlier, archive)
     if archive and not data["schema_differs"]:
@@ -172,8 +178,7 @@ def backup_(deployment: Deployment, options: Options) -> None:
     with alone(deployment.state, "backup"):
         update.drop_kept(deployment)
         path = backups.make(deployment, options.key_file)
-        if not recovery.left(deployment):  # which may go back to any of them
-            backups.prune(deployment, options.keep)
+        backups.prune(deployment, path, options.keep)
     say(f"{path}: {path.stat().st_size} bytes")
     if options.verify:
         found = restore.verify(deployment, path, options.key_file)
@@ -183,16 +188,25 @@ def backup_(deployment: Deployment, options: Options) -> None:
 def restore_(deployment: Deployment, options: Options) -> None:
     """Put a backup's data in place of what is there."""
     archive = backups.find(deployment, options.archive)
+    down = not deployment.containers()
+    if down and releases.current(deployment) is None:
+        raise Refused("nothing was deployed here yet: `compose/deploy.sh` comes before a restore")
     for service in restore.SERVICES:
-        if not deployment.containers(service):
+        if not down and not deployment.containers(service):
             raise Refused(f"there is no container of {service}: `compose/deploy.sh` makes one")
-    with restore.opened(archive, options.key_file) as (_, manifest):
+    with restore.opened(deployment, archive, options.key_file) as (_, manifest):
         say(f"{archive.name}: made {manifest['made']}, rows {manifest['rows']}")
-    facts: dict[str, object] = {"archive": str(archive), "key_file": options.key_file}
+    facts: dict[str, object] = {
+        "id": new_id(),
+        "archive": str(archive),
+        "key_file": options.key_file,
+        "down": down,
+    }
     with alone(deployment.state, "restore"):
         _recover(deployment, options)
         if _planned(deployment, options, "restore", facts):
             recovery.do(deployment, "restore", facts)
+            backups.prune_of_commands(deployment)
             summary(deployment, f"restored from {archive.name}")
 
 
@@ -257,6 +271,8 @@ def _carry_out(
         except (Exception, KeyboardInterrupt) as trouble:
             alert.send(deployment, f"{command} to {chosen.version} ({chosen.tag}): {trouble}")
             raise
+        finally:
+            backups.prune_of_commands(deployment)  # one that fails makes one, too
     summary(deployment, f"{chosen.version} ({chosen.revision[:12]}) runs")
 
 
@@ -367,7 +383,13 @@ def _options_of(one: argparse.ArgumentParser, name: str) -> None:
         one.add_argument("--restore-data", action="store_true", help="data of the backup before it")
     if name == "backup":
         one.add_argument("--verify", action="store_true", help="restore it into a scratch stack")
-        one.add_argument("--keep", type=_count, default=backups.KEPT, help="how many are kept")
+        one.add_argument(
+            "--keep",
+            type=_count,
+            metavar="N",
+            help="keep only the last N of each kind; else 14, of 14 days and of 8 weeks, and of"
+            " what commands made 7, of 7 days and of 4 weeks",
+        )
     if name == "restore":
         one.add_argument("archive", help="name or path of a backup")
 

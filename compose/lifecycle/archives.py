@@ -1,14 +1,17 @@
 """The file that a backup is: members with checksums in a tar.gz, encrypted where there is a key."""
 
+import errno
 import gzip
 import hashlib
 import json
+import os
+import shutil
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from secrets import token_bytes
-from typing import Any
+from typing import Any, BinaryIO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -22,23 +25,47 @@ MAGIC = b"BBTS-AES-GCM-1\n"
 CHUNK = 1 << 20
 PREFIX, COUNTER, TAG = 8, 4, 16
 KEY_BYTES = 32
+UNFINISHED = ".new"
+"""End of an archive's name while it is written; it begins with its working folder's name."""
+RESERVE = 64 << 20
+"""Bytes that stay free on a disk, whatever is copied: what is live lies there too."""
 DAMAGED = (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, ValueError, KeyError)
 
 
 def pack(folder: Path, path: Path, about: dict[str, Any], key_file: str | None) -> None:
-    """Write every file of `folder` and a manifest about them into the archive `path`."""
+    """Write every file of `folder` and a manifest about them into the archive `path`.
+
+    With a key it is encrypted as it is written: nothing plain is on the disk under any name.
+    """
+    key = key_from(key_file) if key_file else None
     members = sorted(one for one in folder.iterdir() if one.name != MANIFEST)
     files = {one.name: {"sha256": _sha(one), "bytes": one.stat().st_size} for one in members}
     manifest = folder / MANIFEST
     manifest.write_text(json.dumps({"format": FORMAT, **about, "files": files}, indent=2))
-    new = path.with_name(f".{path.name}.new")
+    new = path.with_name(f".{folder.parent.name}.{path.name}{UNFINISHED}")
     new.touch(mode=0o600)
-    with tarfile.open(new, "w:gz") as tar:
-        for one in (manifest, *members):
+    try:
+        with new.open("wb") as file:
+            _write(file, (manifest, *members), key)
+            file.flush()
+            os.fsync(file.fileno())
+            new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def _write(file: BinaryIO, members: Sequence[Path], key: bytes | None) -> None:
+    sealed = _Sealed(file, key) if key else None
+    to: Any = sealed or file
+    with (
+        gzip.GzipFile("", "wb", fileobj=to) as packed,
+        tarfile.open(fileobj=packed, mode="w|") as tar,
+    ):
+        for one in members:
             tar.add(one, one.name)
-    if key_file:
-        _encrypt(new, key_from(key_file))
-    new.replace(path)
+    if sealed:
+        sealed.finish()
 
 
 def unpack(path: Path, folder: Path, key_file: str | None) -> dict[str, Any]:
@@ -49,17 +76,18 @@ def unpack(path: Path, folder: Path, key_file: str | None) -> dict[str, Any]:
     """
     if not path.is_file():
         raise BadInput(f"expected a backup, got {path}: no such file")
-    plain = path
-    if _is_encrypted(path):
-        if not key_file:
-            raise BadInput(f"{path.name} is encrypted: give its key with --key-file")
-        plain = folder / ".plain.tar.gz"
-        _decrypt(path, plain, key_from(key_file))
+    locked = _is_encrypted(path)
+    if locked and not key_file:
+        raise BadInput(f"{path.name} is encrypted: give its key with --key-file")
+    key = key_from(key_file) if locked and key_file else None
     try:
-        _read_through(plain)
-        with tarfile.open(plain, "r:gz") as tar:
-            tar.extractall(folder, filter="data")
+        with path.open("rb") as file:
+            _lay_out(_Opened(file, key) if key else file, folder)
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except InvalidTag:
+        raise BadInput(
+            f"{path.name} is damaged, cut short, or locked with another key; nothing was touched"
+        ) from None
     except DAMAGED as error:
         raise BadInput(
             f"expected a whole backup, got {path.name}, which is damaged, cut short or no backup"
@@ -71,10 +99,15 @@ def unpack(path: Path, folder: Path, key_file: str | None) -> dict[str, Any]:
     return manifest
 
 
-def _read_through(path: Path) -> None:
-    """To the checksum at its very end, which tarfile does not come to."""
-    with gzip.open(path) as file:
-        while file.read(CHUNK):
+def _lay_out(file: Any, folder: Path) -> None:
+    """Unpack as a stream, up to the checksum at its very end, to which tarfile does not come."""
+    with gzip.GzipFile(fileobj=file) as packed:
+        with tarfile.open(fileobj=packed, mode="r|") as tar:
+            for member in tar:
+                if shutil.disk_usage(folder).free < member.size + RESERVE:
+                    raise OSError(errno.ENOSPC, f"{member.size >> 20} MB do not fit")
+                tar.extract(member, folder, filter="data")
+        while packed.read(CHUNK):
             pass
 
 
@@ -117,29 +150,57 @@ def _is_encrypted(path: Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def _encrypt(path: Path, key: bytes) -> None:
-    cipher, prefix = AESGCM(key), token_bytes(PREFIX)
-    locked = path.with_name(f"{path.name}.locked")
-    locked.touch(mode=0o600)
-    with path.open("rb") as source, locked.open("wb") as to:
-        to.write(MAGIC + prefix)
-        for number, chunk, last in _chunks(source, CHUNK):
-            to.write(cipher.encrypt(_nonce(prefix, number), chunk, _mark(last)))
-    locked.replace(path)
+class _Sealed:
+    """A file to write to, encrypted; `finish` marks the last chunk."""
+
+    def __init__(self, file: BinaryIO, key: bytes) -> None:
+        self._file = file
+        self._cipher, self._prefix = AESGCM(key), token_bytes(PREFIX)
+        self._waiting, self._number = bytearray(), 0
+        file.write(MAGIC + self._prefix)
+
+    def write(self, content: bytes) -> int:
+        """Encrypt what fills whole chunks; at least a byte waits, for the last one is marked."""
+        self._waiting += content
+        while len(self._waiting) > CHUNK:
+            self._seal(bytes(self._waiting[:CHUNK]), last=False)
+            del self._waiting[:CHUNK]
+        return len(content)
+
+    def finish(self) -> None:
+        """Write the last chunk."""
+        self._seal(bytes(self._waiting), last=True)
+
+    def flush(self) -> None:
+        """Do nothing: gzip asks for it, chunks are whole or wait."""
+
+    def _seal(self, chunk: bytes, *, last: bool) -> None:
+        nonce = _nonce(self._prefix, self._number)
+        self._file.write(self._cipher.encrypt(nonce, chunk, _mark(last)))
+        self._number += 1
 
 
-def _decrypt(path: Path, plain: Path, key: bytes) -> None:
-    cipher = AESGCM(key)
-    plain.touch(mode=0o600)
-    try:
-        with path.open("rb") as source, plain.open("wb") as to:
-            prefix = source.read(len(MAGIC) + PREFIX)[len(MAGIC) :]
-            for number, chunk, last in _chunks(source, CHUNK + TAG):
-                to.write(cipher.decrypt(_nonce(prefix, number), chunk, _mark(last)))
-    except InvalidTag:
-        raise BadInput(
-            f"{path.name} is damaged, cut short, or locked with another key; nothing was touched"
-        ) from None
+class _Opened:
+    """An encrypted file to read from. Raises `InvalidTag` for what is not as it was written."""
+
+    def __init__(self, file: BinaryIO, key: bytes) -> None:
+        cipher = AESGCM(key)
+        prefix = file.read(len(MAGIC) + PREFIX)[len(MAGIC) :]
+        self._chunks = (
+            cipher.decrypt(_nonce(prefix, number), chunk, _mark(last))
+            for number, chunk, last in _chunks(file, CHUNK + TAG)
+        )
+        self._waiting = b""
+
+    def read(self, size: int) -> bytes:
+        """Give the next bytes, decrypted; none at the end."""
+        while not self._waiting:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return b""
+            self._waiting = chunk
+        content, self._waiting = self._waiting[:size], self._waiting[size:]
+        return content
 
 
 def _chunks(source: Any, size: int) -> Iterator[tuple[int, bytes, bool]]:

@@ -1,71 +1,28 @@
 """Backups: a consistent copy of data, Redis and settings while the engine writes."""
 
+import shutil
 import sqlite3
-import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compose.lifecycle import archives, releases
+from compose.lifecycle import archives, journal, releases, retention, scripts, working
 from compose.lifecycle.deployment import API, Deployment, capture, docker, feed
-from compose.lifecycle.journal import new_id, now
+from compose.lifecycle.journal import Journal, new_id, now
 from compose.lifecycle.trouble import BadInput, Refused
+from compose.machine.commands import image_exists, run
 from compose.machine.console import MachineError, say
+from compose.release import Release
 from compose.settings import is_secret, quoted
 
 LIMIT = 300.0
-KEPT = 14
 DATABASE = "breakout-bot.sqlite3"
-REDIS = "redis.rdb"
-SNAPSHOT = """
-import os, shutil, sqlite3, sys
-new = '/data/.snapshot'
-for end in ('', '-wal', '-shm', '-journal'):
-    if os.path.exists(new + end): os.remove(new + end)
-source, copy = sqlite3.connect('/data/breakout-bot.sqlite3', timeout=10), sqlite3.connect(new)
-source.backup(copy)
-copy.execute('PRAGMA journal_mode=DELETE')
-copy.close(); source.close()
-with open(new, 'rb') as file: shutil.copyfileobj(file, sys.stdout.buffer)
-os.remove(new)
-"""
-SCHEMA = """
-import sqlite3
-data = sqlite3.connect('file:/data/breakout-bot.sqlite3?mode=rw', uri=True, timeout=10)
-print(data.execute('PRAGMA user_version').fetchone()[0])
-"""
-PUT_DATA = """
-import contextlib, os, shutil, sqlite3, sys
-os.chdir('/data')
-present, new = 'breakout-bot.sqlite3', '.restored'
-for end in ('-wal', '-shm', '-journal'):
-    with contextlib.suppress(FileNotFoundError): os.remove(new + end)
-with open(new, 'wb') as file: shutil.copyfileobj(sys.stdin.buffer, file)
-def engine(path):
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(
-        sqlite3.connect(f'file:{path}?mode=rw', uri=True)
-    ) as data:
-        return data.execute('SELECT state, liquidating, started_at, reason FROM control').fetchone()
-calm = ('EMERGENCY', 'IDLE', 'PAUSED', 'RUNNING')
-now, then = engine(present), engine(new)
-if now and then and calm.index(now[0]) < calm.index(then[0]):
-    with contextlib.closing(sqlite3.connect(new)) as data, data:
-        data.execute(
-            'UPDATE control SET version = version + 1, state = ?, liquidating = ?, started_at = ?,'
-            ' reason = ?', now
-        )
-with open(new, 'rb') as file: os.fsync(file.fileno())
-for end in ('-wal', '-shm', '-journal'):
-    with contextlib.suppress(FileNotFoundError): os.remove(present + end)
-os.replace(new, present)
-os.sync()
-"""
-PUT_REDIS = (  # appendonly is on: Redis then reads its data from there and from nowhere else
-    "cd /data && rm -rf appendonlydir && mkdir appendonlydir && cd appendonlydir"
-    " && cat > appendonly.aof.1.base.rdb"
-    " && echo 'file appendonly.aof.1.base.rdb seq 1 type b' > appendonly.aof.manifest && sync"
-)
+REDIS, OLD_REDIS = "redis.aof", "redis.rdb"
+"""What Redis holds: a base with commands after it; of old its base alone. Redis reads both."""
+BOT, REDIS_USER = "10001:10001", "999:999"
+"""Users that the data belong to."""
 
 
 def folder(deployment: Deployment) -> Path:
@@ -75,11 +32,13 @@ def folder(deployment: Deployment) -> Path:
     return path
 
 
-def make(deployment: Deployment, key_file: str | None = None) -> Path:
+def make(deployment: Deployment, key_file: str | None = None, kind: str = retention.MANUAL) -> Path:
     """Back up; the archive's path. Raises `MachineError`, `Refused` for data that is not sound."""
-    path = folder(deployment) / f"backup-{new_id()}.tar.gz{'.enc' if key_file else ''}"
-    with tempfile.TemporaryDirectory(dir=deployment.state) as name:
-        stage = Path(name)
+    if key_file:
+        archives.key_from(key_file)  # refused before any work
+    name = f"backup-{new_id()}{f'-{kind}' if kind else ''}.tar.gz{'.enc' if key_file else ''}"
+    path = folder(deployment) / name
+    with working.folder(deployment) as stage:
         snapshot(deployment, stage / "data.sqlite3")
         copy_redis(deployment, stage)
         (stage / "settings.env").write_text(_settings(deployment, with_secrets=bool(key_file)))
@@ -95,18 +54,63 @@ def make(deployment: Deployment, key_file: str | None = None) -> Path:
     return path
 
 
-def prune(deployment: Deployment, kept: int) -> None:
-    """Remove all but the newest, and the one that the present release is rolled back with."""
-    present = releases.current(deployment)
-    for old in listed(deployment)[:-kept]:
-        if present is None or old.name != present.backup:
-            old.unlink()
+def prune(
+    deployment: Deployment, just_made: Path | None = None, only_last: int | None = None
+) -> None:
+    """Remove what retention does not keep; never what was just made or may be gone back with."""
+    wanted = needed(deployment) | ({just_made.name} if just_made else set())
+    old = retention.superfluous(listed(deployment), wanted, datetime.now(UTC), only_last)
+    _remove(old)
+    if warning := misdated(deployment):
+        say(f"  ! {warning}")
 
 
-def set_aside(deployment: Deployment, key_file: str | None) -> None:
+def prune_of_commands(deployment: Deployment) -> None:
+    """Remove what commands made for themselves, as far as retention does not keep it.
+
+    Only that: how many of their own people keep is what `backup` is told.
+    """
+    made = [path for path in listed(deployment) if retention.kind_of(path) in retention.COMMANDS]
+    _remove(retention.superfluous(made, needed(deployment), datetime.now(UTC)))
+
+
+def _remove(old: list[Path]) -> None:
+    for path in old:
+        path.unlink(missing_ok=True)
+    if old:
+        say(f"    {len(old)} older backups are not kept: {', '.join(path.name for path in old)}")
+
+
+def needed(deployment: Deployment) -> set[str]:
+    """Name the backups that an unfinished command or a rollback may want."""
+    unfinished = Journal.found(deployment.state / journal.FILE)
+    facts = unfinished.facts.values() if unfinished else ()
+    named = {Path(value).name for value in facts if isinstance(value, str)}
+    return named | releases.backups_to_go_back_with(deployment)
+
+
+def misdated(deployment: Deployment) -> str | None:
+    """Say which backups are named after a time that has not come; None when none is."""
+    future = retention.of_the_future(listed(deployment), datetime.now(UTC))
+    if not future:
+        return None
+    return (
+        f"{len(future)} backups are named after a time that has not come ({future[-1].name}): the"
+        " clock was wrong then, or is now (`timedatectl`); they are never pruned and count as no"
+        f" backup of today: look at them and remove them by hand, in {folder(deployment)}"
+    )
+
+
+def newest(deployment: Deployment) -> Path | None:
+    """Give the newest backup by the time in its name; those of the future do not count."""
+    known = retention.until_now(listed(deployment), datetime.now(UTC))
+    return known[-1] if known else None
+
+
+def set_aside(deployment: Deployment, key_file: str | None, kind: str) -> None:
     """Back up what is about to be replaced by older data, as far as that can be done."""
     try:
-        path = make(deployment, key_file)
+        path = make(deployment, key_file, kind)
     except (MachineError, Refused) as error:
         say(f"    what is there now cannot be backed up: {error}")
     else:
@@ -126,22 +130,73 @@ def find(deployment: Deployment, word: str) -> Path:
     return found
 
 
+def has_data(deployment: Deployment) -> bool:
+    """Tell whether there is a database: asked of its volume, for containers go with a `down`."""
+    if not deployment.has_volume("data"):
+        return False
+    script = f"import os, sys; sys.exit(0 if os.path.exists('/data/{DATABASE}') else 9)"
+    done = run(["docker", *_helper(deployment, script, "data")], LIMIT)
+    if done.code not in (0, 9):
+        raise MachineError(f"Expected to look into {deployment.volume('data')}, but: {done.text}")
+    return done.ok
+
+
 def snapshot(deployment: Deployment, path: Path) -> None:
-    """Copy the database with SQLite's backup API, whether or not the bot runs."""
-    capture(["docker", *_on_the_data(deployment, SNAPSHOT)], path, LIMIT)
+    """Copy the database with SQLite's backup API, whether or not the bot runs or has containers."""
+    if not deployment.has_volume("data"):  # else `docker run` would make one that is not compose's
+        raise MachineError(
+            f"Expected a volume {deployment.volume('data')}, but there is none;"
+            " `compose/deploy.sh` makes one."
+        )
+    free = str(shutil.disk_usage(path.parent).free)
+    name = working.name_of(path.parent)
+    capture(
+        ["docker", *_helper(deployment, scripts.SNAPSHOT, "data", free, name=name)], path, LIMIT
+    )
 
 
 def schema(deployment: Deployment) -> int:
     """The schema version of the data, whether or not the bot runs."""
-    return int(docker(*_on_the_data(deployment, SCHEMA)).strip())
+    return int(docker(*_helper(deployment, scripts.SCHEMA, "data")).strip())
 
 
-def _on_the_data(deployment: Deployment, script: str) -> list[str]:
-    """`docker run` of a script beside the bot, with the bot's own image, user and data."""
-    _, image = _api(deployment)
-    flags = ["--rm", "--network", "none", "--user", "10001:10001", "--memory", "256m"]
-    volume = ["-v", f"{deployment.volume('data')}:/data"]
-    return ["run", *flags, *volume, "--entrypoint", "/venv/bin/python", image, "-c", script]
+def _helper(
+    deployment: Deployment,
+    script: str,
+    volume: str,
+    *words: str,
+    name: str = "",
+    user: str = BOT,
+    options: tuple[str, ...] = (),
+) -> list[str]:
+    """`docker run` of a script on a volume, with the bot's own Python; other memory than theirs."""
+    flags = ["--rm", "--network", "none", "--user", user, "--memory", "256m", *options]
+    label = ["--label", f"{working.LABEL}={name}"] if name else []
+    mount = ["-v", f"{deployment.volume(volume)}:/data", "--entrypoint", "/venv/bin/python"]
+    return ["run", *flags, *label, *mount, image(deployment), "-c", script, *words]
+
+
+def image(deployment: Deployment) -> str:
+    """Name an image of the bot that is on this machine, to look at data with.
+
+    That of its container; after a `down` that of a release that ran, or that is being deployed.
+    """
+    containers = deployment.containers(API)
+    if containers:
+        return containers[-1].image_id
+    unfinished = Journal.found(deployment.state / journal.FILE)
+    coming = unfinished.facts.get("release") if unfinished else None
+    known = [releases.load(deployment, tag) for tag in reversed(releases.history(deployment))]
+    names = [one.images[API] for one in known if API in one.images]
+    names += [releases.image(API, one.release) for one in known]
+    names += [releases.image(API, Release(**coming))] if coming else []
+    for name in names:
+        if image_exists(name):
+            return name
+    raise MachineError(
+        f"Expected an image of {API} to look at the data of {deployment.project} with, but there"
+        " is none of a release that ran here; `compose/deploy.sh` makes one."
+    )
 
 
 def contents(path: Path) -> dict[str, Any]:
@@ -162,28 +217,22 @@ def contents(path: Path) -> dict[str, Any]:
     return {"schema": version, "rows": rows}
 
 
-def _api(deployment: Deployment) -> tuple[str, str]:
-    found = deployment.containers(API)
-    if not found:
-        raise MachineError(
-            f"Expected a container of {API} in {deployment.project}, but there is none;"
-            " `compose/deploy.sh` makes one."
-        )
-    return found[-1].id, found[-1].image_id
-
-
 def copy_redis(deployment: Deployment, folder: Path) -> None:
-    """Copy what Redis holds into a folder; without a running Redis say that there is no copy."""
-    running = [one for one in deployment.containers("redis") if one.state == "running"]
-    if not running:
-        say("    Redis does not run: the backup is without its lease, cache and events")
-        return
-    # By way of a file: to standard output redis-cli adds a mark that no Redis reads.
-    script = (
-        'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli --rdb /tmp/copy.rdb >&2'
-        " && cat /tmp/copy.rdb && rm /tmp/copy.rdb"
-    )
-    capture(["docker", "exec", running[-1].id, "sh", "-c", script], folder / REDIS, LIMIT)
+    """Copy what Redis holds into a folder, whether or not it runs; say so when it holds nothing.
+
+    Its append-only file is read from the volume: a dump that Redis makes is a fork of it, within
+    the memory that it is limited to. An end that is cut off in a command is left out when read.
+    """
+    path, name = folder / REDIS, working.name_of(folder)
+    free = str(shutil.disk_usage(folder).free - (folder / "data.sqlite3").stat().st_size)
+    if deployment.has_volume("redis-data"):
+        words = _helper(
+            deployment, scripts.COPY_REDIS, "redis-data", free, name=name, user=REDIS_USER
+        )
+        capture(["docker", *words], path, LIMIT)
+    if not path.is_file() or not path.stat().st_size:
+        path.unlink(missing_ok=True)
+        say("    Redis has no append-only file: the backup is without its lease, cache and events")
 
 
 def _settings(deployment: Deployment, with_secrets: bool) -> str:
@@ -201,24 +250,33 @@ def put_data(deployment: Deployment, path: Path) -> None:
     The engine is then no more active than it was: who restores data of a time when it traded does
     not undo an emergency stop, nor start one that was stopped.
     """
-    _, image = _api(deployment)
-    program = ["/venv/bin/python", image, "-c", PUT_DATA]
-    _put(program, "10001:10001", f"{deployment.volume('data')}:/data", path)
+    _put(deployment, scripts.PUT_DATA, "data", BOT, path)
 
 
 def put_redis(deployment: Deployment, folder: Path) -> None:
     """Replace what Redis holds, where a backup has a copy of it; it must be stopped."""
-    path = folder / REDIS
-    if not path.is_file():
-        return
-    image = deployment.containers("redis")[-1].image_id
-    program = ["sh", image, "-ec", PUT_REDIS]
-    _put(program, "999:999", f"{deployment.volume('redis-data')}:/data", path)
+    for path in (folder / REDIS, folder / OLD_REDIS):
+        if path.is_file():
+            return _put(deployment, scripts.PUT_REDIS, "redis-data", REDIS_USER, path)
+    return None
 
 
-def _put(program: list[str], user: str, volume: str, path: Path) -> None:
-    command = ["docker", "run", "--rm", "--interactive", "--network", "none", "--user", user]
-    feed([*command, "--memory", "128m", "-v", volume, "--entrypoint", *program], path, LIMIT)
+def _put(deployment: Deployment, script: str, volume: str, user: str, path: Path) -> None:
+    size, name = str(path.stat().st_size), working.name_of(path.parent)
+    options = ("--interactive",)
+    words = _helper(deployment, script, volume, size, name=name, user=user, options=options)
+    feed(["docker", *words], path, LIMIT)
+
+
+def clear_volumes(deployment: Deployment) -> None:
+    """Remove what a killed command left in the volumes and in Redis's own `/tmp`."""
+    for volume, user in (("data", BOT), ("redis-data", REDIS_USER)):
+        if deployment.has_volume(volume):
+            docker(*_helper(deployment, scripts.CLEAR, volume, user=user))
+    for one in deployment.containers("redis"):
+        if one.state == "running":  # of a version that had Redis dump into its own memory
+            with suppress(MachineError):
+                docker("exec", one.id, "rm", "-f", "/tmp/copy.rdb")  # noqa: S108 (the container's)
 
 
 def stop(deployment: Deployment, *services: str) -> None:

@@ -43,19 +43,22 @@ class Deploy:
         what = f"{self.release.version} ({self.release.revision[:12]})"
         every = [
             Step("images", f"build or pull {what}", self.images),
+            Step("backup", "data, settings and manifest", self.back_up),
             Step("start", "create and start every service", self.start, self.unstart),
             Step("ready", "until every service answers", self.ready),
             Step("verify", "smoke stage through the proxy", self.check),
             Step("record", "write the release manifest", self.record, final=True),
         ]
-        if self.journal.facts["had_data"]:
-            every.insert(0, Step("backup", "data, settings and manifest", self.back_up))
+        if not self.journal.facts["had_data"]:
+            return [one for one in every if one.name != "backup"]
         return every
 
     def back_up(self) -> None:
-        """Data as they were before."""
-        archive = backups.make(self.deployment, self.journal.facts.get("key_file"))
-        self.journal.note(backup=archive.name)
+        """Data as they were before; a deploy that failed early may have left none."""
+        if not backups.has_data(self.deployment):
+            return say("    there are no data yet")
+        archive = backups.make(self.deployment, self.journal.facts.get("key_file"), "deploy")
+        return self.journal.note(backup=archive.name)
 
     def images(self) -> None:
         """All images, on this machine."""
@@ -66,27 +69,19 @@ class Deploy:
         self.journal.note(new_schema=building.schema(self.release))
         flags = ["--detach", "--no-build", "--pull", "missing"]
         self.deployment.compose("up", *flags, release=self.release)
-        self._serve(self.release, str(self.journal.facts["id"]))
+        _serve(self.deployment, self.release, str(self.journal.facts["id"]))
 
     def unstart(self) -> None:
         """What ran before, or nothing; volumes always stay. Raises `MachineError`."""
         before = releases.current(self.deployment)
-        if before is None and self.journal.facts["had_data"]:
+        if before is None and self.journal.facts.get("ran", self.journal.facts["had_data"]):
             say("    what ran before is written down nowhere: the new containers stay")
             return
         if before is None:
             self.deployment.compose("down", release=self.release)
             return
         schema_taken_back(self.deployment, self.release, self.journal)
-        self.deployment.compose("up", "--detach", "--no-build", release=before.release)
-        self._serve(before.release, f"{self.journal.facts['id']}-before")
-        answers(self.deployment.container(API).id)
-
-    def _serve(self, release: Release, folder: str) -> None:
-        """The proxy with a release's configuration, and the containers of now behind it."""
-        api, front = (self.deployment.container(one) for one in (API, FRONTEND))
-        proxy.prepare(self.deployment, release, folder, api, front)
-        proxy.switch(self.deployment, folder)
+        bring_up(self.deployment, before.release, f"{self.journal.facts['id']}-before")
 
     def ready(self) -> None:
         """Every container healthy. Raises `Refused` naming the first that is not."""
@@ -105,6 +100,20 @@ class Deploy:
         facts = self.journal.facts
         backup, verdict = facts.get("backup"), facts.get("verdict")
         releases.record(self.deployment, self.release, facts["new_schema"], backup, verdict)
+
+
+def bring_up(deployment: Deployment, release: Release, folder: str) -> None:
+    """Bring up a release that is on this machine, served by a proxy configuration of this name."""
+    deployment.compose("up", "--detach", "--no-build", release=release)
+    _serve(deployment, release, folder)
+    answers(deployment.container(API).id)
+
+
+def _serve(deployment: Deployment, release: Release, folder: str) -> None:
+    """The proxy with a release's configuration, and the containers of now behind it."""
+    api, front = (deployment.container(one) for one in (API, FRONTEND))
+    proxy.prepare(deployment, release, folder, api, front)
+    proxy.switch(deployment, folder)
 
 
 def seen_by(deployment: Deployment) -> Target:

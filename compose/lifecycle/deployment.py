@@ -125,6 +125,10 @@ class Deployment:
         """Docker's name of one of its volumes."""
         return f"{self.project}_{name}"
 
+    def has_volume(self, name: str) -> bool:
+        """Tell whether that volume exists: it may, without any container."""
+        return self.volume(name) in docker("volume", "ls", "--quiet").split()
+
 
 def unwell(containers: Iterable[Container]) -> dict[str, str]:
     """Those of these services that do not do their work, and their state."""

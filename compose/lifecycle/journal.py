@@ -14,6 +14,8 @@ from typing import Any
 from compose.lifecycle.trouble import Refused
 from compose.machine.interrupts import deferred
 
+FILE = "journal.json"
+
 
 def now() -> str:
     """The time, UTC, ISO 8601."""

@@ -1,19 +1,22 @@
 """What to do with a command that was killed: go on to its end, or undo it."""
 
 import os
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from compose.containers import Container
+from compose.lifecycle import backups, journal, restore, working
 from compose.lifecycle.deploy import Deploy
 from compose.lifecycle.deployment import COLOURED, Deployment, inspected, until
-from compose.lifecycle.journal import Journal
+from compose.lifecycle.journal import Journal, alone
 from compose.lifecycle.restore import Restore
 from compose.lifecycle.rollback import Rollback
 from compose.lifecycle.steps import Step, carry_out, take_back, to_be_finished
 from compose.lifecycle.trouble import Refused
 from compose.lifecycle.update import Update
-from compose.machine.console import say
+from compose.machine.console import MachineError, say
 from compose.machine.interrupts import deferred
 
 Command = Deploy | Update | Restore
@@ -28,7 +31,7 @@ ORPHAN_SECONDS = 120.0
 
 def journal_path(deployment: Deployment) -> Path:
     """Where the unfinished command of a deployment is written down."""
-    return deployment.state / "journal.json"
+    return deployment.state / journal.FILE
 
 
 def steps_of(deployment: Deployment, journal: Journal) -> list[Step]:
@@ -83,6 +86,43 @@ def recover(deployment: Deployment) -> bool:
             take_back(journal, steps, journal.reason or "it was interrupted")
             journal.close("undone later")
     return True
+
+
+def clear(deployment: Deployment) -> None:
+    """Remove what a killed command left: plain copies of data, helpers, scratch stacks.
+
+    While another command is at work only the plain copies go; the rest is for the next one.
+    """
+    dead = working.abandoned(deployment)
+    old = [*deployment.state.glob("tmp????????"), *deployment.state.glob("backups/.backup-*.new*")]
+    if not dead and not old:
+        return None
+    for folder in dead:
+        shutil.rmtree(folder / working.FILES, ignore_errors=True)
+    with suppress(Refused), alone(deployment.state, "clear"):
+        say(f"{deployment.project}: removing what a command that was killed has left")
+        for path in old:  # as a version before left it
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        try:
+            for folder in dead:
+                _clear(deployment, folder)
+            backups.clear_volumes(deployment)
+        except MachineError as error:  # such as no image to look with, until there is a deploy
+            return say(f"    the next command has to go on with that: {error}")
+        for folder in dead:
+            shutil.rmtree(folder)
+    return None
+
+
+def _clear(deployment: Deployment, folder: Path) -> None:
+    for path in deployment.state.glob(f"backups/.{folder.name}.*"):
+        path.unlink()
+    working.remove_helpers(folder.name)
+    note = folder / working.SCRATCH
+    if note.is_file():
+        scratch = note.read_text(encoding="utf-8")
+        until(lambda: not _orphans(scratch.split()[0]), ORPHAN_SECONDS)
+        restore.clear_scratch(deployment, scratch)
 
 
 def _orphans(project: str) -> list[int]:

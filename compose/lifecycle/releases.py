@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from compose.lifecycle.deployment import Deployment, docker
@@ -105,3 +106,18 @@ def load(deployment: Deployment, tag: str) -> Manifest:
         known = ", ".join(history(deployment)) or "none"
         raise BadInput(f"expected a release that was deployed here ({known}), got {tag!r}")
     return Manifest(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def backup_to_go_back_with(deployment: Deployment, earlier: Manifest) -> Manifest | None:
+    """Give the release before which data were backed up that an earlier one knows: the first of a
+    newer schema after it. None where there is none."""
+    tags = history(deployment)
+    later = [load(deployment, tag) for tag in tags[tags.index(earlier.tag) + 1 :]]
+    return next((one for one in later if one.schema > earlier.schema), None)
+
+
+def backups_to_go_back_with(deployment: Deployment) -> set[str]:
+    """Name the backups from before the present release and from before each newer schema."""
+    known = [load(deployment, tag) for tag in history(deployment)]
+    wanted = [newer for older, newer in pairwise(known) if newer.schema > older.schema]
+    return {one.backup for one in (*wanted, *known[-1:]) if one.backup}

@@ -1,17 +1,17 @@
 """Restore: a backup's data in place of what is there, and the proof that it can be done."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from compose.lifecycle import archives, backups
+from compose.lifecycle import archives, backups, deploy, releases, working
 from compose.lifecycle.deployment import API, Deployment, docker, health, until
 from compose.lifecycle.journal import Journal, new_id
 from compose.lifecycle.steps import Step
 from compose.lifecycle.trouble import Refused
+from compose.machine.console import say
 from compose.release import HERE, Release
 
 SCRATCH = HERE / "lifecycle" / "scratch.yaml"
@@ -30,17 +30,40 @@ class Restore:
     def steps(self) -> list[Step]:
         """Every step, in order."""
         name = Path(str(self.journal.facts["archive"])).name
-        return [
+        every = [
             Step("backup", "of what is there now, to come back to", self.back_up),
             Step("stop", "the bot and Redis", self.stop, self.start),
             Step("data", f"from {name}, no stale -wal", self.put, self.put_back, onward=True),
             Step("start", "Redis and the bot, until healthy", self.start, final=True),
         ]
+        if self.journal.facts.get("down"):
+            what = "containers and volumes that are gone, of the release that should run"
+            every.insert(0, Step("create", what, self.create, self.uncreate))
+        return every
+
+    def create(self) -> None:
+        """Containers of everything, after a `down`: started once the data are there."""
+        self.deployment.compose("create", "--no-build", release=self._release)
+
+    def uncreate(self) -> None:
+        """As it was: no containers; data stay."""
+        self.deployment.compose("down", release=self._release)
+
+    @property
+    def _release(self) -> Release:
+        present = releases.current(self.deployment)
+        assert present is not None
+        return present.release
 
     def back_up(self) -> None:
-        """What is there now."""
-        key = self.journal.facts["key_file"]
-        self.journal.note(before=str(backups.make(self.deployment, key)))
+        """What is there now, as far as it is sound: who restores may do so because it is not."""
+        if not backups.has_data(self.deployment):
+            return say("    there are no data yet to come back to")
+        try:
+            made = backups.make(self.deployment, self.journal.facts["key_file"], "restore")
+        except Refused as unsound:
+            return say(f"    there is no coming back to what is there now: {unsound}")
+        return self.journal.note(before=str(made))
 
     def stop(self) -> None:
         """Nobody has the data open."""
@@ -52,17 +75,25 @@ class Restore:
 
     def put_back(self) -> None:
         """The data that were there before."""
+        before = self.journal.facts.get("before")
+        if before is None:
+            return say("    there is nothing to put back: the restored data stay")
         self.stop()
-        backups.set_aside(self.deployment, self.journal.facts["key_file"])
-        self._put(str(self.journal.facts["before"]))
+        backups.set_aside(self.deployment, self.journal.facts["key_file"], "restore")
+        return self._put(str(before))
 
     def _put(self, archive: str) -> None:
-        with opened(Path(archive), self.journal.facts["key_file"]) as (folder, _):
+        key = self.journal.facts["key_file"]
+        with opened(self.deployment, Path(archive), key) as (folder, _):
             backups.put_data(self.deployment, folder / "data.sqlite3")
             backups.put_redis(self.deployment, folder)
 
     def start(self) -> None:
         """The bot answers again."""
+        if self.journal.facts.get("down"):
+            if "create" in self.journal.done and self.journal.reason is None:
+                deploy.bring_up(self.deployment, self._release, str(self.journal.facts["id"]))
+            return
         redis, api = (self.deployment.containers(name)[-1].id for name in SERVICES)
         docker("start", redis, api)
         if not until(lambda: health(api), READY_SECONDS):
@@ -71,14 +102,16 @@ class Restore:
 
 
 @contextmanager
-def opened(archive: Path, key_file: str | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+def opened(
+    deployment: Deployment, archive: Path, key_file: str | None
+) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The files and the manifest of a checked archive, in a folder that goes away again."""
-    with tempfile.TemporaryDirectory(prefix="breakout-bot-") as name:
-        manifest = archives.unpack(archive, Path(name), key_file)
-        found = backups.contents(Path(name) / "data.sqlite3")
+    with working.folder(deployment) as folder:
+        manifest = archives.unpack(archive, folder, key_file)
+        found = backups.contents(folder / "data.sqlite3")
         if found["rows"] != manifest["rows"]:
             raise Refused(f"{archive.name}: its rows are not those that were counted")
-        yield Path(name), manifest
+        yield folder, manifest
 
 
 def verify(deployment: Deployment, archive: Path, key_file: str | None) -> dict[str, Any]:
@@ -86,11 +119,11 @@ def verify(deployment: Deployment, archive: Path, key_file: str | None) -> dict[
 
     Raises `Refused` when the restored data differ or the bot does not come up with them.
     """
-    running = deployment.containers(API)[-1].image
-    release = Release("scratch", "scratch", running.rpartition(":")[2])
-    project = f"{deployment.project}-scratch-{new_id()[-4:]}"
-    scratch = replace(deployment, project=project, files=(*deployment.files, SCRATCH))
-    with opened(archive, key_file) as (folder, manifest):
+    tag = _tag(deployment)
+    release = Release("scratch", "scratch", tag)
+    scratch = _scratch(deployment, f"{deployment.project}-scratch-{new_id()[-4:]}")
+    with opened(deployment, archive, key_file) as (folder, manifest):
+        working.note(folder, f"{scratch.project} {tag}")
         try:
             scratch.compose("create", "--no-build", "redis", "exchange", API, release=release)
             backups.put_data(scratch, folder / "data.sqlite3")
@@ -100,6 +133,29 @@ def verify(deployment: Deployment, archive: Path, key_file: str | None) -> dict[
         finally:
             scratch.compose("down", "--volumes", "--timeout", "5", release=release)
     return manifest
+
+
+def _scratch(deployment: Deployment, project: str) -> Deployment:
+    return replace(deployment, project=project, files=(*deployment.files, SCRATCH))
+
+
+def _tag(deployment: Deployment) -> str:
+    """The tag of the images that run, or after a `down` should."""
+    if containers := deployment.containers(API):
+        return containers[-1].image.rpartition(":")[2]
+    present = releases.current(deployment)
+    if present is None:
+        raise Refused("nothing was deployed here yet: `compose/deploy.sh` deploys")
+    return present.tag
+
+
+def clear_scratch(deployment: Deployment, note: str) -> Deployment:
+    """Remove the scratch stack of a verification that was killed; its deployment."""
+    project, tag = note.split()
+    scratch = _scratch(deployment, project)
+    release = Release("scratch", "scratch", tag)
+    scratch.compose("down", "--volumes", "--timeout", "5", release=release)
+    return scratch
 
 
 def _compare(scratch: Deployment, folder: Path, manifest: dict[str, Any]) -> None:
@@ -115,3 +171,5 @@ def _comes_up(scratch: Deployment, release: Release) -> None:
     api = scratch.containers(API)[-1].id
     if not until(lambda: health(api), READY_SECONDS):
         raise Refused("the bot does not come up with the restored data")
+    if not until(lambda: "redis" not in scratch.unwell(), READY_SECONDS):
+        raise Refused("Redis does not come up with the restored data")

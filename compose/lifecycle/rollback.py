@@ -78,7 +78,7 @@ class Rollback(Update):
         """The data as the earlier release knows them."""
         archive = self.journal.facts["restore"]
         if archive:
-            with opened(Path(archive), self.wishes.key_file) as (folder, _):
+            with opened(self.deployment, Path(archive), self.wishes.key_file) as (folder, _):
                 backups.put_data(self.deployment, folder / "data.sqlite3")
             return
         present = releases.current(self.deployment)
@@ -89,8 +89,8 @@ class Rollback(Update):
         """The data as they were when the rollback began."""
         before = backups.folder(self.deployment) / str(self.journal.facts["backup"])
         backups.stop(self.deployment, API)
-        backups.set_aside(self.deployment, self.wishes.key_file)
-        with opened(before, self.wishes.key_file) as (folder, _):
+        backups.set_aside(self.deployment, self.wishes.key_file, "rollback")
+        with opened(self.deployment, before, self.wishes.key_file) as (folder, _):
             backups.put_data(self.deployment, folder / "data.sqlite3")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from compose.lifecycle import backups, proxy, recovery, releases
+from compose.lifecycle import backups, proxy, recovery, releases, retention
 from compose.lifecycle.deployment import COLOURED, Deployment, name_of
 
 YOUNG = timedelta(hours=26)
@@ -16,10 +16,11 @@ def report(deployment: Deployment) -> tuple[list[str], list[str]]:
         if not one.one_shot:
             state = f"{one.state}, {one.health}" if one.health else one.state
             lines.append(f"  {name_of(one):44} {state:22} {one.image}")
-    newest = backups.listed(deployment)[-1:]
-    lines.append(f"  newest backup: {newest[0].name if newest else 'none'}")
-    if warning := old_backup(deployment):
-        lines.append(f"  {warning}")
+    newest = backups.newest(deployment)
+    lines.append(f"  newest backup: {newest.name if newest else 'none'}")
+    for warning in (old_backup(deployment), backups.misdated(deployment)):
+        if warning:
+            lines.append(f"  {warning}")
     return lines, list(_drift(deployment))
 
 
@@ -66,9 +67,9 @@ def _wrong_containers(deployment: Deployment, present: releases.Manifest) -> Ite
 
 
 def old_backup(deployment: Deployment) -> str | None:
-    """A warning when the newest backup is old."""
-    newest = backups.listed(deployment)[-1:]
-    age = datetime.now(UTC).timestamp() - newest[0].stat().st_mtime if newest else None
-    if age is not None and age < YOUNG.total_seconds():
+    """A warning when the newest backup is old, by its name: a copied file is younger."""
+    newest = backups.newest(deployment)
+    made = retention.made_at(newest) if newest else None
+    if made and datetime.now(UTC) - made < YOUNG:
         return None
     return "no backup of the last day: `compose/backup.sh` makes one"

@@ -104,8 +104,8 @@ class Update:
         what = f"{self.release.version} ({self.release.revision[:12]})"
         canary = f"{self.wishes.canary:g} % for {self.wishes.canary_seconds:g} s, then judged"
         every = [
-            Step("backup", "data, settings and manifest, while the engine writes", self.back_up),
             Step("images", f"build or pull {what} while the old release serves", self.images),
+            Step("backup", "data, settings and manifest, while the engine writes", self.back_up),
             Step("start", "the new colour beside the old one", self.start, self.unstart),
             Step("ready", "until the new API is healthy", self.ready),
             Step(
@@ -131,7 +131,8 @@ class Update:
 
     def back_up(self) -> None:
         """Data as they were before."""
-        self.journal.note(backup=backups.make(self.deployment, self.wishes.key_file).name)
+        made = backups.make(self.deployment, self.wishes.key_file, self.journal.command)
+        self.journal.note(backup=made.name)
 
     def images(self) -> None:
         """All images of the release, on this machine."""

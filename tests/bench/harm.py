@@ -147,5 +147,5 @@ def _one_backup(deployment: Deployment) -> bool:
     except Refused as refused:
         say(f"{archive.name}: {refused}")
         return False
-    with restore.opened(archive, None) as (folder, _):
+    with restore.opened(deployment, archive, None) as (folder, _):
         return marker.encode() in (folder / "data.sqlite3").read_bytes()

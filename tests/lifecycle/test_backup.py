@@ -35,7 +35,7 @@ def test_a_backup_can_be_restored(deployment: Deployment) -> None:
         restore.verify(deployment, archive, None)
     except Refused as refused:
         fail("a backup that can be restored", refused)
-    with restore.opened(archive, None) as (folder, _):
+    with restore.opened(deployment, archive, None) as (folder, _):
         found = (folder / "data.sqlite3").read_bytes()
     expect(marker.encode() in found, "what was written just before it", "nothing of it")
 
@@ -96,7 +96,7 @@ def test_a_harmed_archive_touches_nothing(
     before, api = rows(deployment), deployment.container(API)
     archive = harmed(backups.make(deployment), tmp_path / "backup.tar.gz", harm)
     try:
-        with restore.opened(archive, None):
+        with restore.opened(deployment, archive, None):
             said = "the archive was taken"
     except (BadInput, Refused) as refused:
         said = str(refused)

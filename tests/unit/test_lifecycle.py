@@ -19,7 +19,7 @@ from compose.lifecycle import (
     judge,
     preflight,
     recovery,
-    releases,
+    scripts,
     update,
     verify,
 )
@@ -198,19 +198,6 @@ def test_a_stopped_deployment_starts_what_it_goes_on_with(
     assert started == {"proxy", api} - {None}
 
 
-def test_the_backup_that_the_present_release_goes_back_with_is_not_pruned(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    deployment = Deployment("p", (), tmp_path / ".env", tmp_path)
-    for number in range(5):
-        (backups.folder(deployment) / f"backup-{number}.tar.gz").touch()
-    present = SimpleNamespace(backup="backup-1.tar.gz")
-    monkeypatch.setattr(releases, "current", lambda _: present)
-    backups.prune(deployment, 2)
-    left = [path.name[7:8] for path in backups.listed(deployment)]
-    assert left == ["1", "3", "4"]
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -251,9 +238,10 @@ def test_restored_data_make_an_engine_no_more_active(tmp_path: Path) -> None:
         with closing(sqlite3.connect(path)) as data, data:
             data.execute("CREATE TABLE control (version, state, liquidating, started_at, reason)")
             data.execute("INSERT INTO control VALUES (1, ?, 1, 5.0, ?)", (state, f"was {state}"))
-    script = backups.PUT_DATA.replace("/data", str(tmp_path))
+    script = scripts.PUT_DATA.replace("/data", str(tmp_path))
+    size = str(restored.stat().st_size)
     with restored.open("rb") as file:
-        subprocess.run([sys.executable, "-c", script], stdin=file, check=True, timeout=30)
+        subprocess.run([sys.executable, "-c", script, size], stdin=file, check=True, timeout=30)
     with closing(sqlite3.connect(present)) as data:
         found = data.execute("SELECT * FROM control").fetchall()
     assert found == [(2, "EMERGENCY", 1, 5.0, "was EMERGENCY")]

@@ -1,0 +1,135 @@
+"""What helper containers do in the volumes, by the bot's own Python: the data are another user's.
+
+A script gets its numbers as arguments, and says in one line on standard error why it cannot.
+"""
+
+from compose.lifecycle.archives import RESERVE
+
+ROOM = """
+import os, shutil, sys
+def room(folder, size, free=None):
+    free = shutil.disk_usage(folder).free if free is None else free
+    if free < size + RESERVE:
+        sys.exit(f'expected {size + RESERVE >> 20} MB free for a copy, got {free >> 20} MB:'
+                 ' give some back, see docs/runbooks/disk-full.md')
+""".replace("RESERVE", str(RESERVE))
+"""Asked before anything is copied: a disk that a backup fills is full for what is live, too."""
+RECEIVE = """
+import contextlib, sqlite3
+def receive(path):
+    size = int(sys.argv[1])
+    room('.', size)
+    with open(path, 'wb') as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        os.fsync(file.fileno())
+    if os.path.getsize(path) != size:
+        os.remove(path)
+        sys.exit(f'expected {size} bytes, but they were cut off; what was there stays')
+"""
+SNAPSHOT = (
+    ROOM
+    + """
+import contextlib, sqlite3
+source, copy, free = '/data/breakout-bot.sqlite3', '/tmp/copy.sqlite3', int(sys.argv[1])
+for end in ('', '-wal', '-shm', '-journal'):  # of a version that copied beside the live file
+    with contextlib.suppress(FileNotFoundError): os.remove('/data/.snapshot' + end)
+if not os.path.exists(source): sys.exit('there is no database in its volume')
+size = sum(os.path.getsize(one) for one in (source, source + '-wal') if os.path.exists(one))
+room('/tmp', 2 * size)  # for our caller's copy comes to lie on the same disk as a rule
+room('', 2 * size, free)
+try:
+    live = sqlite3.connect(f'file:{source}?mode=rw', uri=True, timeout=10)
+    new = sqlite3.connect(copy)
+    new.execute('PRAGMA synchronous=OFF')
+    live.backup(new)
+    new.execute('PRAGMA journal_mode=DELETE')
+    new.close()
+    live.close()
+except sqlite3.DatabaseError as error:
+    if isinstance(error, sqlite3.OperationalError): raise
+    copy = source  # not sound: as it is, for who receives it looks
+with open(copy, 'rb') as file: shutil.copyfileobj(file, sys.stdout.buffer)
+"""
+)
+COPY_REDIS = (
+    ROOM
+    + """
+import time
+os.chdir('/data')
+free = int(sys.argv[1])
+for _ in range(50):
+    try:
+        with open('appendonlydir/appendonly.aof.manifest') as file:
+            words = [line.split() for line in file if line.strip()]
+        entries = [dict(zip(line[::2], line[1::2])) for line in words]
+        names = [one['file'] for one in entries if one['type'] != 'h']
+        parts = [open('appendonlydir/' + name, 'rb') for name in names]
+        break
+    except FileNotFoundError: time.sleep(0.1)  # rewritten meanwhile: what is open stays as it is
+else: sys.exit()
+sizes = [os.fstat(part.fileno()).st_size for part in parts]  # it may be written faster than read
+room('', 2 * sum(sizes), free)
+for part, left in zip(parts, sizes):
+    while left and (chunk := part.read(min(left, 1 << 20))):
+        left -= len(chunk)
+        sys.stdout.buffer.write(chunk)
+"""
+)
+SCHEMA = """
+import sqlite3
+data = sqlite3.connect('file:/data/breakout-bot.sqlite3?mode=rw', uri=True, timeout=10)
+print(data.execute('PRAGMA user_version').fetchone()[0])
+"""
+_REPLACE_DATA = """
+os.chdir('/data')
+present, new = 'breakout-bot.sqlite3', '.restored'
+for end in ('', '-wal', '-shm', '-journal'):
+    with contextlib.suppress(FileNotFoundError): os.remove(new + end)
+receive(new)
+def engine(path):
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(
+        sqlite3.connect(f'file:{path}?mode=rw', uri=True)
+    ) as data:
+        return data.execute('SELECT state, liquidating, started_at, reason FROM control').fetchone()
+calm = ('EMERGENCY', 'IDLE', 'PAUSED', 'RUNNING')
+now, then = engine(present), engine(new)
+if now and then and calm.index(now[0]) < calm.index(then[0]):
+    with contextlib.closing(sqlite3.connect(new)) as data, data:
+        data.execute(
+            'UPDATE control SET version = version + 1, state = ?, liquidating = ?, started_at = ?,'
+            ' reason = ?', now
+        )
+with open(new, 'rb') as file: os.fsync(file.fileno())
+for end in ('-wal', '-shm', '-journal'):
+    with contextlib.suppress(FileNotFoundError): os.remove(present + end)
+os.replace(new, present)
+os.sync()
+"""
+PUT_DATA = ROOM + RECEIVE + _REPLACE_DATA
+PUT_REDIS = (
+    ROOM
+    + RECEIVE
+    + """
+os.chdir('/data')
+new, present, former = '.restored', 'appendonlydir', '.former'
+for one in (new, former): shutil.rmtree(one, ignore_errors=True)
+os.mkdir(new)
+base = 'appendonly.aof.1.base.rdb'
+receive(f'{new}/{base}')
+# appendonly is on: Redis then reads its data from there and from nowhere else
+with open(f'{new}/appendonly.aof.manifest', 'w') as file:
+    print('file', base, 'seq 1 type b', file=file)
+if os.path.exists(present): os.rename(present, former)
+os.rename(new, present)
+shutil.rmtree(former, ignore_errors=True)
+os.sync()
+"""
+)
+CLEAR = """
+import glob, os, shutil
+for path in glob.glob('/data/.restored*') + glob.glob('/data/.snapshot*'):
+    shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
+if os.path.isdir('/data/.former') and not os.path.isdir('/data/appendonlydir'):
+    os.rename('/data/.former', '/data/appendonlydir')
+shutil.rmtree('/data/.former', ignore_errors=True)
+"""
