@@ -1,7 +1,7 @@
 """`make drill`: updates under steady traffic, and harm done to them, beside the usual ways.
 
-DRILL_UPDATES and DRILL_BASELINES say how many; DRILL_HARM=0 leaves the harm out. What is left out
-keeps its figures of before.
+DRILL_UPDATES and DRILL_BASELINES say how many; DRILL_HARM=0 leaves the harm out, and with names of
+commands (`deploy,restore`) breaks off only those. What is left out keeps its figures of before.
 """
 
 import os
@@ -27,7 +27,7 @@ from tests.lifecycle.witness import Books, LeaseWatch, books, trade_eagerly
 
 UPDATES = int(os.environ.get("DRILL_UPDATES", "20"))
 BASELINE_RUNS = int(os.environ.get("DRILL_BASELINES", "3"))
-HARM = os.environ.get("DRILL_HARM", "1") != "0"
+HARM = os.environ.get("DRILL_HARM", "all")
 SETTLE_SECONDS = 3.0
 SEED_SLEEP_SECONDS = 10.0
 """What the seed's script sleeps before it looks."""
@@ -37,7 +37,7 @@ UP_LIMIT = 300.0
 def main() -> int:
     """Measure, write reports/bench/drill.json, fail when a target is missed."""
     figures = [*_ours(), *(_baselines() if BASELINE_RUNS else ())]
-    say(f"{write('drill', figures, merge=not (HARM and BASELINE_RUNS))}")
+    say(f"{write('drill', figures, merge=HARM != 'all' or not BASELINE_RUNS)}")
     for one in figures:
         say(f"  {one.name}: {one.value:g} {one.unit}")
     return int(any(one.meets is False for one in figures))
@@ -60,8 +60,12 @@ def _ours() -> list[Figure]:
                 f"update {number + 1} of {UPDATES}: {runs[-1].requests} requests,"
                 f" failed {runs[-1].failures[:3]}"
             )
-        found = [*_service_figures(runs), *_engine_figures(lease, books(deployment))]
-        return found + (harm.figures(deployment, first, second) if HARM else [])
+        found = (
+            [*_service_figures(runs), *_engine_figures(lease, books(deployment))] if runs else []
+        )
+        if HARM == "all":
+            return found + harm.figures(deployment, first, second)
+        return found + harm.broken_off(deployment, first, second, HARM.split(","))
 
 
 def _service_figures(runs: list[Seen]) -> list[Figure]:

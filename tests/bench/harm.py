@@ -1,30 +1,32 @@
-"""The drill's harm: updates broken off at every step, bad candidates, backups while it trades."""
+"""The drill's harm: commands broken off at every step, bad candidates, backups while it trades."""
 
 import secrets
+import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 from compose.lifecycle import backups, recovery, restore, update
 from compose.lifecycle.deployment import API, Deployment
 from compose.lifecycle.journal import Journal
-from compose.lifecycle.steps import Step
 from compose.lifecycle.trouble import Refused
 from compose.machine.commands import run
 from compose.machine.console import MachineError, say
 from compose.release import Release
 from tests.bench.record import Figure
 from tests.lifecycle import candidates, harm
-from tests.lifecycle.disposable import leftovers, revision, updated
+from tests.lifecycle.disposable import brought_to, leftovers, updated
 from tests.lifecycle.traffic import DRILL_RATE, Seen, steady
 from tests.lifecycle.witness import rename_preset
 
+COMMANDS = ("update", "deploy", "rollback", "restore", "backup")
 CANARY = ("--canary", "30", "--for", "4")
 WISHES = update.Wishes(watch=harm.WATCH, canary=30.0, canary_seconds=4.0)
+WISHES_QUICK = update.Wishes(watch=harm.WATCH, backup=False)
 BACKUPS = 30
 LOG_LIMIT = 20.0
-Break = Callable[[str], None]
 Way = Callable[..., None]
 WAYS: dict[str, Way] = {
     "kill -9": harm.kill_at,
@@ -32,62 +34,136 @@ WAYS: dict[str, Way] = {
     "a hang-up": harm.hang_up_at,
     "output without a reader": harm.reader_gone_at,
 }
-"""How an update is disturbed at each of its steps."""
+"""How a command is disturbed at each of its steps."""
 
 
 def figures(deployment: Deployment, first: Release, second: Release) -> list[Figure]:
     """Everything that is done to a deployment that trades, and what came of it."""
-    with tempfile.TemporaryDirectory() as name:
-        ways = [
-            figure
-            for how, at in WAYS.items()
-            for figure in _broken_off(
-                deployment, first, how, partial(_break, at, deployment, second, Path(name))
-            )
-        ]
-        return [
-            *ways,
-            *_bad(deployment, first),
-            *_schema(deployment, first),
-            *_backups(deployment),
-        ]
-
-
-def _break(at: Way, deployment: Deployment, wanted: Release, folder: Path, step: str) -> None:
-    at(deployment, wanted, step, folder, *CANARY)
-
-
-def steps(deployment: Deployment, wanted: Release) -> list[Step]:
-    """The steps of an update with a canary."""
-    journal = Journal(Path(), {"facts": update.facts(deployment, wanted, WISHES)})
-    return update.Update(deployment, journal).steps()
-
-
-def _broken_off(deployment: Deployment, first: Release, how: str, at: Break) -> list[Figure]:
-    names = [one.name for one in steps(deployment, first)]
-    failed, in_order = 0, 0
-    for name in names:
-        wrong, seen = _put_in_order(deployment, at, name)
-        say(f"{how} at {name}: {wrong or 'put in order'}, failed requests {seen.failures[:3]}")
-        failed += len(seen.failures)
-        in_order += wrong is None
-        if revision(deployment) != first.revision:
-            updated(deployment, first, update.Wishes(watch=harm.WATCH))
     return [
-        Figure(f"{how}: steps", "steps", [float(len(names))]),
-        Figure(f"{how}: put in order", "steps", [float(in_order)], float(len(names)), "higher"),
-        Figure(f"{how}: failed requests", "requests", [float(failed)], 0.0),
+        *broken_off(deployment, first, second, COMMANDS),
+        *_bad(deployment, first),
+        *_schema(deployment, first),
+        *_backups(deployment),
     ]
 
 
-def _put_in_order(deployment: Deployment, at: Break, step: str) -> tuple[str | None, Seen]:
+def broken_off(
+    deployment: Deployment, first: Release, second: Release, names: Sequence[str]
+) -> list[Figure]:
+    """Break these commands off at each of their steps, in each way."""
+    found = list[Figure]()
+    with tempfile.TemporaryDirectory() as folder:
+        for what in _commands(deployment, first, second, names):
+            for how, at in WAYS.items():
+                found += _broken_off(deployment, what, how, partial(at, folder=Path(folder)))
+        if "backup" in names:
+            found += _backups_broken_off(deployment, first, Path(folder))
+    return found
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A command that is broken off at each of its steps."""
+
+    command: harm.Command
+    steps: tuple[str, ...]
+    before: Callable[[], None]
+    """What brings the deployment to where it begins."""
+    is_noticed: bool
+    """Whether requests may fail meanwhile: a deploy and a restore interrupt the service."""
+
+
+def _commands(
+    deployment: Deployment, first: Release, second: Release, names: Sequence[str]
+) -> Iterator[Broken]:
+    to_first = partial(brought_to, deployment, first, WISHES_QUICK)
+
+    def to_second() -> None:
+        to_first()
+        brought_to(deployment, second, WISHES_QUICK)
+
+    if "update" in names:
+        steps = _steps(deployment, "update", update.facts(deployment, second, WISHES))
+        yield Broken(harm.update_to(second, *CANARY), steps, to_first, is_noticed=False)
+    if "deploy" in names:
+        facts = {"id": "drill", "release": asdict(second), "had_data": True, "key_file": None}
+        steps = _steps(deployment, "deploy", facts)
+        yield Broken(harm.Command(("deploy",), second), steps, to_first, is_noticed=True)
+    if "rollback" in names:
+        data = {"schema_differs": False, "schema": 0, "restore": None}
+        facts = update.facts(deployment, first, WISHES_QUICK) | data
+        words = ("rollback", "--watch", f"{harm.WATCH:g}")
+        steps = ("backup", *_steps(deployment, "rollback", facts))
+        yield Broken(harm.Command(words, first), steps, to_second, is_noticed=False)
+    if "restore" in names:
+        to_first()
+        archive = backups.make(deployment)
+        steps = _steps(deployment, "restore", {"archive": str(archive), "key_file": None})
+        command = harm.Command(("restore", archive.name), first)
+        yield Broken(command, steps, to_first, is_noticed=True)
+
+
+def _steps(deployment: Deployment, command: str, facts: dict[str, object]) -> tuple[str, ...]:
+    journal = Journal(Path(), {"command": command, "facts": facts})
+    return tuple(one.name for one in recovery.steps_of(deployment, journal))
+
+
+def _broken_off(deployment: Deployment, what: Broken, how: str, at: Way) -> list[Figure]:
+    name, failed, in_order = what.command.words[0], 0, 0
+    for step in what.steps:
+        what.before()
+        wrong, seen = _put_in_order(deployment, partial(at, deployment, what.command, step))
+        say(f"{name}, {how} at {step}: {wrong or 'put in order'}, failed {seen.failures[:3]}")
+        failed += len(seen.failures)
+        in_order += not wrong
+    steps = float(len(what.steps))
+    found = [
+        Figure(f"{name}, {how}: steps", "steps", [steps]),
+        Figure(f"{name}, {how}: put in order", "steps", [float(in_order)], steps, "higher"),
+    ]
+    if not what.is_noticed:
+        found.append(Figure(f"{name}, {how}: failed requests", "requests", [float(failed)], 0.0))
+    return found
+
+
+def _put_in_order(deployment: Deployment, work: Callable[[], object]) -> tuple[str | None, Seen]:
+    """Break a command off, do what the next one begins with, and tell what is wrong then."""
     with steady(deployment, DRILL_RATE) as seen:
         try:
-            at(step)
+            work()
+            recovery.clear(deployment)
             recovery.recover(deployment)
         except (AssertionError, Refused, MachineError) as error:
             return str(error), seen
-    return recovery.left(deployment) or leftovers(deployment), seen
+    return _wrong(deployment), seen
+
+
+def _wrong(deployment: Deployment) -> str | None:
+    plain = harm.plain_left(deployment)
+    return (
+        recovery.left(deployment)
+        or leftovers(deployment)
+        or (f"plain data in {plain}" if plain else None)
+    )
+
+
+def _backups_broken_off(deployment: Deployment, release: Release, folder: Path) -> list[Figure]:
+    """Backups have no steps: they are ended at each of their calls of Docker."""
+    found = list[Figure]()
+    for number in (signal.SIGKILL, signal.SIGHUP):
+        calls, in_order, came = 0, 0, True
+        while came:
+            broken = partial(harm.backup_broken_off, deployment, release, number, calls + 1, folder)
+            came = broken()
+            recovery.clear(deployment)
+            wrong = _wrong(deployment)
+            say(f"backup, {number.name} at call {calls + 1}: {wrong or 'put in order'}")
+            calls, in_order = calls + 1, in_order + (not wrong)
+        name = f"backup, {number.name} at a call of Docker"
+        found.append(
+            Figure(f"{name}: put in order", "calls", [float(in_order)], float(calls), "higher")
+        )
+    return found
 
 
 def _bad(deployment: Deployment, first: Release) -> list[Figure]:

@@ -3,6 +3,7 @@ is gone at any step."""
 
 import json
 import os
+import secrets
 import select
 import shutil
 import signal
@@ -15,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from compose.lifecycle import proxy, recovery, releases, rollback, update
+from compose.lifecycle import backups, proxy, recovery, releases, rollback, update
 from compose.lifecycle.deployment import API, Deployment, docker, until
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.trouble import Refused
@@ -245,8 +246,22 @@ def slow_to_reload(deployment: Deployment, seen: Seen) -> Iterator[None]:
         yield
 
 
-def kill_at(deployment: Deployment, wanted: Release, step: str, folder: Path, *more: str) -> None:
-    """Run `compose/update.sh` and kill -9 it in a step, at that step's first call of Docker.
+@dataclass(frozen=True)
+class Command:
+    """A command of the lifecycle, as it is typed."""
+
+    words: tuple[str, ...]
+    release: Release
+    """What it is given, and what runs when it comes to its end."""
+
+
+def update_to(release: Release, *options: str) -> Command:
+    """An update, as `compose/update.sh` gets it."""
+    return Command(("update", "--watch", f"{WATCH:g}", *options), release)
+
+
+def kill_at(deployment: Deployment, command: Command, step: str, folder: Path) -> None:
+    """Run a command and kill -9 it in a step, at that step's first call of Docker.
 
     The call is held until then, because some steps are over in a third of a second. It goes on
     without its parent, and has ended when this returns: nobody types the next command sooner.
@@ -256,7 +271,7 @@ def kill_at(deployment: Deployment, wanted: Release, step: str, folder: Path, *m
         docker_door(
             folder / "docker.sock", lambda: not killed.is_set() and _at(path, step)
         ) as door,
-        _updating(deployment, wanted, folder, more, DOCKER_HOST=door.address) as process,
+        _running(deployment, command, folder, DOCKER_HOST=door.address) as process,
     ):
         _come_to(deployment, process, step, folder)
         process.send_signal(signal.SIGKILL)
@@ -265,10 +280,8 @@ def kill_at(deployment: Deployment, wanted: Release, step: str, folder: Path, *m
         until(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
 
 
-def hang_up_at(
-    deployment: Deployment, wanted: Release, step: str, folder: Path, *more: str
-) -> None:
-    """Run `compose/update.sh` and hang up on it in a step, at that step's first call of Docker.
+def hang_up_at(deployment: Deployment, command: Command, step: str, folder: Path) -> None:
+    """Run a command and hang up on it in a step, at that step's first call of Docker.
 
     It goes to its end, which is as before, or where there is no way back as wanted.
     """
@@ -277,7 +290,7 @@ def hang_up_at(
         docker_door(
             folder / "docker.sock", lambda: not hung_up.is_set() and _at(path, step)
         ) as door,
-        _updating(deployment, wanted, folder, more, DOCKER_HOST=door.address) as process,
+        _running(deployment, command, folder, DOCKER_HOST=door.address) as process,
     ):
         _come_to(deployment, process, step, folder)
         process.send_signal(signal.SIGHUP)
@@ -286,19 +299,18 @@ def hang_up_at(
     _ended_with(process, 128 + signal.SIGHUP, folder)
 
 
-def reader_gone_at(
-    deployment: Deployment, wanted: Release, step: str, folder: Path, *more: str
-) -> None:
-    """Run `compose/update.sh` with nobody who reads its output from a step on, to its end."""
+def reader_gone_at(deployment: Deployment, command: Command, step: str, folder: Path) -> None:
+    """Run a command with nobody who reads its output from a step on, to its end."""
     reading, writing = os.pipe()
-    with _updating(deployment, wanted, folder, more, output=writing) as process:
+    with _running(deployment, command, folder, output=writing) as process:
         os.close(writing)
         _come_to(deployment, process, step, folder)
         os.close(reading)
         process.wait(STEP_LIMIT)
     _ended_with(process, 0, folder)
     runs = revision(deployment)
-    expect(runs == wanted.revision, f"revision {wanted.revision} to answer", runs)
+    wanted = command.release.revision
+    expect(runs == wanted, f"revision {wanted} to answer", runs)
 
 
 def _ended_with(process: subprocess.Popen[bytes], code: int, folder: Path) -> None:
@@ -307,11 +319,11 @@ def _ended_with(process: subprocess.Popen[bytes], code: int, folder: Path) -> No
     expect(clean, f"exit code {code}", process.returncode, said[-1500:])
 
 
-def refuse_at(deployment: Deployment, wanted: Release, step: str, folder: Path, *more: str) -> None:
-    """Run `compose/update.sh` with a Docker that refuses everything from a step on, to its end."""
+def refuse_at(deployment: Deployment, command: Command, step: str, folder: Path) -> None:
+    """Run a command with a Docker that refuses everything from a step on, to its end."""
     with (
         docker_door(folder / "docker.sock") as door,
-        _updating(deployment, wanted, folder, more, DOCKER_HOST=door.address) as process,
+        _running(deployment, command, folder, DOCKER_HOST=door.address) as process,
     ):
         _come_to(deployment, process, step, folder)
         door.shut.set()
@@ -319,28 +331,27 @@ def refuse_at(deployment: Deployment, wanted: Release, step: str, folder: Path, 
 
 
 @contextmanager
-def _updating(
+def _running(
     deployment: Deployment,
-    wanted: Release,
+    command: Command,
     folder: Path,
-    more: Sequence[str],
     output: int | None = None,
     **variables: str,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "compose.lifecycle", "update", "--watch", f"{WATCH:g}"]
+    program = [sys.executable, "-m", "compose.lifecycle", *command.words]
     environment = {
         "PATH": SYSTEM_PATH,
         **engines.pinned(),
-        "BOT_TAG": wanted.tag,
-        "BOT_VERSION": wanted.version,
-        "BOT_REVISION": wanted.revision,
+        "BOT_TAG": command.release.tag,
+        "BOT_VERSION": command.release.version,
+        "BOT_REVISION": command.release.revision,
         **sources.environment(),
         **variables,
     }
     with (
         (folder / SAID).open("wb") as said,
         subprocess.Popen(
-            [*command, *more, *words(deployment)],
+            [*program, *words(deployment)],
             cwd=HERE.parent,
             env=environment,
             stdout=said if output is None else output,
@@ -362,12 +373,60 @@ def _come_to(
     if process.poll() is not None:
         seen = f"it ended with {process.returncode}"
         said = (folder / SAID).read_text(encoding="utf-8", errors="replace")
-        fail(f"an update that comes to the step {step}", seen, said[-1500:])
+        fail(f"a command that comes to the step {step}", seen, said[-1500:])
 
 
 def _at(path: Path, step: str) -> bool:
     journal = Journal.found(path)
     return journal is not None and step in journal.begun
+
+
+def backup_broken_off(
+    deployment: Deployment, release: Release, number: signal.Signals, call: int, folder: Path
+) -> bool:
+    """Run an encrypted backup and end it by a signal at its n-th call of Docker.
+
+    Tells whether it came to that call.
+    """
+    key = folder / "key"
+    key.write_text(secrets.token_hex(32))
+    command = Command(("backup", "--key-file", str(key)), release)
+    ended = threading.Event()
+    with (
+        docker_door(
+            folder / "docker.sock", lambda: not ended.is_set() and len(door.callers) >= call
+        ) as door,
+        _running(deployment, command, folder, DOCKER_HOST=door.address) as process,
+    ):
+        until(
+            lambda: process.poll() is not None or len(door.callers) >= call,
+            STEP_LIMIT,
+            STEP_LOOK_SECONDS,
+        )
+        came = process.poll() is None
+        process.send_signal(number)
+        ended.set()
+        process.wait(STEP_LIMIT)
+        until(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
+    return came
+
+
+def plain_left(deployment: Deployment) -> list[str]:
+    """List what lies unencrypted where only a command at work may have it."""
+    key = (deployment.credentials.api_key or "").encode()
+    marks = (b"SQLite format 3\0", b"REDIS0", key)
+    found = [
+        str(path.relative_to(deployment.state))
+        for path in deployment.state.rglob("*")
+        if path.is_file() and any(mark in path.read_bytes() for mark in marks)
+    ]
+    image = backups.image(deployment)
+    for name in ("data", "redis-data"):
+        flags = ["--rm", "--network", "none", "--user", "0:0", "--entrypoint", "ls"]
+        volume = f"{deployment.volume(name)}:/data:ro"
+        listed = docker("run", *flags, "-v", volume, image, "-A", "/data").split()
+        found += [f"{name}: {one}" for one in listed if one.startswith(".")]
+    return found
 
 
 @dataclass(frozen=True)

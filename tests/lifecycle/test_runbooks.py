@@ -14,7 +14,7 @@ from compose.target import Target
 from tests.checks import check, expect
 from tests.lifecycle import pages
 from tests.lifecycle.disposable import words
-from tests.lifecycle.harm import kill_at
+from tests.lifecycle.harm import kill_at, update_to
 from tests.lifecycle.witness import start_engine
 
 
@@ -38,7 +38,7 @@ def without_redis(deployment: Deployment) -> None:
 def broken_off(deployment: Deployment) -> None:
     """An update was killed while the new release was verified."""
     with TemporaryDirectory() as name:
-        kill_at(deployment, running(deployment), "verify", Path(name))
+        kill_at(deployment, update_to(running(deployment)), "verify", Path(name))
 
 
 SITUATIONS: dict[str, Callable[[Deployment], None]] = {

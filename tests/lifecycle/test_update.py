@@ -19,6 +19,7 @@ from tests.lifecycle.harm import (
     schema_taken_back,
     slow_to_reload,
     taken_back,
+    update_to,
 )
 from tests.lifecycle.traffic import SOCKETS, steady
 from tests.lifecycle.witness import LeaseWatch, books, rows, trade_eagerly
@@ -104,7 +105,7 @@ def test_a_killed_update_is_put_in_order(
     deployment: Deployment, second: Release, step: str, tmp_path: Path
 ) -> None:
     with steady(deployment) as seen:
-        kill_at(deployment, second, step, tmp_path)
+        kill_at(deployment, update_to(second), step, tmp_path)
         left = recovery.left(deployment)
         expect(left and step in left, f"status to name the step {step}", left)
         with slow_to_reload(deployment, seen) if step == "hand over" else nullcontext():
@@ -126,7 +127,7 @@ def test_an_update_whose_terminal_hangs_up_is_undone(
 ) -> None:
     runs = revision(deployment)
     with steady(deployment) as seen:
-        hang_up_at(deployment, second, "confirm", tmp_path)
+        hang_up_at(deployment, update_to(second), "confirm", tmp_path)
         left = recovery.left(deployment)
         recovery.recover(deployment)  # for the checks after this
     expect(left is None, "nothing unfinished", left)
