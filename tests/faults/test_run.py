@@ -20,6 +20,7 @@ from compose.stack import Stack
 from compose.sweep import RUN_LABEL, leftovers, sweep
 from tests.faults.fault import CATALOGUE
 from tests.faults.runs import LIMIT, ROOT, gate
+from tests.signals import heeded_by_children
 
 READY_SECONDS = 40.0
 
@@ -150,7 +151,8 @@ def containers(name: str) -> list[str]:
 def test_a_gate_that_is_told_to_stop_reports_and_leaves_nothing(
     tmp_path: Path, first: signal.Signals
 ) -> None:
-    process = started(tmp_path)
+    with heeded_by_children():
+        process = started(tmp_path)
     for number in (first, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(process.pid, number)  # as a CI that cancels: once, and while it takes all away
         time.sleep(0.3)

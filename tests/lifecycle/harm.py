@@ -30,6 +30,7 @@ from tests.lifecycle.disposable import leftovers, revision, updated, words
 from tests.lifecycle.pages import SYSTEM_PATH
 from tests.lifecycle.traffic import Seen
 from tests.lifecycle.witness import rows
+from tests.signals import heeded_by_children
 
 STEP_LIMIT = 120.0
 STILL_SECONDS = 3
@@ -287,6 +288,7 @@ def hang_up_at(deployment: Deployment, command: Command, step: str, folder: Path
     """
     path, hung_up = recovery.journal_path(deployment), threading.Event()
     with (
+        heeded_by_children(),
         docker_door(
             folder / "docker.sock", lambda: not hung_up.is_set() and _at(path, step)
         ) as door,

@@ -15,9 +15,17 @@ from typing import Any
 
 import pytest
 
+from tests.signals import heeded_by_children
+
 ROOT = Path(__file__).parent.parent.parent
 LIMIT = 30.0
 GATE = [sys.executable, "-m", "pytest", "-m", "smoke"]
+
+
+@pytest.fixture(autouse=True)
+def _children_heed_signals() -> Iterator[None]:
+    with heeded_by_children():
+        yield
 
 
 def verdict(folder: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import pytest
 from compose.lifecycle import __main__ as lifecycle
 from compose.machine import console
 from reports.progress import Progress
+from tests.signals import heeded_by_children
 
 ROOT = Path(__file__).parent.parent.parent
 LIMIT = 20.0
@@ -68,6 +69,12 @@ def main():
 sys.exit(run_main(main))
 """
 DONE = ["first", "work", "worked", "last"]
+
+
+@pytest.fixture(autouse=True)
+def _children_heed_signals() -> Iterator[None]:
+    with heeded_by_children():
+        yield
 
 
 def program(folder: Path, *, final: bool = False, seconds: float = 0.5) -> list[str]:
