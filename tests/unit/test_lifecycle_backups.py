@@ -188,7 +188,7 @@ def test_nothing_plain_is_on_the_disk_while_an_archive_is_sealed(
         folder.mkdir(parents=True)
     key.write_text(KEY)
     (stage / "data.sqlite3").write_bytes(PLAIN + os.urandom(3_000_000))
-    seen = []
+    seen: list[bytes] = []
 
     def full(_: int) -> None:
         seen.extend(path.read_bytes() for path in out.iterdir())
