@@ -172,7 +172,8 @@ def _helper(
     """`docker run` of a script on a volume, with the bot's own Python; other memory than theirs."""
     flags = ["--rm", "--network", "none", "--user", user, "--memory", "256m", *options]
     label = ["--label", f"{working.LABEL}={name}"] if name else []
-    mount = ["-v", f"{deployment.volume(volume)}:/data", "--entrypoint", "/venv/bin/python"]
+    # Docker would fill an empty volume of Redis with the owner of the bot's /data.
+    mount = ["-v", f"{deployment.volume(volume)}:/data:nocopy", "--entrypoint", "/venv/bin/python"]
     return ["run", *flags, *label, *mount, image(deployment), "-c", script, *words]
 
 
