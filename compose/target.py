@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from compose import settings
 from compose.machine.docker import engine_is_here
+from compose.machine.ports import is_own_address
 
 HERE = Path(__file__).parent
 
@@ -69,7 +70,7 @@ class Target:
     ca_file: Path | None = None
     """CA certificates to verify with, in place of the system's."""
     trust: Trust = "verify"
-    """`any` takes whatever certificate is served, over loopback only: a rollback must not fail
+    """`any` takes whatever certificate is served, by this machine only: a rollback must not fail
     for a certificate that ended."""
     plain_http: str | None = None
     """The address that must redirect to https."""
@@ -371,10 +372,10 @@ def _place(path: Path, value: Any, port: int | None = None) -> str:
 
 def _trust(path: Path, table: dict[str, Any], connect: Mapping[str, str]) -> Any:
     trust = _choice(path, table, "trust", ("verify", "any"))
-    places = {to.rpartition(":")[0] for to in connect.values()}
-    if trust == "any" and not (places and places <= {LOOPBACK, "[::1]", "localhost"}):
+    places = {to.rpartition(":")[0].strip("[]") for to in connect.values()}
+    if trust == "any" and not (places and all(map(is_own_address, places))):
         raise TargetError(
-            f'{path}: expected trust = "any" only where connect leads to loopback,'
+            f'{path}: expected trust = "any" only where connect leads to an address of ours,'
             f" got {', '.join(sorted(places)) or 'no connect'}"
         )
     return trust

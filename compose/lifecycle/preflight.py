@@ -15,6 +15,7 @@ from compose.lifecycle.deployment import Deployment
 from compose.lifecycle.trouble import BadInput
 from compose.machine.commands import run
 from compose.machine.console import MachineError
+from compose.machine.ports import is_own_address
 from compose.release import HERE, Release
 from compose.settings import changes, exists
 from compose.target import certificate_folder
@@ -210,21 +211,11 @@ def names(deployment: Deployment, _: Release) -> Iterator[Finding]:
     except OSError:
         yield Finding(f"{name} to resolve, seen no address", f"make an A record for {name}")
         return
-    if not any(_ours(one) for one in found):
+    if not any(is_own_address(one) for one in found):
         yield Finding(
             f"{name} to lead to this host, seen {', '.join(sorted(found))}",
             "point its A record here; behind NAT give --allow names",
         )
-
-
-def _ours(address: str) -> bool:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((address, 0))
-        except OSError:
-            return False
-    return True
 
 
 def clock(_: Deployment, __: Release) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Ports of loopback that stay free until they are used.
+"""Ports of loopback that stay free until they are used, and which addresses are this machine's.
 
 The kernel gives clients a port out of its local range, and Docker counts up through the same one
 where a published port is not named: a port of that range is soon somebody else's.
@@ -37,6 +37,17 @@ def _held(held: ExitStack) -> int:
             continue
         return int(probe.getsockname()[1])
     raise OSError(f"expected a free port of {LOOPBACK}, got none")
+
+
+def is_own_address(address: str) -> bool:
+    """Tell whether an IP address is one of this machine's."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _local_range_begins() -> int:

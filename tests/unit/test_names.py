@@ -269,7 +269,7 @@ def test_connect_of_a_target_file(tmp_path: Path) -> None:
         ('connect = "http://x"', "expected connect to be HOST:PORT, got 'http://x'"),
         ('[connect]\n"bot.test" = "x:1"', "expected connect to be HOST:PORT, got 'bot.test'"),
         ('[connect]\n"bot.test:443" = "x:99999"', "expected connect to be HOST:PORT"),
-        ('trust = "any"', 'expected trust = "any" only where connect leads to loopback'),
+        ('trust = "any"', 'expected trust = "any" only where connect leads to an address'),
         ('trust = "any"\nconnect = "10.0.0.5"', "got 10.0.0.5"),
     ],
 )
