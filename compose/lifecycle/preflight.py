@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from compose.lifecycle import building, releases
 from compose.lifecycle.deployment import Deployment
@@ -18,7 +19,7 @@ from compose.machine.console import MachineError
 from compose.machine.ports import is_own_address
 from compose.release import HERE, Release
 from compose.settings import changes, exists
-from compose.target import certificate_folder
+from compose.target import certificate_folder, public_url
 from compose.wire import in_days, least_left
 
 if TYPE_CHECKING:
@@ -124,6 +125,12 @@ def settings(deployment: Deployment, _: Release) -> Iterator[Finding]:
         problem = _weak(values.get(name, ""))
         if problem:
             yield Finding(f"a secret in {name}, seen one that is {problem}", f"set {name} anew")
+    plain = str(urlsplit(public_url({"SERVER_NAME": deployment.server_name})).hostname)
+    if plain != deployment.server_name:  # else the origin that browsers send is not this one
+        yield Finding(
+            f"SERVER_NAME as browsers write it, {plain}, seen {deployment.server_name}",
+            f"set SERVER_NAME to {plain}",
+        )
     for change in changes(deployment.env_file):
         yield Finding(
             f"compose to read {change.name} as it is written, seen that {change.reason}", change.fix

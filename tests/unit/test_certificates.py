@@ -227,6 +227,19 @@ def test_a_named_volume_is_left_to_certs(folder: Path) -> None:
     assert not said(deployment(folder, TLS_SOURCE="tls"))
 
 
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [("Bot.Test", "bot.test"), ("bot.test.", "bot.test"), ("bücher.test", "xn--bcher-kva.test")],
+)
+def test_a_name_that_browsers_write_otherwise_is_found(folder: Path, name: str, plain: str) -> None:
+    secret = "0123456789abcdef0123456789abcdef"
+    deployed = deployment(folder, name, API_KEY=secret, REDIS_PASSWORD=secret)
+    found = [one.todo for one in preflight.settings(deployed, RELEASE)]
+    assert found == [f"set SERVER_NAME to {plain}"]
+    deployed = deployment(folder, plain, API_KEY=secret, REDIS_PASSWORD=secret)
+    assert not list(preflight.settings(deployed, RELEASE))
+
+
 def test_settings_allow_a_check_for_good() -> None:
     assert preflight.allowed_by({"PREFLIGHT_ALLOW": "names, clock"}) == {"names", "clock"}
     assert preflight.allowed_by({}) == frozenset()
