@@ -179,8 +179,9 @@ def inspected(ids: Sequence[str]) -> list[Container]:
 
 
 def last_words(container: Container) -> str:
-    """The end of what a container has logged, for people."""
-    return run(["docker", "logs", "--tail", "3", container.id], 10.0).text[-400:]
+    """The last line that a container has logged, for people."""
+    lines = run(["docker", "logs", "--tail", "3", container.id], 10.0).text.splitlines()
+    return lines[-1][:300] if lines else "it has logged nothing"
 
 
 def name_of(container: Container) -> str:
