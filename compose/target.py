@@ -204,10 +204,8 @@ def certificate_folder(values: Mapping[str, str], project: Path) -> Path | None:
 
 def leading_to(url: str, tls: str, plain: str | None = None) -> dict[str, str]:
     """Give the `connect` that leads `url`, and plain http of its host, to these `HOST:PORT`s."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    to = {_authority(host, parts.port or DEFAULT_PORTS[parts.scheme]): tls}
-    return {**to, _authority(host, DEFAULT_PORTS["http"]): plain} if plain else to
+    to = {_authority_of(url): tls}
+    return {**to, _authority_of(plain_url(url)): plain} if plain else to
 
 
 def origin(parts: SplitResult) -> str:
@@ -216,6 +214,11 @@ def origin(parts: SplitResult) -> str:
     default = parts.port in (None, DEFAULT_PORTS.get(parts.scheme))
     host = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{host}" if default else f"{parts.scheme}://{host}:{parts.port}"
+
+
+def _authority_of(url: str) -> str:
+    parts = urlsplit(url)
+    return _authority(parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
 
 
 def _authority(host: str, port: int) -> str:
@@ -349,7 +352,14 @@ def _connect(path: Path, table: Mapping[str, Any], url: str, plain_http: str) ->
     """The key `connect`: HOST[:PORT] for the proxy, or a table of HOST:PORT to HOST:PORT."""
     value = table.get("connect", {})
     if isinstance(value, dict):
-        return {_place(path, name): _place(path, to) for name, to in value.items()}
+        to = {_place(path, name.lower()): _place(path, to) for name, to in value.items()}
+        known = {_authority_of(one) for one in (url, plain_http)}
+        if unknown := sorted(to.keys() - known):
+            raise TargetError(
+                f"{path}: expected [connect] to say where {' or '.join(sorted(known))} leads, got"
+                f" {unknown[0]}"
+            )
+        return to
     host, _, port = _place(path, value, port=0).rpartition(":")
     tls = port if int(port) else urlsplit(url).port or DEFAULT_PORTS["https"]
     plain = urlsplit(plain_http).port or DEFAULT_PORTS["http"]

@@ -224,10 +224,18 @@ def status_(deployment: Deployment, _: Options) -> None:
 def start_(deployment: Deployment, _: Options) -> None:
     """Start what was stopped, and put in order what was broken off before."""
     with alone(deployment.state, "start"):
+        _require_containers(deployment)
         deploy.start(recovery.to_start(deployment))
         recovery.recover(deployment)
         owner.claim(deployment)
     summary(deployment, "started")
+
+
+def _require_containers(deployment: Deployment) -> None:
+    if not deployment.containers() or recovery.left(deployment):  # said or mended further on
+        return
+    if lacking := deploy.without_container(deployment, one_shots=False):
+        raise Refused(f"{', '.join(lacking)} has no container: `compose/deploy.sh` makes one")
 
 
 def stop_(deployment: Deployment, _: Options) -> None:

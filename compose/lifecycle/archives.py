@@ -83,7 +83,13 @@ def unpack(path: Path, folder: Path, key_file: str | None) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             _lay_out(_Opened(file, key) if key else file, folder)
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
+        manifest: dict[str, Any] = json.loads(text)
+    except FileNotFoundError:
+        raise BadInput(
+            f"expected a backup of this system, got {path.name} without {MANIFEST}; nothing was"
+            " touched"
+        ) from None
     except InvalidTag:
         raise BadInput(
             f"{path.name} is damaged, cut short, or locked with another key; nothing was touched"

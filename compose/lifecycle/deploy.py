@@ -1,9 +1,10 @@
 """Deploy, start and stop a whole deployment; an update of a running one is update.py's."""
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from compose.containers import Container
+from compose.containers import ROLE_LABEL, Container
 from compose.lifecycle import backups, building, proxy, releases, verify
 from compose.lifecycle.deployment import (
     API,
@@ -11,6 +12,7 @@ from compose.lifecycle.deployment import (
     Deployment,
     docker,
     inspected,
+    last_words,
     until,
     unwell,
 )
@@ -23,6 +25,8 @@ from compose.release import Release
 from compose.target import Target
 
 READY_SECONDS = 90.0
+CRASHES = 8
+"""Restarts after which nothing better is waited for: some 25 s of Docker's growing pauses."""
 SCRAPE_SECONDS = 20.0
 
 
@@ -81,11 +85,14 @@ class Deploy:
             self.deployment.compose("down", release=self.release)
             return
         schema_taken_back(self.deployment, self.release, self.journal)
-        bring_up(self.deployment, before.release, f"{self.journal.facts['id']}-before")
+        # With the settings that it ran with: those of now may be why it is undone.
+        kept = self.deployment.kept_settings
+        former = replace(self.deployment, env_file=kept) if kept.is_file() else self.deployment
+        bring_up(former, before.release, f"{self.journal.facts['id']}-before")
 
     def ready(self) -> None:
         """Every container healthy. Raises `Refused` naming the first that is not."""
-        _await_well(self.deployment.unwell)
+        _await_well(self.deployment.newest)
         where = seen_by(self.deployment)
         until(lambda: verify.scraped(where), SCRAPE_SECONDS)
 
@@ -127,13 +134,33 @@ def start(containers: Sequence[Container]) -> None:
         raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
     ids = [one.id for one in containers]
     docker("start", *ids)
-    _await_well(lambda: unwell(inspected(ids)))
+    _await_well(lambda: inspected(ids))
 
 
-def _await_well(look: Callable[[], dict[str, str]]) -> None:
-    until(lambda: not look(), READY_SECONDS)
-    for name, state in look().items():
-        raise Refused(f"{name} is {state} after {READY_SECONDS:g} s")
+def without_container(deployment: Deployment, *, one_shots: bool = True) -> list[str]:
+    """List the services that compose would run here, and of which there is no container."""
+    there = {one.service for one in deployment.containers()}
+    return [
+        name
+        for name, one in deployment.services(running(deployment)).items()
+        if name not in there
+        and (one_shots or (one.get("labels") or {}).get(ROLE_LABEL) != "one-shot")
+    ]
+
+
+def _await_well(look: Callable[[], Sequence[Container]]) -> None:
+    """Wait until all are healthy, or one crashes again and again. Raises `Refused` with its log."""
+    began = time.monotonic()
+
+    def decided() -> bool:
+        seen = look()
+        return not unwell(seen) or any(one.restarts >= CRASHES for one in seen)
+
+    until(decided, READY_SECONDS)
+    for one in look():
+        if state := unwell([one]).get(one.service):
+            seconds = time.monotonic() - began
+            raise Refused(f"{one.service} is {state} after {seconds:.0f} s: {last_words(one)}")
 
 
 def stop(deployment: Deployment) -> None:

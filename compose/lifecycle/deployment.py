@@ -93,6 +93,12 @@ class Deployment:
                 say_once(f"  ! compose warns: {warning}")
         return _succeeded(f"docker compose {words[0]}", done)
 
+    def services(self, release: Release | None = None) -> dict[str, Any]:
+        """What compose makes of each service's part of the files. Raises `MachineError`."""
+        rendered = json.loads(self.compose("config", "--format", "json", release=release))
+        services: dict[str, Any] = rendered["services"]
+        return services
+
     def containers(self, service: str | None = None) -> list[Container]:
         """Its containers, oldest first; of one service where that is named."""
         filters = [f"label={PROJECT_LABEL}={self.project}", f"label={OF_COMPOSE}"]
@@ -111,6 +117,11 @@ class Deployment:
                 " `compose/start.sh` starts the deployment."
             )
         return running[-1]
+
+    @property
+    def kept_settings(self) -> Path:
+        """The settings of the release that runs, as they were when it was taken: to go back to."""
+        return self.state / "settings.env"
 
     def unwell(self) -> dict[str, str]:
         """Services that do not do their work, and their state."""
@@ -165,6 +176,12 @@ def inspected(ids: Sequence[str]) -> list[Container]:
     if not done.ok and "no such" not in done.err.lower():
         _succeeded("docker inspect", done)
     return [Container(one) for one in json.loads(done.out or "[]")]
+
+
+def last_words(container: Container) -> str:
+    """The last line that a container has logged, for people."""
+    lines = run(["docker", "logs", "--tail", "3", container.id], 10.0).text.splitlines()
+    return lines[-1][:300] if lines else "it has logged nothing"
 
 
 def name_of(container: Container) -> str:

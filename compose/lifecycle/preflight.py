@@ -1,6 +1,5 @@
 """What has to hold before anything is changed: each finding says what to do."""
 
-import json
 import shutil
 import socket
 import time
@@ -8,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from compose.lifecycle import building, releases
 from compose.lifecycle.deployment import Deployment
@@ -18,7 +18,7 @@ from compose.machine.console import MachineError
 from compose.machine.ports import is_own_address
 from compose.release import HERE, Release
 from compose.settings import changes, exists
-from compose.target import certificate_folder
+from compose.target import certificate_folder, public_url
 from compose.wire import in_days, least_left
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ ALLOW = "PREFLIGHT_ALLOW"
 """The setting that allows for every command what `--allow` does for one."""
 NOT_OF_A_ROLLBACK = frozenset({"names", "clock", "certificate"})
 """Checks of what was there before, too: going back changes none of it."""
+MODES = ("paper", "live")
 SUB_DOMAINS = ("api", "grafana", "prometheus")
 """First labels of names that the proxy gives to one service (nginx.conf, `map $host $door`)."""
 
@@ -124,6 +125,21 @@ def settings(deployment: Deployment, _: Release) -> Iterator[Finding]:
         problem = _weak(values.get(name, ""))
         if problem:
             yield Finding(f"a secret in {name}, seen one that is {problem}", f"set {name} anew")
+    plain = str(urlsplit(public_url({"SERVER_NAME": deployment.server_name})).hostname)
+    if plain != deployment.server_name:  # else the origin that browsers send is not this one
+        yield Finding(
+            f"SERVER_NAME as browsers write it, {plain}, seen {deployment.server_name}",
+            f"set SERVER_NAME to {plain}",
+        )
+    label, dot, rest = plain.partition(".")
+    if dot and label in SUB_DOMAINS:
+        yield Finding(
+            f"a SERVER_NAME for the whole deployment, seen {plain}, which the proxy gives to"
+            f" {label} alone",
+            f"set SERVER_NAME to {rest}, or to another name such as bot.{rest}",
+        )
+    if values.get("MODE", "paper") not in MODES:
+        yield Finding(f"MODE to be one of {', '.join(MODES)}, seen another", "set MODE")
     for change in changes(deployment.env_file):
         yield Finding(
             f"compose to read {change.name} as it is written, seen that {change.reason}", change.fix
@@ -143,13 +159,12 @@ def _weak(value: str) -> str | None:
 def configuration(deployment: Deployment, release: Release) -> Iterator[Finding]:
     """Compose renders it, and no service hides a secret behind a blank."""
     try:
-        text = deployment.compose("config", "--format", "json", release=release)
+        services = deployment.services(release)
     except MachineError as error:
         yield Finding(
             f"a configuration that compose takes, seen: {error}", "mend the file it names"
         )
         return
-    services: dict[str, Any] = json.loads(text)["services"]
     for service, one in services.items():
         for name, value in (one.get("environment") or {}).items():
             if name in SECRETS and not value:
@@ -159,11 +174,11 @@ def configuration(deployment: Deployment, release: Release) -> Iterator[Finding]
 def ports(deployment: Deployment, release: Release) -> Iterator[Finding]:
     """The host's ports are free, or ours already."""
     try:
-        services = json.loads(deployment.compose("config", "--format", "json", release=release))
+        services = deployment.services(release)
     except MachineError:
         return  # said by `configuration`
     ours = {port for one in deployment.containers() for _, port in one.published()}
-    for service, one in services["services"].items():
+    for service, one in services.items():
         for port in one.get("ports") or ():
             number = str(port.get("published") or "")
             if number not in ("", "0", *ours) and _busy(port.get("host_ip", ""), int(number)):
@@ -195,17 +210,10 @@ def _holder(port: str) -> str:
 
 
 def names(deployment: Deployment, _: Release) -> Iterator[Finding]:
-    """The public name leads to this host, and not to one service alone."""
+    """The public name leads to this host."""
     name = deployment.server_name
     if name == "localhost":
         return
-    label, dot, rest = name.partition(".")
-    if dot and label.lower() in SUB_DOMAINS:
-        yield Finding(
-            f"a SERVER_NAME for the whole deployment, seen {name}, which the proxy gives to"
-            f" {label} alone",
-            f"set SERVER_NAME to {rest}, or to another name such as bot.{rest}",
-        )
     try:
         found = {str(one[4][0]) for one in socket.getaddrinfo(name, 443, proto=socket.IPPROTO_TCP)}
     except OSError:
@@ -234,6 +242,9 @@ def certificate(deployment: Deployment, _: Release) -> Iterator[Finding]:
     """
     folder = certificate_folder(deployment.values, deployment.files[0].parent)
     if folder is None:
+        return
+    if folder.exists() and not folder.is_dir():
+        yield Finding(f"a folder of certificates in TLS_SOURCE, seen {folder}", "name its folder")
         return
     for name in TLS_FILES:
         path = folder / name
@@ -274,13 +285,46 @@ def _of_somebody(path: Path, key: Path, name: str) -> Iterator[Finding]:
             f" {in_days(ends - begins)}",
             "renew it; a rollback does not ask for it",
         )
-    if not key.is_file():
-        yield Finding(f"the certificate's key in {key}, seen no file", "put it there")
+    if problem := _wrong_key(found, key):
+        yield Finding(f"the key of {path} in {key}, seen {problem}", "put its key there")
+    if problem := _broken_chain(path):
+        yield Finding(
+            f"{path} to lead to an authority that clients trust, seen: {problem}",
+            "put what is between behind the leaf in server.crt, and a company's authority into"
+            " ca.crt beside it or into the system's store",
+        )
     if not _is_for(found, name):
         yield Finding(
             f"{path} to be for {name} (SERVER_NAME), seen one for {', '.join(_names(found))}",
             "install one for that name, or set SERVER_NAME to a name of it",
         )
+
+
+def _wrong_key(found: "x509.Certificate", path: Path) -> str | None:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(path.read_bytes(), None)
+    except FileNotFoundError:
+        return "no file"
+    except TypeError:
+        return "one with a passphrase, which nobody types at a start"
+    except (OSError, ValueError) as error:
+        return f"one that cannot be read ({getattr(error, 'strerror', None) or 'no key'})"
+    same = key.public_key() == found.public_key()
+    return None if same else "the key of another certificate"
+
+
+def _broken_chain(path: Path) -> str | None:
+    """What OpenSSL says against a certificate, but for its time: that is said apart."""
+    ca = path.with_name("ca.crt")
+    trusted = ["-CAfile", str(ca)] if ca.is_file() and ca.stat().st_size else []
+    words = ["openssl", "verify", "-no_check_time", *trusted, "-untrusted", str(path), str(path)]
+    done = run(words, 5.0)
+    if done.ok or done.code == 127:
+        return None
+    reasons = [line for line in done.text.splitlines() if line.startswith("error ")]
+    return (reasons or done.text.splitlines())[0].rpartition(": ")[2]
 
 
 def _names(found: "x509.Certificate") -> list[str]:

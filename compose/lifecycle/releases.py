@@ -84,6 +84,10 @@ def record(
     write_json(deployment.state / "releases" / f"{release.tag}.json", asdict(made))
     order = [tag for tag in history(deployment) if tag != release.tag]
     write_json(deployment.state / "order.json", [*order, release.tag])
+    if deployment.env_file.is_file():
+        kept = deployment.kept_settings
+        kept.touch(mode=0o600)
+        kept.write_bytes(deployment.env_file.read_bytes())
     return made
 
 

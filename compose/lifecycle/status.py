@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from compose.lifecycle import backups, proxy, recovery, releases, retention
+from compose.lifecycle import backups, deploy, owner, proxy, recovery, releases, retention
 from compose.lifecycle.deployment import COLOURED, Deployment, name_of
 
 YOUNG = timedelta(hours=26)
@@ -40,9 +41,21 @@ def _drift(deployment: Deployment) -> Iterator[str]:
     present = releases.current(deployment)
     if present is None:
         return
+    for service in deploy.without_container(deployment):
+        yield f"{service} has no container: `compose/deploy.sh` makes one"
     yield from _wrong_containers(deployment, present)
+    yield from _of_another_folder(deployment)
     if releases.config_hash(deployment) != present.config:
         yield "settings or compose files were changed since the last deploy: run deploy to use them"
+
+
+def _of_another_folder(deployment: Deployment) -> Iterator[str]:
+    """Containers mount files of the folder that made them: once it is gone they do not start."""
+    here = deployment.files[0].parent.resolve()
+    folders = {one.labels.get(owner.FOLDER_LABEL, "") for one in deployment.containers()}
+    for folder in sorted(folders):
+        if folder and Path(folder).resolve() != here:
+            yield f"containers have files of {folder}: `compose/deploy.sh` makes them anew"
 
 
 def _wrong_containers(deployment: Deployment, present: releases.Manifest) -> Iterator[str]:

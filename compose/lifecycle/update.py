@@ -18,6 +18,7 @@ from compose.lifecycle.deployment import (
     docker,
     health,
     inspected,
+    last_words,
     name_of,
     remove,
     until,
@@ -25,7 +26,6 @@ from compose.lifecycle.deployment import (
 from compose.lifecycle.journal import Journal, new_id, write_json
 from compose.lifecycle.steps import Step
 from compose.lifecycle.trouble import Refused
-from compose.machine.commands import run
 from compose.machine.console import MachineError, say
 from compose.release import Release
 from compose.target import Target, Trust
@@ -188,10 +188,9 @@ class Update:
         """The new colour's container. Raises `Refused` when it has crashed."""
         found = self.new(service)
         if found.state in ("exited", "dead", "restarting") or found.restarts:
-            words = run(["docker", "logs", "--tail", "3", found.id], 10.0).text
             # While it runs again, Docker knows no exit code of the time before.
             how = f"exit code {found.exit_code}" if found.exit_code else "and runs again"
-            raise Refused(f"the new {service} crashed, {how}: {words[-400:]}")
+            raise Refused(f"the new {service} crashed, {how}: {last_words(found)}")
         return found
 
     def check(self) -> None:

@@ -122,7 +122,7 @@ def test_a_link_inside_the_folder_is_followed(folder: Path) -> None:
     inside = folder / "2026"
     inside.mkdir()
     issued = authority(inside).issue(NAME)
-    for name in ("server.crt", "server.key"):
+    for name in ("server.crt", "server.key", "ca.crt"):
         (folder / name).symlink_to(f"2026/{name}")
     assert certs(folder).returncode == 0
     assert (folder / "server.crt").read_bytes() == issued.path.read_bytes()
@@ -213,9 +213,37 @@ def test_one_of_another_name_without_key_or_not_a_certificate_is_found(folder: P
     assert "to be for bot.example.test" in said(deployment(folder))[0]
     authority(folder).issue(NAME)
     (folder / "server.key").unlink()
-    assert "certificate's key" in said(deployment(folder))[0]
+    assert "server.key, seen no file" in said(deployment(folder))[0]
     (folder / "server.crt").write_text("no")
     assert "in PEM form" in said(deployment(folder))[0]
+
+
+def test_a_key_of_another_certificate_or_with_a_passphrase_is_found(folder: Path) -> None:
+    signed = authority(folder)
+    other = signed.issue("other.example.test").key.read_bytes()
+    signed.issue(NAME)
+    assert not said(deployment(folder))
+    (folder / "server.key").write_bytes(other)
+    assert "the key of another certificate" in said(deployment(folder))[0]
+    words = ["openssl", "ec", "-aes256", "-passout", "pass:x", "-in", str(folder / "server.key")]
+    locked = subprocess.run(words, capture_output=True, timeout=10, check=True).stdout
+    (folder / "server.key").write_bytes(locked)
+    assert "a passphrase" in said(deployment(folder))[0]
+
+
+def test_a_chain_that_leads_nowhere_is_found(folder: Path) -> None:
+    authority(folder).issue(NAME)
+    assert not said(deployment(folder))
+    authority(folder)  # another one of the same name in ca.crt
+    assert "to lead to an authority that clients trust" in said(deployment(folder))[0]
+    (folder / "ca.crt").unlink()
+    assert "unable to get local issuer certificate" in said(deployment(folder))[0]
+
+
+def test_certificates_that_are_no_folder_are_found(folder: Path) -> None:
+    file = folder.parent / "server.crt"
+    file.touch()
+    assert "a folder of certificates in TLS_SOURCE" in said(deployment(file))[0]
 
 
 def test_certbots_names_are_not_taken_for_no_certificate(folder: Path) -> None:
@@ -225,6 +253,25 @@ def test_certbots_names_are_not_taken_for_no_certificate(folder: Path) -> None:
 
 def test_a_named_volume_is_left_to_certs(folder: Path) -> None:
     assert not said(deployment(folder, TLS_SOURCE="tls"))
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [("Bot.Test", "bot.test"), ("bot.test.", "bot.test"), ("bücher.test", "xn--bcher-kva.test")],
+)
+def test_a_name_that_browsers_write_otherwise_is_found(folder: Path, name: str, plain: str) -> None:
+    secret = "0123456789abcdef0123456789abcdef"
+    deployed = deployment(folder, name, API_KEY=secret, REDIS_PASSWORD=secret)
+    found = [one.todo for one in preflight.settings(deployed, RELEASE)]
+    assert found == [f"set SERVER_NAME to {plain}"]
+    found = [one.what for one in preflight.settings(deployment(folder, MODE="Paper"), RELEASE)]
+    assert any("MODE to be one of paper, live" in what for what in found)
+    deployed = deployment(folder, "api.bot.test", API_KEY=secret, REDIS_PASSWORD=secret)
+    assert [one.todo for one in preflight.settings(deployed, RELEASE)] == [
+        "set SERVER_NAME to bot.test, or to another name such as bot.bot.test"
+    ]
+    deployed = deployment(folder, plain, API_KEY=secret, REDIS_PASSWORD=secret)
+    assert not list(preflight.settings(deployed, RELEASE))
 
 
 def test_settings_allow_a_check_for_good() -> None:

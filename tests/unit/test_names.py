@@ -194,7 +194,7 @@ def test_a_deployment_is_called_as_its_settings_say(settings: dict[str, str], ur
 
 
 def test_a_server_name_that_no_url_can_have_is_refused() -> None:
-    for name in ("bot test", "https://bot.test", "bot.test/x", "bot:x"):
+    for name in ("bot test", "https://bot.test", "bot.test/x", "bot:x", "bot..test", "*.bot.test"):
         with pytest.raises(TargetError, match="SERVER_NAME: expected a host name"):
             targets.public_url({"SERVER_NAME": name})
 
@@ -269,6 +269,7 @@ def test_connect_of_a_target_file(tmp_path: Path) -> None:
         ('connect = "http://x"', "expected connect to be HOST:PORT, got 'http://x'"),
         ('[connect]\n"bot.test" = "x:1"', "expected connect to be HOST:PORT, got 'bot.test'"),
         ('[connect]\n"bot.test:443" = "x:99999"', "expected connect to be HOST:PORT"),
+        ('[connect]\n"other.test:443" = "x:1"', "expected [connect] to say where bot.test:443"),
         ('trust = "any"', 'expected trust = "any" only where connect leads to an address'),
         ('trust = "any"\nconnect = "10.0.0.5"', "got 10.0.0.5"),
     ],
