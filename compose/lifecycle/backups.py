@@ -161,20 +161,18 @@ def schema(deployment: Deployment) -> int:
 
 
 def _helper(
-    deployment: Deployment,
-    script: str,
-    volume: str,
-    *words: str,
-    name: str = "",
-    user: str = BOT,
-    options: tuple[str, ...] = (),
+    deployment: Deployment, script: str, volume: str, *words: str, name: str = "", user: str = BOT
 ) -> list[str]:
     """`docker run` of a script on a volume, with the bot's own Python; other memory than theirs."""
-    flags = ["--rm", "--network", "none", "--user", user, "--memory", "256m", *options]
+    # A new volume would get the owner that this image has for the folder, which is not Redis's.
+    mount = f"{deployment.volume(volume)}:/data:nocopy"
+    program = ["/venv/bin/python", image(deployment), "-c", script, *words]
+    return ["run", *_limits(user, name), "-v", mount, "--entrypoint", *program]
+
+
+def _limits(user: str, name: str) -> list[str]:
     label = ["--label", f"{working.LABEL}={name}"] if name else []
-    # Docker would fill an empty volume of Redis with the owner of the bot's /data.
-    mount = ["-v", f"{deployment.volume(volume)}:/data:nocopy", "--entrypoint", "/venv/bin/python"]
-    return ["run", *flags, *label, *mount, image(deployment), "-c", script, *words]
+    return ["--rm", "--network", "none", "--user", user, "--memory", "256m", *label]
 
 
 def image(deployment: Deployment) -> str:
@@ -251,22 +249,23 @@ def put_data(deployment: Deployment, path: Path) -> None:
     The engine is then no more active than it was: who restores data of a time when it traded does
     not undo an emergency stop, nor start one that was stopped.
     """
-    _put(deployment, scripts.PUT_DATA, "data", BOT, path)
+    program = ["/venv/bin/python", image(deployment), "-c", scripts.PUT_DATA]
+    _put(deployment.volume("data"), BOT, program, path)
 
 
 def put_redis(deployment: Deployment, folder: Path) -> None:
     """Replace what Redis holds, where a backup has a copy of it; it must be stopped."""
     for path in (folder / REDIS, folder / OLD_REDIS):
         if path.is_file():
-            return _put(deployment, scripts.PUT_REDIS, "redis-data", REDIS_USER, path)
-    return None
+            of_redis = deployment.containers("redis")[-1].image_id
+            program = ["sh", of_redis, "-ec", scripts.PUT_REDIS, "put"]
+            _put(deployment.volume("redis-data"), REDIS_USER, program, path)
 
 
-def _put(deployment: Deployment, script: str, volume: str, user: str, path: Path) -> None:
-    size, name = str(path.stat().st_size), working.name_of(path.parent)
-    options = ("--interactive",)
-    words = _helper(deployment, script, volume, size, name=name, user=user, options=options)
-    feed(["docker", *words], path, LIMIT)
+def _put(volume: str, user: str, program: list[str], path: Path) -> None:
+    limits = _limits(user, working.name_of(path.parent))
+    command = ["docker", "run", "--interactive", *limits, "-v", f"{volume}:/data"]
+    feed([*command, "--entrypoint", *program, str(path.stat().st_size)], path, LIMIT)
 
 
 def clear_volumes(deployment: Deployment) -> None:

@@ -93,6 +93,7 @@ class Restore:
         if self.journal.facts.get("down"):
             if "create" in self.journal.done and self.journal.reason is None:
                 deploy.bring_up(self.deployment, self._release, str(self.journal.facts["id"]))
+                until(lambda: not self.deployment.unwell(), READY_SECONDS)
             return
         redis, api = (self.deployment.containers(name)[-1].id for name in SERVICES)
         docker("start", redis, api)

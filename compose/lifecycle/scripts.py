@@ -106,25 +106,27 @@ os.replace(new, present)
 os.sync()
 """
 PUT_DATA = ROOM + RECEIVE + _REPLACE_DATA
-PUT_REDIS = (
-    ROOM
-    + RECEIVE
-    + """
-os.chdir('/data')
-new, present, former = '.restored', 'appendonlydir', '.former'
-for one in (new, former): shutil.rmtree(one, ignore_errors=True)
-os.mkdir(new)
-base = 'appendonly.aof.1.base.rdb'
-receive(f'{new}/{base}')
+PUT_REDIS = """
+cd /data
+rm -rf .restored .former && mkdir .restored
+base=appendonly.aof.1.base.rdb
+free=$(df -Pk . | awk 'NR == 2 { print $4 }')
+[ "$free" -ge "$((($1 + RESERVE) / 1024))" ] || { echo "expected room for $1 bytes" >&2; exit 1; }
+cat > ".restored/$base"
+if [ "$(wc -c < ".restored/$base")" -ne "$1" ]; then
+    rm -rf .restored
+    echo "expected $1 bytes, but they were cut off; what was there stays" >&2
+    exit 1
+fi
 # appendonly is on: Redis then reads its data from there and from nowhere else
-with open(f'{new}/appendonly.aof.manifest', 'w') as file:
-    print('file', base, 'seq 1 type b', file=file)
-if os.path.exists(present): os.rename(present, former)
-os.rename(new, present)
-shutil.rmtree(former, ignore_errors=True)
-os.sync()
-"""
-)
+echo "file $base seq 1 type b" > .restored/appendonly.aof.manifest
+sync
+[ ! -d appendonlydir ] || mv appendonlydir .former
+mv .restored appendonlydir
+rm -rf .former
+sync
+""".replace("RESERVE", str(RESERVE))
+"""By Redis's own image and `sh`: Docker gives a new volume the owner that its first image has."""
 CLEAR = """
 import glob, os, shutil
 for path in glob.glob('/data/.restored*') + glob.glob('/data/.snapshot*'):

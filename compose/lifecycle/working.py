@@ -8,12 +8,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from compose.lifecycle.deployment import Deployment, docker
+from compose.lifecycle.deployment import DOCKER_LIMIT, Deployment, docker, until
+from compose.machine.commands import run
 from compose.machine.console import MachineError
 
 FOLDER = "working"
 LABEL = "org.breakout-bot.working"
 """On containers that work for a command: the name of its working folder."""
+GONE_SECONDS = 20.0
 LOCK, FILES, SCRATCH = "lock", "files", "scratch"
 
 
@@ -61,10 +63,12 @@ def abandoned(deployment: Deployment) -> list[Path]:
 
 
 def remove_helpers(name: str) -> None:
-    """Remove the containers that work for a working folder."""
-    listed = docker("ps", "--all", "--quiet", "--filter", f"label={LABEL}={name}").split()
-    if listed:
-        docker("rm", "--force", *listed)
+    """Remove the containers that work for a working folder; one may be on its way out by itself."""
+    command = ["ps", "--all", "--quiet", "--filter", f"label={LABEL}={name}"]
+    for container in docker(*command).split():
+        run(["docker", "rm", "--force", container], DOCKER_LIMIT)
+    if not until(lambda: not docker(*command), GONE_SECONDS):
+        raise MachineError(f"Expected the helper of {name} to go away, but it does not.")
 
 
 def _is_abandoned(path: Path) -> bool:

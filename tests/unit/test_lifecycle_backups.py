@@ -320,7 +320,8 @@ def ran(
     script: str, folder: Path, *words: str, given: bytes = b""
 ) -> subprocess.CompletedProcess[bytes]:
     text = script.replace("/data", str(folder)).replace("/tmp/copy", str(folder / "copy"))
-    command = [sys.executable, "-c", text, *words]
+    program = ["sh", "-ec"] if script == scripts.PUT_REDIS else [sys.executable, "-c"]
+    command = [*program, text, *(["put"] if program[0] == "sh" else []), *words]
     return subprocess.run(command, input=given, capture_output=True, check=False, timeout=30)
 
 
