@@ -414,13 +414,18 @@ def backup_broken_off(
 
 
 def plain_left(deployment: Deployment) -> list[str]:
-    """List what lies unencrypted where only a command at work may have it."""
+    """List what lies unencrypted where only a command at work may have it.
+
+    The settings to go back with are as secret as those that the deployment has, and lie as they do.
+    """
     key = (deployment.credentials.api_key or "").encode()
     marks = (b"SQLite format 3\0", b"REDIS0", key)
     found = [
         str(path.relative_to(deployment.state))
         for path in deployment.state.rglob("*")
-        if path.is_file() and any(mark in path.read_bytes() for mark in marks)
+        if path.is_file()
+        and path != deployment.kept_settings
+        and any(mark in path.read_bytes() for mark in marks)
     ]
     image = backups.image(deployment)
     for name in ("data", "redis-data"):
