@@ -17,6 +17,7 @@ from compose.lifecycle import (
     archives,
     backups,
     journal,
+    owner,
     recovery,
     releases,
     restore,
@@ -418,6 +419,7 @@ def down(place: Deployment, monkeypatch: pytest.MonkeyPatch) -> Deployment:
     monkeypatch.setattr(Deployment, "containers", lambda *_: [])
     listed = "other_data\np_data\np_redis-data\n"
     monkeypatch.setattr(deployment_module, "docker", lambda *_, **__: listed)
+    monkeypatch.setattr(owner, "require", lambda _: None)
     return place
 
 
