@@ -12,7 +12,7 @@ from compose.lifecycle.deployment import (
     Deployment,
     docker,
     inspected,
-    last_words,
+    last_log_line,
     until,
     unwell,
 )
@@ -160,7 +160,7 @@ def _await_well(look: Callable[[], Sequence[Container]]) -> None:
     for one in look():
         if state := unwell([one]).get(one.service):
             seconds = time.monotonic() - began
-            raise Refused(f"{one.service} is {state} after {seconds:.0f} s: {last_words(one)}")
+            raise Refused(f"{one.service} is {state} after {seconds:.0f} s: {last_log_line(one)}")
 
 
 def stop(deployment: Deployment) -> None:

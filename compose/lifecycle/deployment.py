@@ -178,7 +178,7 @@ def inspected(ids: Sequence[str]) -> list[Container]:
     return [Container(one) for one in json.loads(done.out or "[]")]
 
 
-def last_words(container: Container) -> str:
+def last_log_line(container: Container) -> str:
     """The last line that a container has logged, for people."""
     lines = run(["docker", "logs", "--tail", "3", container.id], 10.0).text.splitlines()
     return lines[-1][:300] if lines else "it has logged nothing"

@@ -257,7 +257,7 @@ def certificate(deployment: Deployment, _: Release) -> Iterator[Finding]:
             return
     mine = folder / CERTIFICATE[0]
     if mine.is_file():
-        yield from _of_somebody(mine, folder / CERTIFICATE[1], deployment.server_name)
+        yield from _installed(mine, folder / CERTIFICATE[1], deployment.server_name)
     elif (folder / "fullchain.pem").exists():
         yield Finding(
             f"the certificate in {mine}, seen {folder / 'fullchain.pem'}",
@@ -265,19 +265,19 @@ def certificate(deployment: Deployment, _: Release) -> Iterator[Finding]:
         )
 
 
-def _of_somebody(path: Path, key: Path, name: str) -> Iterator[Finding]:
+def _installed(path: Path, key: Path, name: str) -> Iterator[Finding]:
     from cryptography import x509
 
     try:
-        found = x509.load_pem_x509_certificate(path.read_bytes())
+        cert = x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
         yield Finding(
             f"a certificate in PEM form in {path}, seen: {error}", "put a whole one there"
         )
         return
-    if OWN_AUTHORITY in found.issuer.rfc4514_string():
+    if OWN_AUTHORITY in cert.issuer.rfc4514_string():
         return
-    begins, ends = found.not_valid_before_utc, found.not_valid_after_utc
+    begins, ends = cert.not_valid_before_utc, cert.not_valid_after_utc
     left = ends - datetime.now(UTC)
     if left < least_left(begins, ends):
         yield Finding(
@@ -285,7 +285,7 @@ def _of_somebody(path: Path, key: Path, name: str) -> Iterator[Finding]:
             f" {in_days(ends - begins)}",
             "renew it; a rollback does not ask for it",
         )
-    if problem := _wrong_key(found, key):
+    if problem := _wrong_key(cert, key):
         yield Finding(f"the key of {path} in {key}, seen {problem}", "put its key there")
     if problem := _broken_chain(path):
         yield Finding(
@@ -293,14 +293,14 @@ def _of_somebody(path: Path, key: Path, name: str) -> Iterator[Finding]:
             "put what is between behind the leaf in server.crt, and a company's authority into"
             " ca.crt beside it or into the system's store",
         )
-    if not _is_for(found, name):
+    if not _is_for(cert, name):
         yield Finding(
-            f"{path} to be for {name} (SERVER_NAME), seen one for {', '.join(_names(found))}",
+            f"{path} to be for {name} (SERVER_NAME), seen one for {', '.join(_names(cert))}",
             "install one for that name, or set SERVER_NAME to a name of it",
         )
 
 
-def _wrong_key(found: "x509.Certificate", path: Path) -> str | None:
+def _wrong_key(cert: "x509.Certificate", path: Path) -> str | None:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
@@ -311,7 +311,7 @@ def _wrong_key(found: "x509.Certificate", path: Path) -> str | None:
         return "one with a passphrase, which nobody types at a start"
     except (OSError, ValueError) as error:
         return f"one that cannot be read ({getattr(error, 'strerror', None) or 'no key'})"
-    same = key.public_key() == found.public_key()
+    same = key.public_key() == cert.public_key()
     return None if same else "the key of another certificate"
 
 
@@ -327,21 +327,21 @@ def _broken_chain(path: Path) -> str | None:
     return (reasons or done.text.splitlines())[0].rpartition(": ")[2]
 
 
-def _names(found: "x509.Certificate") -> list[str]:
+def _names(cert: "x509.Certificate") -> list[str]:
     from cryptography import x509
 
     try:
-        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ["no name"]
     return [str(one.value) for one in names]
 
 
-def _is_for(found: "x509.Certificate", name: str) -> bool:
+def _is_for(cert: "x509.Certificate", name: str) -> bool:
     """Whether one of its names is this one, or a wildcard for it."""
     wanted = name.lower().rstrip(".")
     wild = f"*.{wanted.partition('.')[2]}"
-    return any(one.lower() in (wanted, wild) for one in _names(found))
+    return any(one.lower() in (wanted, wild) for one in _names(cert))
 
 
 def data(deployment: Deployment, release: Release) -> Iterator[Finding]:

@@ -1,9 +1,10 @@
 """What runs against what should run, and drift."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from compose.containers import Container
 from compose.lifecycle import backups, deploy, owner, proxy, recovery, releases, retention
 from compose.lifecycle.deployment import COLOURED, Deployment, name_of
 
@@ -43,25 +44,27 @@ def _drift(deployment: Deployment) -> Iterator[str]:
         return
     for service in deploy.without_container(deployment):
         yield f"{service} has no container: `compose/deploy.sh` makes one"
-    yield from _wrong_containers(deployment, present)
-    yield from _of_another_folder(deployment)
+    containers = deployment.containers()
+    yield from _wrong_containers(deployment, present, containers)
+    yield from _of_another_folder(deployment, containers)
     if releases.config_hash(deployment) != present.config:
         yield "settings or compose files were changed since the last deploy: run deploy to use them"
 
 
-def _of_another_folder(deployment: Deployment) -> Iterator[str]:
+def _of_another_folder(deployment: Deployment, containers: Sequence[Container]) -> Iterator[str]:
     """Containers mount files of the folder that made them: once it is gone they do not start."""
     here = deployment.files[0].parent.resolve()
-    folders = {one.labels.get(owner.FOLDER_LABEL, "") for one in deployment.containers()}
+    folders = {one.labels.get(owner.FOLDER_LABEL, "") for one in containers}
     for folder in sorted(folders):
         if folder and Path(folder).resolve() != here:
             yield f"containers have files of {folder}: `compose/deploy.sh` makes them anew"
 
 
-def _wrong_containers(deployment: Deployment, present: releases.Manifest) -> Iterator[str]:
-    found = deployment.containers()
-    running = [one for one in found if one.state == "running"]
-    for service in sorted({one.service for one in found if not one.one_shot}):
+def _wrong_containers(
+    deployment: Deployment, present: releases.Manifest, containers: Sequence[Container]
+) -> Iterator[str]:
+    running = [one for one in containers if one.state == "running"]
+    for service in sorted({one.service for one in containers if not one.one_shot}):
         mine = [one for one in running if one.service == service]
         if not mine:
             yield f"{service} does not run: `compose/start.sh` starts it"

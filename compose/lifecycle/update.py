@@ -18,7 +18,7 @@ from compose.lifecycle.deployment import (
     docker,
     health,
     inspected,
-    last_words,
+    last_log_line,
     name_of,
     remove,
     until,
@@ -190,7 +190,7 @@ class Update:
         if found.state in ("exited", "dead", "restarting") or found.restarts:
             # While it runs again, Docker knows no exit code of the time before.
             how = f"exit code {found.exit_code}" if found.exit_code else "and runs again"
-            raise Refused(f"the new {service} crashed, {how}: {last_words(found)}")
+            raise Refused(f"the new {service} crashed, {how}: {last_log_line(found)}")
         return found
 
     def check(self) -> None:
