@@ -2,7 +2,7 @@
 # exit code (0 PROMOTE, 1 HOLD, 6 UNDECIDED) is in its last line, `Error N`, and in verdict.json.
 
 PYTHON = .venv/bin/python
-SOURCES = $(wildcard conftest.py compose contracts load reports tests)
+SOURCES = $(wildcard conftest.py compose contracts gate load reports tests)
 LOCK_TOOL = .venv/lock/bin/uv
 LOCK = $(CURDIR)/$(LOCK_TOOL) pip compile --quiet --generate-hashes --universal \
 	--no-emit-index-url --no-header $(UPGRADE)
@@ -73,7 +73,7 @@ lint: venv ## style and format
 types: venv ## types of the suite, strict (the services' are checked in their images)
 	$(call part,$@,.venv/bin/mypy --no-error-summary --exclude '^compose/(api|exchange)/' $(SOURCES))
 
-unit: venv ## tests of the suite's own code
+unit: venv machine ## tests of the suite's own code
 	$(call part,$@,$(PYTHON) -m pytest -q tests/unit)
 
 bot-tests: venv machine ## the bot's and the exchange's own tests, in their images
@@ -139,16 +139,16 @@ env: venv ## compose/.env with new secrets, when there is none
 	@$(PYTHON) -m compose.machine.secrets
 
 manifest: venv findings ## list every check in tests/manifest.toml, explain it in docs/findings.md
-	@$(PYTHON) -m tests.manifest
+	@$(PYTHON) -m gate.manifest
 
 findings: venv ## docs/findings.md: what each finding means, from the checks themselves
-	@$(PYTHON) -m tests.findings
+	@$(PYTHON) -m gate.findings
 
 report: venv ## write a run's reports again: make report RUN=reports/runs/ID
 	@$(PYTHON) -m reports $(RUN)
 
 clean: venv ## remove what runs left behind, and caches
-	@$(PYTHON) -m compose.sweep --all
+	@$(PYTHON) -m gate.sweep --all
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 

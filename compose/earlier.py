@@ -8,9 +8,9 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from compose.containers import REVISION_LABEL, VERSION_LABEL
-from compose.machine.commands import must, run
 from compose.release import GIT_LIMIT, HERE, OWN_SERVICES, Release, of
+from gate.containers import REVISION_LABEL, VERSION_LABEL
+from gate.machine.commands import must, run
 
 ARCHIVE_LIMIT = 60.0
 DOCKER_LIMIT = 5.0

@@ -5,8 +5,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from compose.machine.commands import run
-from compose.machine.console import MachineError
+from gate.machine.commands import run
+from gate.machine.console import MachineError
 
 HERE = Path(__file__).parent
 GIT_LIMIT = 30.0

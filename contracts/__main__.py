@@ -7,15 +7,15 @@ import asyncio
 import sys
 from typing import Any
 
-from compose import stack as stacks
-from compose.machine.console import BAD_INPUT, MACHINE, MachineError, Parser, say
-from compose.machine.interrupts import run_main
 from compose.release import release
-from compose.stack import Stack
-from compose.sweep import new_run_id
-from compose.target import Credentials, Target
-from compose.wire import Wire, WireError
 from contracts.agreed import FILE, ContractError, accept, read, whole
+from gate import stack as stacks
+from gate.machine.console import BAD_INPUT, MACHINE, MachineError, Parser, say
+from gate.machine.interrupts import run_main
+from gate.stack import Stack
+from gate.sweep import new_run_id
+from gate.target import Credentials, Target
+from gate.wire import Wire, WireError
 
 
 def served() -> dict[str, Any]:

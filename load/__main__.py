@@ -5,10 +5,10 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from compose import target as targets
-from compose.machine.console import BAD_INPUT, MachineError, Parser, say
-from compose.machine.interrupts import run_main
-from compose.target import Target, TargetError
+from gate import target as targets
+from gate.machine.console import BAD_INPUT, MachineError, Parser, say
+from gate.machine.interrupts import run_main
+from gate.target import Target, TargetError
 from load import history, measures, profile, runner, samples, slo, trend, versus
 from load.files import FileError
 from load.history import HistoryError

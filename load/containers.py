@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from compose.machine.commands import image_exists, run
-from compose.machine.console import MachineError
-from compose.stack import BUILD_LIMIT, ComposeError, GateCompose, Stack
-from compose.sweep import companions
-from compose.target import Credentials
+from gate.machine.commands import image_exists, run
+from gate.machine.console import MachineError
+from gate.stack import BUILD_LIMIT, ComposeError, GateCompose, Stack
+from gate.sweep import companions
+from gate.target import Credentials
 
 HERE = Path(__file__).parent
 FILE = HERE / "companions.yaml"

@@ -4,7 +4,7 @@ from typing import Any
 
 from scipy import stats
 
-from compose.wire import Wire, WireError
+from gate.wire import Wire, WireError
 
 JOB = "breakout-bot-api"
 METRICS = {

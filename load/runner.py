@@ -15,18 +15,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from compose.machine.console import MachineError, say
-from compose.machine.interrupts import deferred
-from compose.machine.ports import free_port
-from compose.target import Credentials, Target, leading_to
-from compose.wire import Wire, WireError
+from gate.machine.console import MachineError, say
+from gate.machine.interrupts import deferred
+from gate.machine.ports import free_port
+from gate.target import Credentials, Target, leading_to
+from gate.wire import Wire, WireError
 from load import arrivals, measures, parts, resources, samples, slo, validity
 from load.parts import Part
 from load.profile import Profile
 from load.samples import Run
 
 if TYPE_CHECKING:
-    from compose.stack import Stack
+    from gate.stack import Stack
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 ROOT = LOCUSTFILE.parent.parent

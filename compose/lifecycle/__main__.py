@@ -29,7 +29,8 @@ from compose.lifecycle.journal import Journal, alone, new_id
 from compose.lifecycle.steps import show_plan
 from compose.lifecycle.trouble import REFUSED, BadInput, Refused
 from compose.lifecycle.update import Wishes
-from compose.machine.console import (
+from compose.release import HERE, Release, release
+from gate.machine.console import (
     BAD_INPUT,
     MACHINE,
     MachineError,
@@ -38,10 +39,9 @@ from compose.machine.console import (
     say,
     show,
 )
-from compose.machine.interrupts import exit_code, run_main
-from compose.release import HERE, Release, release
-from compose.settings import exists
-from compose.target import DEPLOYED_PROJECT, TargetError, env_values
+from gate.machine.interrupts import exit_code, run_main
+from gate.settings import exists
+from gate.target import DEPLOYED_PROJECT, TargetError, env_values
 
 Options = argparse.Namespace
 

@@ -9,14 +9,14 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from compose.containers import Container
 from compose.lifecycle import owner, recovery
 from compose.lifecycle.deploy import running
 from compose.lifecycle.deployment import Deployment
 from compose.lifecycle.journal import alone, new_id
 from compose.lifecycle.trouble import Refused
-from compose.machine.console import MachineError, say
 from compose.release import HERE
+from gate.containers import Container
+from gate.machine.console import MachineError, say
 
 SETTINGS = {
     "API_KEY": "API_KEY",

@@ -3,7 +3,7 @@
 import httpx
 
 from compose.lifecycle.deployment import Deployment
-from compose.machine.console import say
+from gate.machine.console import say
 
 VARIABLE = "NOTIFY_WEBHOOK_URL"
 LIMIT = 5.0

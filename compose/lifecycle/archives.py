@@ -17,7 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from compose.lifecycle.trouble import BadInput
-from compose.machine.console import MachineError
+from gate.machine.console import MachineError
 
 FORMAT = "breakout-bot-backup"
 MANIFEST = "manifest.json"

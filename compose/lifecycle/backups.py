@@ -12,10 +12,10 @@ from compose.lifecycle import archives, journal, releases, retention, scripts, w
 from compose.lifecycle.deployment import API, Deployment, capture, docker, feed
 from compose.lifecycle.journal import Journal, new_id, now
 from compose.lifecycle.trouble import BadInput, Refused
-from compose.machine.commands import image_exists, run
-from compose.machine.console import MachineError, say
 from compose.release import Release
-from compose.settings import is_secret, quoted
+from gate.machine.commands import image_exists, run
+from gate.machine.console import MachineError, say
+from gate.settings import is_secret, quoted
 
 LIMIT = 300.0
 DATABASE = "breakout-bot.sqlite3"

@@ -4,9 +4,9 @@ from compose.lifecycle.deployment import BUILD_LIMIT, Deployment, docker
 from compose.lifecycle.releases import image
 from compose.lifecycle.trouble import Refused
 from compose.machine import registry
-from compose.machine.commands import image_exists
-from compose.machine.console import MachineError
 from compose.release import OWN_SERVICES, Release, release
+from gate.machine.commands import image_exists
+from gate.machine.console import MachineError
 
 
 def missing(what: Release) -> list[str]:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from compose.containers import ROLE_LABEL, Container
 from compose.lifecycle import backups, building, proxy, releases, verify
 from compose.lifecycle.deployment import (
     API,
@@ -20,9 +19,10 @@ from compose.lifecycle.journal import Journal
 from compose.lifecycle.steps import Step
 from compose.lifecycle.trouble import Refused
 from compose.lifecycle.update import answers, schema_taken_back
-from compose.machine.console import say
 from compose.release import Release
-from compose.target import Target
+from gate.containers import ROLE_LABEL, Container
+from gate.machine.console import say
+from gate.target import Target
 
 READY_SECONDS = 90.0
 CRASHES = 8

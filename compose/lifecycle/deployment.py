@@ -11,12 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from compose import settings
-from compose.containers import OF_COMPOSE, PROJECT_LABEL, Container
-from compose.machine.commands import Result, piped, run
-from compose.machine.console import MachineError, say_once
 from compose.release import HERE, Release, release_environment
-from compose.target import DEPLOYED_PROJECT, Credentials, env_values, public_url
+from gate import settings
+from gate.containers import OF_COMPOSE, PROJECT_LABEL, Container
+from gate.machine.commands import Result, piped, run
+from gate.machine.console import MachineError, say_once
+from gate.target import DEPLOYED_PROJECT, Credentials, env_values, public_url
 from reports.redact import Redactor
 
 API = "breakout-bot-api"

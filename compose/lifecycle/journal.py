@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from compose.lifecycle.trouble import Refused
-from compose.machine.interrupts import deferred
+from gate.machine.interrupts import deferred
 
 FILE = "journal.json"
 

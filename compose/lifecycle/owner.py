@@ -16,15 +16,15 @@ from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
-from compose.containers import OF_COMPOSE, PROJECT_LABEL
 from compose.lifecycle.deployment import DOCKER_LIMIT, Deployment, docker
 from compose.lifecycle.journal import now, write_json
 from compose.lifecycle.trouble import Refused
-from compose.machine import docker as engines
-from compose.machine.commands import run
-from compose.machine.console import MachineError
 from compose.release import HERE
-from compose.sweep import RUN_LABEL, STARTED_LABEL
+from gate.containers import OF_COMPOSE, PROJECT_LABEL
+from gate.machine import docker as engines
+from gate.machine.commands import run
+from gate.machine.console import MachineError
+from gate.sweep import RUN_LABEL, STARTED_LABEL
 
 RECORD = "owner"
 PREFIX = "org.breakout-bot.owner."

@@ -13,13 +13,13 @@ from urllib.parse import urlsplit
 from compose.lifecycle import building, releases
 from compose.lifecycle.deployment import Deployment
 from compose.lifecycle.trouble import BadInput
-from compose.machine.commands import run
-from compose.machine.console import MachineError
-from compose.machine.ports import is_own_address
 from compose.release import HERE, Release
-from compose.settings import changes, exists
-from compose.target import certificate_folder, public_url
-from compose.wire import in_days, least_left
+from gate.machine.commands import run
+from gate.machine.console import MachineError
+from gate.machine.ports import is_own_address
+from gate.settings import changes, exists
+from gate.target import certificate_folder, public_url
+from gate.wire import in_days, least_left
 
 if TYPE_CHECKING:
     from cryptography import x509

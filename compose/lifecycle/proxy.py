@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from compose.containers import Container
 from compose.lifecycle.deployment import Deployment, ask, docker, inspected, name_of, until
 from compose.lifecycle.releases import image
 from compose.lifecycle.trouble import Refused
-from compose.machine.commands import run
-from compose.machine.console import MachineError
 from compose.release import Release
+from gate.containers import Container
+from gate.machine.commands import run
+from gate.machine.console import MachineError
 
 LIMIT = 30.0
 FILES = "nginx.conf upstreams.conf version.conf mime.types"

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from compose.containers import Container
 from compose.lifecycle import backups, journal, restore, working
 from compose.lifecycle.deploy import Deploy
 from compose.lifecycle.deployment import COLOURED, Deployment, inspected, until
@@ -16,8 +15,9 @@ from compose.lifecycle.rollback import Rollback
 from compose.lifecycle.steps import Step, carry_out, take_back, to_be_finished
 from compose.lifecycle.trouble import Refused
 from compose.lifecycle.update import Update
-from compose.machine.console import MachineError, say
-from compose.machine.interrupts import deferred
+from gate.containers import Container
+from gate.machine.console import MachineError, say
+from gate.machine.interrupts import deferred
 
 Command = Deploy | Update | Restore
 COMMANDS: dict[str, Callable[[Deployment, Journal], Command]] = {

@@ -10,7 +10,7 @@ from compose.lifecycle.deployment import Deployment, docker
 from compose.lifecycle.journal import now, write_json
 from compose.lifecycle.trouble import BadInput
 from compose.release import OWN_SERVICES, Release
-from compose.settings import is_secret
+from gate.settings import is_secret
 
 
 @dataclass(frozen=True)

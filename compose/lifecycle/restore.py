@@ -11,8 +11,8 @@ from compose.lifecycle.deployment import API, Deployment, docker, health, until
 from compose.lifecycle.journal import Journal, new_id
 from compose.lifecycle.steps import Step
 from compose.lifecycle.trouble import Refused
-from compose.machine.console import say
 from compose.release import HERE, Release
+from gate.machine.console import say
 
 SCRATCH = HERE / "lifecycle" / "scratch.yaml"
 READY_SECONDS = 60.0

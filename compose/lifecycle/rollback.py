@@ -9,8 +9,8 @@ from compose.lifecycle.restore import opened
 from compose.lifecycle.steps import Step
 from compose.lifecycle.trouble import BadInput
 from compose.lifecycle.update import STOP_SECONDS, Update, migrate
-from compose.machine.commands import run
-from compose.target import Trust
+from gate.machine.commands import run
+from gate.target import Trust
 
 
 class Rollback(Update):

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from compose.containers import Container
 from compose.lifecycle import backups, deploy, owner, proxy, recovery, releases, retention
 from compose.lifecycle.deployment import COLOURED, Deployment, name_of
+from gate.containers import Container
 
 YOUNG = timedelta(hours=26)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.trouble import BadInput, Refused
-from compose.machine.console import MachineError, say
-from compose.machine.interrupts import deferred
+from gate.machine.console import MachineError, say
+from gate.machine.interrupts import deferred
 
 
 def nothing() -> None:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from compose.containers import Container
 from compose.lifecycle import backups, building, judge, proxy, releases, verify
 from compose.lifecycle.deployment import (
     API,
@@ -26,9 +25,10 @@ from compose.lifecycle.deployment import (
 from compose.lifecycle.journal import Journal, new_id, write_json
 from compose.lifecycle.steps import Step
 from compose.lifecycle.trouble import Refused
-from compose.machine.console import MachineError, say
 from compose.release import Release
-from compose.target import Target, Trust
+from gate.containers import Container
+from gate.machine.console import MachineError, say
+from gate.target import Target, Trust
 
 READY_SECONDS = 60.0
 PAGE_SECONDS = 10.0

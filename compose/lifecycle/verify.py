@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from compose.containers import Container
 from compose.lifecycle import proxy
 from compose.lifecycle.deployment import Deployment, docker, inspected, remove
 from compose.lifecycle.releases import image
 from compose.lifecycle.trouble import Refused
-from compose.machine import docker as engines
-from compose.machine.commands import run
-from compose.machine.console import MachineError
 from compose.release import HERE, Release
-from compose.target import SERVICES, Credentials, Target, Trust, leading_to, plain_url
-from compose.wire import Wire, WireError
+from gate.containers import Container
+from gate.machine import docker as engines
+from gate.machine.commands import run
+from gate.machine.console import MachineError
+from gate.target import SERVICES, Credentials, Target, Trust, leading_to, plain_url
+from gate.wire import Wire, WireError
 
 SMOKE_LIMIT = 120.0
 PROMOTE, HOLD = 0, 1

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from compose.machine import acme, browser, engine, images, overview, registry
-from compose.machine.console import INTERRUPTED, MachineError, Parser, say, show, step
+from gate.machine.console import INTERRUPTED, MachineError, Parser, say, show, step
 
 UNDECIDED = 6
 

@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
-from compose.machine.commands import image_exists, run
-from compose.machine.console import MachineError, step
+from gate.machine.commands import image_exists, run
+from gate.machine.console import MachineError, step
 
 FOLDER = Path(__file__).with_name("acme")
 NAME = "breakout-bot-gate/acme"

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from compose.machine.commands import must, run
-from compose.machine.console import MachineError, step
+from gate.machine.commands import must, run
+from gate.machine.console import MachineError, step
 
 SUITE = "trixie"
 SOURCES = Path("/etc/apt")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compose.machine import apt, certificates
-from compose.machine.commands import must
-from compose.machine.console import MachineError, step
+from gate.machine.commands import must
+from gate.machine.console import MachineError, step
 
 SOURCE_LABEL = "org.breakout-bot.image-source"
 RECIPE_LABEL = "org.breakout-bot.image-recipe"

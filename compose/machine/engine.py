@@ -7,9 +7,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from compose.machine import apt, docker
-from compose.machine.commands import last_lines, must, run
-from compose.machine.console import MachineError, step
+from compose.machine import apt
+from gate.machine import docker
+from gate.machine.commands import last_lines, must, run
+from gate.machine.console import MachineError, step
 
 COMPOSE_NEEDED = (2, 24)
 ANSWER_LIMIT = 10

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from compose.machine import building, certificates, registry
 from compose.machine.building import RECIPE_LABEL, SOURCE_LABEL, Image
-from compose.machine.commands import run
-from compose.machine.console import say, step
+from gate.machine.commands import run
+from gate.machine.console import say, step
 
 TABLE = Path(__file__).with_name("images.toml")
 INSPECT_LIMIT = 15

@@ -3,8 +3,8 @@
 import time
 
 from compose.machine import acme, browser, engine, images, registry
-from compose.machine.console import MachineError
 from compose.machine.images import Present
+from gate.machine.console import MachineError
 
 ANSWERS = {True: "answers", False: "does not answer", None: "not asked yet"}
 

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from compose.machine.commands import start
+from gate.machine.commands import start
 
 PROBE_SECONDS = 5.0
 REMEMBERED_SECONDS = 12 * 3600

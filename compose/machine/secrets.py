@@ -5,7 +5,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from compose.machine.console import say
+from gate.machine.console import say
 
 FOLDER = Path(__file__).parents[1]
 SECRET_ENDINGS = ("KEY", "PASSWORD")

@@ -20,9 +20,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from compose.machine.console import Parser, say
 from compose.release import release
-from compose.sweep import new_run_id
+from gate.machine.console import Parser, say
+from gate.sweep import new_run_id
 from tests.bench.record import FOLDER, Figure, in_readme, write, write_rows
 from tests.faults import matrix
 from tests.faults.runs import ROOT, Outcome, gate, stoppable

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compose import stack as stacks
-from compose.machine.commands import must
-from compose.machine.console import MachineError, say
-from compose.machine.interrupts import run_main
 from compose.release import release
-from compose.stack import Stack
-from compose.sweep import new_run_id
 from contracts.agreed import FILE
 from contracts.budget import SEED, budget
 from contracts.fuzz import configuration
+from gate import stack as stacks
+from gate.machine.commands import must
+from gate.machine.console import MachineError, say
+from gate.machine.interrupts import run_main
+from gate.stack import Stack
+from gate.sweep import new_run_id
 from tests.bench.record import Figure, write
 from tests.faults.fault import CATALOGUE, Fault, folder
 from tests.faults.planting import Planting

@@ -15,9 +15,9 @@ from functools import partial
 from compose.lifecycle import recovery, update
 from compose.lifecycle.building import provide
 from compose.lifecycle.deployment import API, Deployment, health, until
-from compose.machine.console import say
-from compose.machine.interrupts import run_main
 from compose.release import OWN_SERVICES, Release, release
+from gate.machine.console import say
+from gate.machine.interrupts import run_main
 from tests.bench import harm
 from tests.bench.record import Figure, write
 from tests.lifecycle import candidates

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from compose.machine import apt
-from compose.machine.commands import must
-from compose.machine.console import MachineError, say, step
 from compose.machine.registry import cache_folder
-from compose.target import Credentials, Target
+from gate.machine.commands import must
+from gate.machine.console import MachineError, say, step
+from gate.target import Credentials, Target
 from load import profile, runner
 from load.judge import quantile
 from load.samples import Run

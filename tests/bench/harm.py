@@ -12,9 +12,9 @@ from compose.lifecycle import backups, recovery, restore, update
 from compose.lifecycle.deployment import API, Deployment
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.trouble import Refused
-from compose.machine.commands import run
-from compose.machine.console import MachineError, say
 from compose.release import Release
+from gate.machine.commands import run
+from gate.machine.console import MachineError, say
 from tests.bench.record import Figure
 from tests.lifecycle import candidates, harm
 from tests.lifecycle.disposable import brought_to, leftovers, updated

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from compose.machine.console import say
-from compose.wire import tls_context
+from gate.machine.console import say
+from gate.wire import tls_context
 from load.blocks import plan
 from load.judge import Floats, Side, compare
 from tests.bench.record import Figure, write

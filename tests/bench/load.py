@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from compose.machine.commands import must
-from compose.machine.console import say
-from compose.machine.interrupts import run_main
-from compose.machine.ports import free_port
-from compose.sweep import RUN_LABEL, STARTED_LABEL, RunLock, new_run_id
+from gate.machine.commands import must
+from gate.machine.console import say
+from gate.machine.interrupts import run_main
+from gate.machine.ports import free_port
+from gate.sweep import RUN_LABEL, STARTED_LABEL, RunLock, new_run_id
 from load.slo import QUANTILES
 from tests.bench import generators, rates, stalling, truth
 from tests.bench.generators import ROOT, Generator, Reported

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from compose.machine.commands import must, run
+from gate.machine.commands import must, run
 from load.judge import Floats
 from tests.bench.generators import locust_run, our_run
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from compose.machine.commands import run
+from gate.machine.commands import run
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "reports" / "bench"

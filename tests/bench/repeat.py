@@ -6,9 +6,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from compose.machine.console import Parser, say
+from gate.checks import STAGES
+from gate.machine.console import Parser, say
 from tests.bench.record import Figure, write
-from tests.checks import STAGES
 from tests.faults.runs import ROOT, Outcome, gate, stoppable
 
 RUN_LIMIT = 1200.0

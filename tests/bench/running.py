@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from compose import stack as stacks
-from compose.machine.console import say
 from compose.release import release
-from compose.stack import Stack
-from compose.sweep import new_run_id
-from compose.wire import Wire
+from gate import stack as stacks
+from gate.machine.console import say
+from gate.stack import Stack
+from gate.sweep import new_run_id
+from gate.wire import Wire
 from tests.bench.record import FOLDER, Figure, write
 
 API = "breakout-bot-api"

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from compose import stack as stacks
-from compose.machine.console import say
-from compose.machine.interrupts import run_main
 from compose.release import release
-from compose.stack import Stack
-from compose.sweep import new_run_id
-from compose.target import Target
+from gate import stack as stacks
+from gate.machine.console import say
+from gate.machine.interrupts import run_main
+from gate.stack import Stack
+from gate.sweep import new_run_id
+from gate.target import Target
 from tests.bench.latency import delayed
 from tests.bench.record import Figure, write
 from tests.faults.runs import ROOT, Outcome, described, gate
@@ -99,7 +99,7 @@ def _without(table: dict[str, str], name: str) -> dict[str, str]:
 
 def start_up() -> Figure:
     """Interpreter and imports of a live run."""
-    command = [sys.executable, "-c", "import pytest, compose.wire, tests.gate, reports.html"]
+    command = [sys.executable, "-c", "import pytest, gate.wire, gate.run, reports.html"]
 
     def start() -> None:
         subprocess.run(command, cwd=ROOT, check=True, timeout=30)

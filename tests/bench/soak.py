@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from compose.machine.console import say
-from compose.machine.interrupts import run_main
-from compose.stack import Stack
-from compose.target import Target
-from compose.wire import Wire
+from gate.machine.console import say
+from gate.machine.interrupts import run_main
+from gate.stack import Stack
+from gate.target import Target
+from gate.wire import Wire
 from tests.bench.record import Figure
 from tests.bench.running import API, BOT, EXCHANGE, control, report, running
 

@@ -7,11 +7,11 @@ import pytest
 
 from contracts.budget import budget
 from contracts.rules import RULES
+from gate.operator import Operator
+from gate.run import Gate
 from tests.contract.engine import put_preset, to_idle
 from tests.contract.ledger import COLUMNS, Ledger
 from tests.contract.state import Before, seen
-from tests.gate import Gate
-from tests.operator import Operator
 
 if TYPE_CHECKING:
     from tests.contract.explorer import Explorer

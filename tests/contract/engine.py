@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.checks import expect
-from tests.operator import Operator
+from gate.checks import expect
+from gate.operator import Operator
 
 PRESET = "contract-stage"
 LOOKBACK = 5

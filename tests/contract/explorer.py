@@ -10,12 +10,12 @@ from schemathesis.core import NotSet
 from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.core.transport import Response
 
-from compose.wire import Answer, WireError
 from contracts.budget import Budget
 from contracts.fuzz import KEY_HEADER, Received, broken, rule_of, session
+from gate.operator import Operator
+from gate.wire import Answer, WireError
 from tests.contract.engine import to_state
 from tests.contract.ledger import Breach, Ledger, shown
-from tests.operator import Operator
 
 NEEDED_STATE = {
     "POST /api/engine/start": "IDLE",

@@ -16,7 +16,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from compose.wire import Answer, WireError
 from contracts.budget import Budget
 from contracts.states import (
     COMMANDS,
@@ -29,10 +28,11 @@ from contracts.states import (
     orders,
     two_traders,
 )
+from gate.operator import API, BOT, Operator
+from gate.wire import Answer, WireError
 from tests.contract.engine import PRESET, SYMBOL, at_rest, to_idle
 from tests.contract.explorer import pause
 from tests.contract.ledger import Ledger, as_curl
-from tests.operator import API, BOT, Operator
 
 LEASE = "breakout-bot:lease"
 SHRINK_SECONDS = 40.0

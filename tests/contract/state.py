@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tests.checks import expect
+from gate.checks import expect
+from gate.operator import Operator
 from tests.contract.engine import to_idle
-from tests.operator import Operator
 
 Preset = dict[str, Any]
 

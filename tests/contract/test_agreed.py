@@ -7,9 +7,9 @@ import pytest
 
 from contracts.agreed import ContractError, labels, load, whole
 from contracts.diff import Change, compare, verdict
-from tests.checks import check, expect, fail
-from tests.evidence import Evidence, get
-from tests.gate import Gate
+from gate.checks import check, expect, fail
+from gate.evidence import Evidence, get
+from gate.run import Gate
 
 API = "breakout-bot-api"
 PATH = "/api/openapi.json"

@@ -4,15 +4,15 @@ import re
 
 import pytest
 
-from compose.wire import SAFE_METHODS, Answer
 from contracts.agreed import load, whole
 from contracts.diff import label_parts, operations
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import API, KEY_HEADER, Operator
+from gate.wire import SAFE_METHODS, Answer
 from tests.contract.engine import to_state
 from tests.contract.explorer import NEEDED_STATE
 from tests.contract.ledger import Ledger, as_curl
 from tests.contract.test_agreed import PATH
-from tests.operator import API, KEY_HEADER, Operator
 
 AGREED = dict(operations(load()))
 KEYED = {label: one for label, one in AGREED.items() if one.security}

@@ -11,11 +11,11 @@ from schemathesis.core.transport import Response
 
 from contracts.budget import Budget
 from contracts.fuzz import agreed_schema
-from tests.checks import check
+from gate.checks import check
+from gate.operator import API
 from tests.contract.explorer import Explorer
 from tests.contract.ledger import Ledger
 from tests.contract.machine import repeatable
-from tests.operator import API
 
 
 def play(explorer: Explorer, budget: Budget) -> None:

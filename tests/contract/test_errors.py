@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from compose.wire import Answer
-from tests.checks import check, expect
-from tests.operator import API, Operator
+from gate.checks import check, expect
+from gate.operator import API, Operator
+from gate.wire import Answer
 
 REFUSED: dict[int, dict[str, Any]] = {
     401: {"path": "/api/engine/stop", "method": "POST", "key": False},

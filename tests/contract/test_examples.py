@@ -2,15 +2,15 @@
 
 import pytest
 
-from compose.wire import Answer
 from contracts.agreed import load
 from contracts.budget import budget
 from contracts.diff import Operation, operations
 from contracts.fuzz import agreed_schema, conforms
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.evidence import Evidence, Probe, get
+from gate.operator import API
+from gate.wire import Answer
 from tests.contract.ledger import as_curl, shown
-from tests.evidence import Evidence, Probe, get
-from tests.operator import API
 
 
 def example(label: str, operation: Operation) -> str:

@@ -6,9 +6,9 @@ from schemathesis import Case
 
 from contracts.budget import budget
 from contracts.fuzz import agreed_schema
-from tests.checks import check
+from gate.checks import check
+from gate.operator import API
 from tests.contract.explorer import Explorer
-from tests.operator import API
 
 SCHEMA = agreed_schema(budget())
 

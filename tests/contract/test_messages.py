@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from compose.wire import Answer, Conversation, Wire
 from contracts.messages import (
     HEARTBEAT_MS,
     LATE_MS,
@@ -20,11 +19,12 @@ from contracts.messages import (
     parsed,
     problems,
 )
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.evidence import Evidence, probe
+from gate.operator import API, Operator
+from gate.wire import Answer, Conversation, Wire
 from tests.contract.engine import PRESET, at_rest, jump
 from tests.contract.ledger import Ledger
-from tests.evidence import Evidence, probe
-from tests.operator import API, Operator
 
 FIRST_MESSAGES = 3
 LEAST_SECONDS, MOST_SECONDS = 9.0, 14.0

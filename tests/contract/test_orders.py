@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from compose.wire import Answer
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import API, BOT, Operator
+from gate.wire import Answer
 from tests.contract.engine import to_idle
 from tests.contract.ledger import Ledger, as_curl
-from tests.operator import API, BOT, Operator
 
 CANCEL = "DELETE /api/trading/orders/{order_id}"
 NEEDS = ("disposable", "direct:exchange", "proxy", API)

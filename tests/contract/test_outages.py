@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from compose.wire import Answer, Wire
 from contracts.agreed import load
 from contracts.diff import label_parts, operations
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import API, KEY_HEADER, Operator
+from gate.wire import Answer, Wire
 from tests.contract.engine import to_idle
 from tests.contract.ledger import Ledger, as_curl
-from tests.operator import API, KEY_HEADER, Operator
 
 SAYS_503 = [label for label, one in operations(load()) if "503" in one.responses]
 OF_THE_EXCHANGE = [

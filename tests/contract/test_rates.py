@@ -3,13 +3,13 @@
 import time
 from typing import Any
 
-from compose.wire import Answer, WireError
 from contracts.agreed import load
 from contracts.diff import label_parts, operations
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import API, Operator
+from gate.wire import Answer, WireError
 from tests.contract.engine import to_idle
 from tests.contract.ledger import Ledger
-from tests.operator import API, Operator
 
 LIMITED = [label for label, one in operations(load()) if "429" in one.responses]
 BOUNDED = [label for label, one in operations(load()) if "413" in one.responses]

@@ -1,11 +1,11 @@
 """The engine keeps its table of states, whatever happens to it: judged by the exchange's log."""
 
 from contracts.budget import budget
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import API, Operator
+from gate.run import Gate
 from tests.contract.ledger import Ledger
 from tests.contract.machine import play
-from tests.gate import Gate
-from tests.operator import API, Operator
 
 
 @check(

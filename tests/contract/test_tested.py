@@ -3,11 +3,11 @@
 import pytest
 
 from contracts.agreed import labels
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import API, Operator
+from gate.run import Gate
 from tests.contract.ledger import Ledger
 from tests.contract.state import Before, put_back, seen
-from tests.gate import Gate
-from tests.operator import API, Operator
 
 STATUSES_SEEN = 0.95
 NEEDS = ("disposable", "proxy", API)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from compose.wire import WireError
-from tests.checks import CheckFailed
+from gate.checks import CheckFailed
+from gate.operator import Operator
+from gate.wire import WireError
 from tests.control.engine import at_rest
 from tests.control.witness import Witness
-from tests.operator import Operator
 
 HERE = Path(__file__).parent
 THEMES = (

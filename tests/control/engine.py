@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.checks import expect
+from gate.checks import expect
+from gate.operator import API, Operator
 from tests.control.witness import Witness
-from tests.operator import API, Operator
 
 PRESET = "gate-control"
 NUMBERS: dict[str, Any] = {

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from compose.wire import Answer
+from gate.operator import API, Operator
+from gate.wire import Answer
 from tests.control.engine import RECOVER_SECONDS
-from tests.operator import API, Operator
 
 NAME = "second"
 PORT = 8000

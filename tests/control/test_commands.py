@@ -6,12 +6,12 @@ from itertools import permutations
 
 import pytest
 
-from compose.wire import Answer, Wire
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import API, KEY_HEADER, Operator
+from gate.wire import Answer, Wire
 from tests.control.engine import PRESET, expect_state, hold, run
 from tests.control.test_states import TABLE
 from tests.control.witness import OURS, Witness
-from tests.operator import API, KEY_HEADER, Operator
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
 AT_ONCE = 8

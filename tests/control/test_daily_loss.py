@@ -1,11 +1,11 @@
 """A daily loss beyond the limit ends trading by itself, and is not forgotten."""
 
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import API, Operator
 from tests.control.engine import NUMBERS, bounce, hold
 from tests.control.test_commands import QUIET_SECONDS
 from tests.control.test_pause import EXIT_SECONDS, expect_closed
 from tests.control.witness import Witness
-from tests.operator import API, Operator
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
 LEAST_R = 0.5

@@ -2,10 +2,10 @@
 
 import pytest
 
-from compose.wire import Answer
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import API, Operator
+from gate.wire import Answer
 from tests.control.engine import away, expect_state, recovered
-from tests.operator import API, Operator
 
 NEEDS = ("disposable", "proxy", API, "stack")
 NOTICE_SECONDS = 6.0

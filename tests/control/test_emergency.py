@@ -2,12 +2,12 @@
 
 import pytest
 
-from compose.wire import Answer
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import API, Operator
+from gate.wire import Answer
 from tests.control.engine import away, bounce, expect_state, hold, recovered, run
 from tests.control.test_commands import QUIET_SECONDS
 from tests.control.witness import OTHERS, OURS, Entry, Witness
-from tests.operator import API, Operator
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
 STACK = (*NEEDS, "stack")

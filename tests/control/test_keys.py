@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from compose.wire import Answer
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import API, Operator
+from gate.wire import Answer
 from tests.control.engine import run
 from tests.control.witness import OURS, Witness
-from tests.operator import API, Operator
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
 CHANGING = frozenset({"put", "post", "delete", "patch"})

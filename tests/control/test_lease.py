@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.checks import CheckFailed, check, expect
+from gate.checks import CheckFailed, check, expect
+from gate.operator import API, Operator
 from tests.control.engine import expect_state, frozen, recovered, run
 from tests.control.second import Second, running
 from tests.control.test_commands import QUIET_SECONDS
 from tests.control.witness import OURS, Entry, Witness
-from tests.operator import API, Operator
 
 NEEDS = ("disposable", "proxy", API, "redis", "direct:exchange", "stack")
 TTL_SECONDS = 10.0

@@ -2,11 +2,11 @@
 
 import asyncio
 
-from compose.wire import Answer, Wire
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import API, Operator
+from gate.wire import Answer, Wire
 from tests.control.engine import expect_state, health, run
 from tests.control.witness import EXCHANGE, Witness
-from tests.operator import API, Operator
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
 CYCLES = 3

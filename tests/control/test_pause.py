@@ -1,10 +1,10 @@
 """Pause opens nothing and still closes."""
 
-from tests.checks import check
+from gate.checks import check
+from gate.operator import API, Operator
 from tests.control.engine import expect_state, hold, run
 from tests.control.test_commands import QUIET_SECONDS
 from tests.control.witness import Witness
-from tests.operator import API, Operator
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
 EXIT_SECONDS = 8.0

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import API, Operator
 from tests.control.engine import recovered
 from tests.control.witness import OTHERS, Witness
-from tests.operator import API, Operator
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange", "stack")
 PAGE = "breakout-bot-frontend"

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from compose.containers import Container, containers
-from compose.wire import Answer, Conversation, Wire
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.containers import Container, containers
+from gate.operator import API, KEY_HEADER, POLL_SECONDS, Operator
+from gate.wire import Answer, Conversation, Wire
 from tests.control.engine import bounce, expect_state, hold, recovered
 from tests.control.test_pause import expect_closed
 from tests.control.witness import Witness
-from tests.operator import API, KEY_HEADER, POLL_SECONDS, Operator
 
 NEEDS = ("disposable", "proxy", "project", "stack")
 SERVICES = (

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import API, Operator
 from tests.control.engine import expect_state
-from tests.operator import API, Operator
 
 NEEDS = ("disposable", "proxy", API)
 TABLE = {

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from compose.wire import Answer
-from tests.checks import expect
-from tests.operator import BOT, POLL_SECONDS, Operator
+from gate.checks import expect
+from gate.operator import BOT, POLL_SECONDS, Operator
+from gate.wire import Answer
 
 OURS = BOT
 OTHERS = "somebody-else"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from compose.stack import Stack
+from gate.stack import Stack
 from tests.faults.runs import healthy_stack
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from compose.release import OWN_SERVICES
-from compose.target import SERVICES
+from gate import manifest as manifests
+from gate.checks import STAGES
+from gate.target import SERVICES
 from reports.checks import matches
-from tests import manifest as manifests
-from tests.checks import STAGES
 from tests.faults.sources import MODULES
 from tests.lifecycle import pages
 

@@ -21,12 +21,12 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from compose.machine.console import BAD_INPUT, MachineError, Parser, say
-from compose.stack import Stack
+from gate import manifest as manifests
+from gate.checks import STAGES
+from gate.machine.console import BAD_INPUT, MachineError, Parser, say
+from gate.stack import Stack
 from reports.checks import matches
-from tests import manifest as manifests
 from tests.bench.record import FOLDER, Figure, in_readme, write, write_rows, write_whole
-from tests.checks import STAGES
 from tests.faults.fault import CATALOGUE, Fault, FaultError, folder
 from tests.faults.runs import Result, digest, healthy_stack, judged, stoppable
 

@@ -17,11 +17,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from compose.machine.commands import must, run
-from compose.machine.console import MachineError
 from compose.release import OWN_SERVICES
-from compose.stack import BUILD_LIMIT, POLL_SECONDS, Stack
-from compose.wire import Answer, Wire, WireError
+from gate.machine.commands import must, run
+from gate.machine.console import MachineError
+from gate.stack import BUILD_LIMIT, POLL_SECONDS, Stack
+from gate.wire import Answer, Wire, WireError
 from tests.faults import sources
 from tests.faults.fault import Part
 from tests.lifecycle import pages

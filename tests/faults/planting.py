@@ -7,12 +7,12 @@ import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from compose.containers import containers
-from compose.machine.commands import run
-from compose.machine.console import MachineError
-from compose.stack import POLL_SECONDS, Problem, Stack
-from compose.target import Target
-from compose.wire import Wire, WireError
+from gate.containers import containers
+from gate.machine.commands import run
+from gate.machine.console import MachineError
+from gate.stack import POLL_SECONDS, Problem, Stack
+from gate.target import Target
+from gate.wire import Wire, WireError
 from tests.faults.fault import BEFORE, Fault
 from tests.faults.planters import (
     ACTIONS,

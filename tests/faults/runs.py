@@ -14,14 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compose import stack as stacks
-from compose.machine import interrupts
-from compose.machine.commands import end
-from compose.machine.console import INTERRUPTED, MachineError, say
-from compose.machine.docker import pinned
 from compose.release import release
-from compose.sweep import new_run_id
-from compose.target import SERVICES, Target
+from gate import stack as stacks
+from gate.machine import interrupts
+from gate.machine.commands import end
+from gate.machine.console import INTERRUPTED, MachineError, say
+from gate.machine.docker import pinned
+from gate.sweep import new_run_id
+from gate.target import SERVICES, Target
 from reports.stream import Event
 from reports.stream import read as read_events
 from tests.faults.fault import Fault

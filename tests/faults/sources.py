@@ -16,8 +16,8 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from compose.machine.commands import must
 from compose.release import HERE
+from gate.machine.commands import must
 
 PACKAGE = "compose.lifecycle"
 MODULES = sorted({path.stem for path in (HERE / "lifecycle").glob("*.py")} - {"__init__"})

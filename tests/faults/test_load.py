@@ -15,10 +15,10 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from compose.machine.commands import run
-from compose.stack import Stack
-from compose.sweep import companions
-from compose.target import Credentials, Target
+from gate.machine.commands import run
+from gate.stack import Stack
+from gate.sweep import companions
+from gate.target import Credentials, Target
 from load import measures, profile, runner
 from load.containers import WORKER
 from tests.faults.runs import LIMIT, ROOT, described

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from compose.containers import PROJECT_LABEL
-from compose.machine.commands import run
-from compose.machine.console import INTERRUPTED
-from compose.stack import Stack
-from compose.sweep import RUN_LABEL, leftovers, sweep
+from gate.containers import PROJECT_LABEL
+from gate.machine.commands import run
+from gate.machine.console import INTERRUPTED
+from gate.machine.interrupts import heeded_by_children
+from gate.stack import Stack
+from gate.sweep import RUN_LABEL, leftovers, sweep
 from tests.faults.fault import CATALOGUE
 from tests.faults.runs import LIMIT, ROOT, gate
-from tests.signals import heeded_by_children
 
 READY_SECONDS = 40.0
 

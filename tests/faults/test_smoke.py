@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from compose.machine.commands import run
-from compose.stack import Stack
+from gate.machine.commands import run
+from gate.stack import Stack
 from tests.faults.fault import CATALOGUE, load
 from tests.faults.planters import container
 from tests.faults.runs import LIMIT, described, gate, judged

@@ -4,10 +4,10 @@ import secrets
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from compose.containers import REVISION_LABEL, VERSION_LABEL
 from compose.lifecycle.releases import image
-from compose.machine.commands import must, variables_of
 from compose.release import OWN_SERVICES, Release
+from gate.containers import REVISION_LABEL, VERSION_LABEL
+from gate.machine.commands import must, variables_of
 
 BUILD_LIMIT = 120.0
 USERS = {"breakout-bot-api": "10001:10001", "breakout-bot-frontend": "101:101", "proxy": "101:101"}

@@ -7,7 +7,7 @@ import pytest
 from compose.lifecycle.deployment import Deployment
 from compose.lifecycle.trouble import Refused
 from compose.release import Release, release
-from tests.checks import fail
+from gate.checks import fail
 from tests.lifecycle import candidates
 from tests.lifecycle.disposable import deployed, disposable
 

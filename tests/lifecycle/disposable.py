@@ -10,10 +10,10 @@ from compose.lifecycle import owner, proxy, recovery, update, verify
 from compose.lifecycle.deploy import running
 from compose.lifecycle.deployment import API, COLOURED, Deployment, health
 from compose.lifecycle.journal import new_id
-from compose.machine.console import MachineError
-from compose.machine.ports import free_ports
 from compose.release import HERE, Release
-from compose.sweep import PROJECT_PREFIX, RunLock, new_run_id
+from gate.machine.console import MachineError
+from gate.machine.ports import free_ports
+from gate.sweep import PROJECT_PREFIX, RunLock, new_run_id
 
 NAME = "bot.example.test"
 

@@ -20,17 +20,17 @@ from compose.lifecycle import backups, proxy, recovery, releases, rollback, upda
 from compose.lifecycle.deployment import API, Deployment, docker, until
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.trouble import Refused
-from compose.machine import docker as engines
-from compose.machine.commands import run, start
 from compose.release import HERE, Release
-from tests.checks import expect, fail
+from gate.checks import expect, fail
+from gate.machine import docker as engines
+from gate.machine.commands import run, start
+from gate.machine.interrupts import heeded_by_children
 from tests.faults import sources
 from tests.lifecycle import candidates
 from tests.lifecycle.disposable import leftovers, revision, updated, words
 from tests.lifecycle.pages import SYSTEM_PATH
 from tests.lifecycle.traffic import Seen
 from tests.lifecycle.witness import rows
-from tests.signals import heeded_by_children
 
 STEP_LIMIT = 120.0
 STILL_SECONDS = 3

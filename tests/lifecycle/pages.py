@@ -8,10 +8,10 @@ from pathlib import Path
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
-from compose.machine.docker import pinned
 from compose.release import HERE
-from compose.target import Target
-from tests.checks import expect
+from gate.checks import expect
+from gate.machine.docker import pinned
+from gate.target import Target
 from tests.faults import sources
 
 ROOT = HERE.parent

@@ -12,7 +12,7 @@ from compose.lifecycle import backups, recovery, restore
 from compose.lifecycle.archives import FORMAT, MANIFEST
 from compose.lifecycle.deployment import API, Deployment
 from compose.lifecycle.trouble import BadInput, Refused
-from tests.checks import check, expect, fail
+from gate.checks import check, expect, fail
 from tests.lifecycle.harm import hung_until
 from tests.lifecycle.witness import engine_state, rename_preset, rows, start_engine, tell_engine
 

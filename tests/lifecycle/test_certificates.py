@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from compose.machine import acme
-from compose.machine.commands import must, run
-from compose.sweep import companions
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.machine.commands import must, run
+from gate.operator import Operator
+from gate.sweep import companions
 from tests.lifecycle import pages
-from tests.operator import Operator
 
 PAGE = "public-certificate"
 NAMES = "bot.example.test,api.bot.example.test"

@@ -10,9 +10,9 @@ import pytest
 
 from compose.lifecycle import preflight, status
 from compose.lifecycle.deployment import API, Deployment
-from compose.machine.ports import free_port
 from compose.release import Release
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.machine.ports import free_port
 
 NEEDS = ("stack", "proxy", API)
 

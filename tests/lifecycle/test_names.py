@@ -7,7 +7,7 @@ from compose.lifecycle.deployment import API, Deployment, docker
 from compose.lifecycle.releases import image
 from compose.lifecycle.trouble import Refused
 from compose.release import Release
-from tests.checks import check, expect, fail
+from gate.checks import check, expect, fail
 from tests.lifecycle.authority import Authority, authority
 from tests.lifecycle.disposable import deployed, disposable, revision, updated
 

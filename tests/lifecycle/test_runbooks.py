@@ -10,8 +10,8 @@ from compose.lifecycle import proxy, verify
 from compose.lifecycle.deploy import running
 from compose.lifecycle.deployment import Deployment, docker, until
 from compose.release import Release
-from compose.target import Target
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.target import Target
 from tests.lifecycle import pages
 from tests.lifecycle.disposable import words
 from tests.lifecycle.harm import kill_at, update_to

@@ -8,7 +8,7 @@ import pytest
 from compose.lifecycle import recovery, releases, update
 from compose.lifecycle.deployment import API, Deployment
 from compose.release import Release
-from tests.checks import check, expect
+from gate.checks import check, expect
 from tests.lifecycle.disposable import brought_to, leftovers, revision, updated
 from tests.lifecycle.harm import (
     BAD,

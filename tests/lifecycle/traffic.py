@@ -19,8 +19,8 @@ from websockets.asyncio.client import connect
 
 from compose.lifecycle import proxy, verify
 from compose.lifecycle.deployment import Deployment, until
-from compose.target import Target
-from compose.wire import tls_context
+from gate.target import Target
+from gate.wire import tls_context
 
 RATE = 30
 """Requests a second, each on a TLS connection of its own. A hundred would take a whole core

@@ -14,9 +14,9 @@ import httpx
 
 from compose.lifecycle import backups, proxy, verify
 from compose.lifecycle.deployment import API, Deployment
-from compose.target import Credentials, Target
-from compose.wire import Transport, Wire, WireError, tls_context
-from tests.checks import fail
+from gate.checks import fail
+from gate.target import Credentials, Target
+from gate.wire import Transport, Wire, WireError, tls_context
 
 LEASE = "breakout-bot:lease"
 EVERY_SECONDS = 0.05

@@ -6,14 +6,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from compose import earlier
-from compose import stack as stacks
 from compose.earlier import Version
-from compose.machine.commands import must
-from compose.machine.console import MachineError
-from compose.stack import GATE_LABELS, Stack
-from compose.sweep import new_run_id
-from tests.gate import Gate
-from tests.operator import API
+from gate import stack as stacks
+from gate.machine.commands import must
+from gate.machine.console import MachineError
+from gate.operator import API
+from gate.run import Gate
+from gate.stack import GATE_LABELS, Stack
+from gate.sweep import new_run_id
 
 COPY_LIMIT = 60.0
 DATABASE = "breakout-bot.sqlite3"

@@ -5,16 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from compose.earlier import Version
-from compose.machine.console import MachineError
+from gate.machine.console import MachineError
+from gate.operator import Operator
+from gate.run import Gate
 from load import history, profile, runner, versus
 from load.samples import Run
 from load.versus import Answers
 from tests.control.engine import at_rest
 from tests.control.witness import Witness
-from tests.gate import Gate
 from tests.load import baseline, report
 from tests.load.test_levels import PROFILE
-from tests.operator import Operator
 
 
 def valid(found: Run) -> Run:

@@ -2,13 +2,13 @@
 
 import pytest
 
-from compose.machine.console import MachineError
+from gate.checks import check, fail
+from gate.machine.console import MachineError
+from gate.operator import API
 from load import profile
 from load.measures import WHOLE
 from load.versus import Answers
-from tests.checks import check, fail
 from tests.load.test_levels import PAGE, PROFILE
-from tests.operator import API
 
 COMPARED = [*profile.load(PROFILE).comparing().names, WHOLE]
 

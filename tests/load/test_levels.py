@@ -2,13 +2,13 @@
 
 import pytest
 
-from compose.machine.console import MachineError
+from gate.checks import check, fail
+from gate.machine.console import MachineError
+from gate.operator import API
 from load import measures, profile, slo
 from load.judge import judge_level
 from load.samples import Run
 from load.slo import Level
-from tests.checks import check, fail
-from tests.operator import API
 
 PROFILE = "gate"
 PAGE = {"GET /": "breakout-bot-frontend"}

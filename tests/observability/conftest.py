@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 import pytest
 
-from compose.sweep import companions
-from compose.wire import WireError
-from tests.checks import CheckFailed
-from tests.operator import BOT, Operator
+from gate.checks import CheckFailed
+from gate.operator import BOT, Operator
+from gate.sweep import companions
+from gate.wire import WireError
 
 FILE = Path(__file__).parent.parent / "companions.yaml"
 LIMIT_SECONDS = 60

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from tests.checks import expect
-from tests.operator import Operator
+from gate.checks import expect
+from gate.operator import Operator
 
 COMPOSE = Path(__file__).parent.parent.parent / "compose"
 PROMETHEUS = COMPOSE / "prometheus"

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from compose.machine.commands import run
-from tests.checks import check, expect, fail
+from gate.checks import check, expect, fail
+from gate.machine.commands import run
+from gate.operator import Operator
 from tests.observability.files import (
     COMPOSE,
     NEEDS,
@@ -20,7 +21,6 @@ from tests.observability.files import (
     rules,
     strange_labels,
 )
-from tests.operator import Operator
 
 TESTS = "/etc/prometheus/rules_test.yml"
 PROMTOOL_SECONDS = 30.0

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.checks import check, expect, fail
+from gate.checks import check, expect, fail
+from gate.operator import Operator
 from tests.observability.files import COMPOSE, NEEDS, mounted, series, strange_labels
-from tests.operator import Operator
 
 FOLDER = "/etc/grafana/dashboards"
 PROVISIONING = "/etc/grafana/provisioning"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import API, Operator
 from tests.observability.conftest import Webhook
 from tests.observability.files import NEEDS, prometheus
-from tests.operator import API, Operator
 
 WHOLE = (*NEEDS, "direct:alertmanager", "direct:exchange")
 AWAY = ("smoke.*", "observability.alerts.*", "observability.prometheus.*")

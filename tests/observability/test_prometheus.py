@@ -5,10 +5,10 @@ import re
 import pytest
 import yaml
 
-from compose.wire import Answer
-from tests.checks import check, expect, fail
+from gate.checks import check, expect, fail
+from gate.operator import API, Operator
+from gate.wire import Answer
 from tests.observability.files import NEEDS, config, contains, prometheus, series
-from tests.operator import API, Operator
 
 JOBS = [job["job_name"] for job in config()["scrape_configs"]]
 REQUESTS = 20

@@ -2,9 +2,9 @@
 
 import time
 
-from tests.checks import check, expect
+from gate.checks import check, expect
+from gate.operator import Operator
 from tests.observability.files import NEEDS, prometheus
-from tests.operator import Operator
 
 READY_SECONDS = 30.0
 SETTLED_SECONDS = 15.0

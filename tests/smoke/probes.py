@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from compose.wire import Answer, Wire
-from tests.checks import expect, fail
-from tests.evidence import get, probe
+from gate.checks import expect, fail
+from gate.evidence import get, probe
+from gate.wire import Answer, Wire
 
 API = "breakout-bot-api"
 FRONTEND = "breakout-bot-frontend"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from compose.containers import Container
-from compose.target import SERVICES
-from tests.checks import check, expect
-from tests.evidence import Evidence
+from gate.checks import check, expect
+from gate.containers import Container
+from gate.evidence import Evidence
+from gate.target import SERVICES
 
 RESTART_WINDOW = timedelta(minutes=10)
 PUBLIC_PORTS = {"443", "80"}

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.checks import check, expect
-from tests.evidence import Evidence
+from gate.checks import check, expect
+from gate.evidence import Evidence
 from tests.smoke.probes import API, ENGINE_STATUS, body_of, ok, shown
 from tests.smoke.test_health import AWAY, HEARTBEAT_SECONDS, MARKET_DATA_SECONDS, health
 

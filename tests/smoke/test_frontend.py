@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from compose.wire import Answer, Wire
-from tests.checks import check, expect
-from tests.evidence import Evidence, get, probe
+from gate.checks import check, expect
+from gate.evidence import Evidence, get, probe
+from gate.wire import Answer, Wire
 from tests.smoke.probes import FRONTEND, PAGE, ok
 
 REFERENCE = re.compile(r"""<(?:script|link|img)\b[^>]*?\s(?:src|href)=["']?([^"'\s>]+)""", re.I)

@@ -3,9 +3,9 @@
 import base64
 from typing import Any
 
-from compose.wire import Answer, Wire
-from tests.checks import check, expect
-from tests.evidence import Evidence, probe
+from gate.checks import check, expect
+from gate.evidence import Evidence, probe
+from gate.wire import Answer, Wire
 from tests.smoke.probes import body_of, ok
 
 

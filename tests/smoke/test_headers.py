@@ -2,9 +2,9 @@
 
 import pytest
 
-from compose.wire import Answer, Wire
-from tests.checks import check, expect
-from tests.evidence import Evidence, get, probe
+from gate.checks import check, expect
+from gate.evidence import Evidence, get, probe
+from gate.wire import Answer, Wire
 from tests.smoke.probes import API, HEALTH, ORIGIN_ELSEWHERE, PAGE
 
 WANTED = {

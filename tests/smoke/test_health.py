@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.checks import check, expect, fail
-from tests.evidence import Evidence
+from gate.checks import check, expect, fail
+from gate.evidence import Evidence
 from tests.smoke.probes import API, HEALTH, PAGE, body_of, shown
 
 DEPENDENCIES = {"database": API, "redis": "redis", "exchange": "exchange"}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.checks import check, expect, fail
-from tests.evidence import Evidence, get
+from gate.checks import check, expect, fail
+from gate.evidence import Evidence, get
 from tests.smoke.probes import API, body_of, ok, shown
 
 JOBS = (API, "prometheus", "alertmanager")

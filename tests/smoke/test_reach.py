@@ -2,9 +2,9 @@
 
 import pytest
 
-from compose.target import SERVICES
-from tests.checks import check, expect
-from tests.evidence import Evidence
+from gate.checks import check, expect
+from gate.evidence import Evidence
+from gate.target import SERVICES
 from tests.smoke.probes import (
     API,
     DIRECT,

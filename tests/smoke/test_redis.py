@@ -4,9 +4,9 @@ from typing import Any
 
 from hiredis import ReplyError
 
-from compose.wire import Wire
-from tests.checks import check, expect, fail
-from tests.evidence import Evidence, probe
+from gate.checks import check, expect, fail
+from gate.evidence import Evidence, probe
+from gate.wire import Wire
 from tests.smoke.probes import REDIS
 
 

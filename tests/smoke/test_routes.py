@@ -4,9 +4,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from compose.wire import Answer, Wire
-from tests.checks import check, expect
-from tests.evidence import Evidence, Probe, get, probe
+from gate.checks import check, expect
+from gate.evidence import Evidence, Probe, get, probe
+from gate.wire import Answer, Wire
 from tests.smoke.probes import API, FRONTEND, HEALTH, METRICS, PAGE, body_of, ok
 
 JSON_PATHS = (

@@ -2,9 +2,9 @@
 
 import pytest
 
-from compose.target import SERVICES
-from tests.checks import check, fail
-from tests.evidence import Evidence
+from gate.checks import check, fail
+from gate.evidence import Evidence
+from gate.target import SERVICES
 
 PARTS = ("stack", "certs")
 

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from compose.wire import Answer, Certificate, Wire, WireError, in_days, least_left
-from tests.checks import check, expect, fail
-from tests.evidence import Evidence, probe
+from gate.checks import check, expect, fail
+from gate.evidence import Evidence, probe
+from gate.wire import Answer, Certificate, Wire, WireError, in_days, least_left
 from tests.smoke.probes import PAGE
 
 OLD_VERSIONS = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1}

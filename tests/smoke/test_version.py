@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from compose.containers import REVISION_LABEL, VERSION_LABEL
-from compose.wire import Answer, Wire
-from tests.checks import check, expect
-from tests.evidence import Evidence, probe
+from gate.checks import check, expect
+from gate.containers import REVISION_LABEL, VERSION_LABEL
+from gate.evidence import Evidence, probe
+from gate.wire import Answer, Wire
 from tests.smoke.probes import (
     API,
     DIRECT,

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
-from compose.wire import Conversation, Wire
-from tests.checks import check, expect, fail
-from tests.evidence import Evidence, probe
+from gate.checks import check, expect, fail
+from gate.evidence import Evidence, probe
+from gate.wire import Conversation, Wire
 from tests.smoke.probes import API, shown
 
 

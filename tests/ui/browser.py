@@ -38,7 +38,7 @@ from playwright.sync_api import (
 )
 
 from compose.machine.browser import require
-from compose.target import Target
+from gate.target import Target
 
 STILL = Path(__file__).with_name("still.py")
 ACTION_MS = 2_000.0

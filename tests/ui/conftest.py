@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.checks import expect
-from tests.operator import Operator
+from gate.checks import expect
+from gate.operator import Operator
 from tests.ui.browser import Browser
 from tests.ui.hands import Hands
 from tests.ui.restart import Restart, restart

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Locator, Page
 
-from tests.checks import CheckFailed
-from tests.operator import Operator
+from gate.checks import CheckFailed
+from gate.operator import Operator
 from tests.ui.browser import Browser
 from tests.ui.looking import attempt, comes_to_show, shown
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from playwright.sync_api import Page
 
-from tests.operator import API, Operator
+from gate.operator import API, Operator
 from tests.ui.browser import Browser
 from tests.ui.looking import comes_to_show, photograph, shown
 

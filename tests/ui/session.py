@@ -7,8 +7,8 @@ from typing import Any
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Page, Route
 
-from tests.checks import CheckFailed
-from tests.operator import Operator
+from gate.checks import CheckFailed
+from gate.operator import Operator
 from tests.ui.hands import (
     SHOWN_SECONDS,
     Hands,

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.checks import check, expect
-from tests.operator import API, Operator
+from gate.checks import check, expect
+from gate.operator import API, Operator
 from tests.ui.hands import SHOWN_SECONDS, TABLE
 from tests.ui.session import PRESET, RISEN, TRADE_SECONDS, Session
 from tests.ui.test_page import FRONTEND, WORKS

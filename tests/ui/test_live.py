@@ -1,6 +1,6 @@
 """Updates: they come over the WebSocket, keep coming, and when they do not, the page says so."""
 
-from tests.checks import check, expect
+from gate.checks import check, expect
 from tests.ui.test_page import FRONTEND, NEEDS, STANDS
 from tests.ui.visit import LIVE_SECONDS, WATCH_SECONDS, Visit, gaps
 

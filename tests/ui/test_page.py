@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.checks import check, expect
-from tests.operator import Operator
+from gate.checks import check, expect
+from gate.operator import Operator
 from tests.ui.browser import Browser
 from tests.ui.looking import shown
 from tests.ui.visit import INNER, PHONE, POLL_SECONDS, Visit

@@ -1,7 +1,7 @@
 """A restart of the API: the page says that it is away, keeps its figures, and comes back itself."""
 
-from tests.checks import check, expect
-from tests.operator import API
+from gate.checks import check, expect
+from gate.operator import API
 from tests.ui.restart import BACK_SECONDS, Restart
 from tests.ui.test_page import FRONTEND, WORKS
 

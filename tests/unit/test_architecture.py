@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-FOLDERS = ("compose", "tests", "contracts", "load", "reports")
+FOLDERS = ("compose", "gate", "tests", "contracts", "load", "reports")
 SERVICES = ("api", "exchange", "frontend")
 ALLOWED = {
-    "compose": {"compose", "reports"},
     "reports": {"reports"},
-    "tests": {"tests", "contracts", "load", "compose", "reports"},
-    "contracts": {"contracts", "compose", "reports"},
-    "load": {"load", "compose", "reports"},
+    "gate": {"gate", "reports", "compose", "contracts", "load", "tests"},
+    "compose": {"compose", "gate", "reports"},
+    "contracts": {"contracts", "compose", "gate", "reports"},
+    "load": {"load", "gate", "reports"},
+    "tests": {"tests", "contracts", "load", "compose", "gate", "reports"},
 }
 HEAVY = ("locust", "schemathesis", "testcontainers", "docker", "hypothesis")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from gate.sidecar import Beside, chosen, ordered
 from reports.redact import Redactor
 from reports.stream import Stream
-from tests.beside import Beside, chosen, ordered
 
 
 def items(*nodes: str) -> list[Any]:

@@ -1,8 +1,8 @@
 """A stage, or a run, that takes too long gets no more work, and says so."""
 
+from gate.budgets import WHOLE, Budgets, read
+from gate.checks import STAGES
 from load import profile
-from tests.budgets import WHOLE, Budgets, read
-from tests.checks import STAGES
 
 
 class Clock:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from compose.sweep import OLD_SECONDS, Leftover, RunLock, state, to_remove
-from tests.checks import CheckFailed, check, described, expect, identifier
+from gate.checks import CheckFailed, check, described, expect, identifier
+from gate.sweep import OLD_SECONDS, Leftover, RunLock, state, to_remove
 
 
 def test_a_test_has_the_name_of_its_promise() -> None:

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from compose.stack import Stack
+from gate.stack import Stack
 from tests.faults import sources
 from tests.faults.fault import BEFORE, CATALOGUE, PLANTERS, WHILE, FaultError, Part, load
 from tests.faults.planters import ACTIONS, IN_COMPOSE, NotPlanted, in_sources, patched

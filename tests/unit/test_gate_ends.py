@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.signals import heeded_by_children
+from gate.machine.interrupts import heeded_by_children
 
 ROOT = Path(__file__).parent.parent.parent
 LIMIT = 30.0

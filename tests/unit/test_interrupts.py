@@ -17,9 +17,9 @@ import pytest
 
 from compose.lifecycle import __main__ as lifecycle
 from compose.lifecycle import owner
-from compose.machine import console
+from gate.machine import console
+from gate.machine.interrupts import heeded_by_children
 from reports.progress import Progress
-from tests.signals import heeded_by_children
 
 ROOT = Path(__file__).parent.parent.parent
 LIMIT = 20.0
@@ -30,9 +30,9 @@ from pathlib import Path
 from compose.lifecycle.deployment import capture
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.steps import Step, carry_out
-from compose.machine.commands import run
-from compose.machine.console import recorded, say, show
-from compose.machine.interrupts import run_main
+from gate.machine.commands import run
+from gate.machine.console import recorded, say, show
+from gate.machine.interrupts import run_main
 
 folder, final, seconds = Path(sys.argv[1]), sys.argv[2] == "final", sys.argv[3]
 CHILD = f"trap '' PIPE; echo begun >> {folder}/child; sleep {seconds}; echo ended >> {folder}/child"

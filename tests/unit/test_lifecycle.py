@@ -29,9 +29,9 @@ from compose.lifecycle.preflight import settings
 from compose.lifecycle.steps import Step, carry_out, take_back
 from compose.lifecycle.trouble import BadInput, Refused
 from compose.machine import acme
-from compose.machine.commands import Result
 from compose.release import Release
-from compose.target import Target
+from gate.machine.commands import Result
+from gate.target import Target
 from tests.lifecycle import test_certificates
 from tests.lifecycle.pages import BLOCK, PAGES
 from tests.lifecycle.test_runbooks import SITUATIONS

@@ -33,8 +33,8 @@ from compose.lifecycle.deployment import API, Deployment
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.releases import Manifest
 from compose.lifecycle.trouble import BadInput
-from compose.machine.console import BAD_INPUT, MachineError
 from compose.release import Release
+from gate.machine.console import BAD_INPUT, MachineError
 
 NOW = datetime.now(UTC)
 KEY = "ab" * 32

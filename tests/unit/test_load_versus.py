@@ -10,12 +10,12 @@ import pytest
 from compose import earlier
 from compose.earlier import VersionError
 from compose.release import release
+from gate import options
 from load import arrivals, profile, runner, versus
 from load.blocks import BLOCK, SIDES, deal
 from load.files import FileError
 from load.judge import LEAST_REQUESTS
 from load.samples import MEASURED, WARM_UP, Run, RunError, samples
-from tests import options
 from tests.load.test_baseline import blamed
 
 GATE = profile.load("gate").comparing()

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from compose.machine import ports
+from gate.machine import ports
 
 
 def test_are_different_and_outside_of_what_kernel_and_docker_give_away() -> None:

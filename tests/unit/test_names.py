@@ -15,10 +15,10 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
-from compose import target as targets
 from compose.lifecycle.deployment import Deployment
-from compose.target import Credentials, Target, TargetError, leading_to
-from compose.wire import Wire, WireError, least_left
+from gate import target as targets
+from gate.target import Credentials, Target, TargetError, leading_to
+from gate.wire import Wire, WireError, least_left
 from load.client import Client
 from tests.lifecycle.authority import authority
 from tests.ui.browser import _connected

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from compose import target as targets
-from compose.target import SERVICES, TargetError
+from gate import early as front_door
+from gate import manifest as manifests
+from gate import options
+from gate import target as targets
+from gate.target import SERVICES, TargetError
 from load import slo
-from tests import front_door, options
-from tests import manifest as manifests
 
 ROOT = Path(__file__).parent.parent.parent
 OTHER_PROFILE = """\
@@ -189,7 +190,7 @@ def test_the_manifest_lists_every_check_and_findings_md_explains_it() -> None:
         [
             sys.executable,
             "-c",
-            "import sys; from tests import findings as f, manifest as m; found = m.items();"
+            "import sys; from gate import findings as f, manifest as m; found = m.items();"
             "good = m.text(m.sorted_in(found)) == m.FILE.read_text();"
             "sys.exit(not good or f.text(found) != f.FILE.read_text())",
         ],

@@ -14,8 +14,8 @@ from compose.lifecycle import adopt, owner
 from compose.lifecycle.deployment import Deployment
 from compose.lifecycle.journal import alone
 from compose.lifecycle.trouble import Refused
-from compose.machine.console import MachineError
 from compose.release import HERE
+from gate.machine.console import MachineError
 
 ENGINE = {"id": "A", "name": "vm", "root": "/var/lib/docker", "version": "28.0"}
 FAKE = """#!{python}

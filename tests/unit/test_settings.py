@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from compose import settings
 from compose.lifecycle import __main__ as lifecycle
 from compose.lifecycle import backups, preflight
 from compose.lifecycle.deployment import Deployment
-from compose.machine.commands import run
-from compose.machine.console import BAD_INPUT
 from compose.release import HERE, Release
-from compose.settings import SettingsError
+from gate import settings
+from gate.machine.commands import run
+from gate.machine.console import BAD_INPUT
+from gate.settings import SettingsError
 
 needs_compose = pytest.mark.skipif(not shutil.which("docker"), reason="compose is asked")
 LONG = "0123456789abcdef0123"
@@ -177,7 +177,7 @@ def test_a_missing_settings_file_is_one_sentence(
 def test_settings_that_the_gate_cannot_read_are_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from compose import target as targets
+    from gate import target as targets
 
     monkeypatch.setattr(targets, "HERE", tmp_path)
     (tmp_path / ".env").write_bytes(b"API_KEY=caf\xe9\n")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from compose import wire as wires
-from compose.target import Credentials, Target
-from compose.wire import Answer, DockerSilent, LiveTargetError, Sent, Wire, WireError
+from gate import wire as wires
+from gate.target import Credentials, Target
+from gate.wire import Answer, DockerSilent, LiveTargetError, Sent, Wire, WireError
 
 
 class Recorder(http.server.BaseHTTPRequestHandler):

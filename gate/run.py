@@ -21,34 +21,35 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import pytest
 
-from compose.containers import REVISION_LABEL, SOURCE_LABEL, VERSION_LABEL, Container
-from compose.machine.console import MachineError, Unfailing
-from compose.machine.interrupts import NUMBERS
-from compose.machine.interrupts import name as signal_name
 from compose.release import Release
 from compose.release import release as release_of_this_tree
-from compose.sweep import new_run_id
-from compose.wire import DockerSilent, Sent, Wire, WireError
+from gate import budgets
+from gate import manifest as manifests
+from gate import sidecar as beside
+from gate.budgets import Budgets
+from gate.checks import STAGES, Check, CheckFailed, Failure, described, identifier, node
+from gate.containers import REVISION_LABEL, SOURCE_LABEL, VERSION_LABEL, Container
+from gate.evidence import CONTAINERS, REGISTRY, Evidence, gather
+from gate.machine.console import MachineError, Unfailing
+from gate.machine.interrupts import NUMBERS
+from gate.machine.interrupts import name as signal_name
+from gate.options import Options
+from gate.sidecar import Beside
+from gate.sweep import new_run_id
+from gate.wire import DockerSilent, Sent, Wire, WireError
 from reports import terminal
 from reports.progress import Progress
 from reports.redact import Redactor
 from reports.stream import Stream
 from reports.write import finish
-from tests import beside, budgets
-from tests import manifest as manifests
-from tests.beside import Beside
-from tests.budgets import Budgets
-from tests.checks import STAGES, Check, CheckFailed, Failure, described, identifier, node
-from tests.evidence import CONTAINERS, REGISTRY, Evidence, gather
-from tests.options import Options
 
 if TYPE_CHECKING:
-    from compose.stack import Problem, Stack
+    from gate.operator import Operator
+    from gate.stack import Problem, Stack
     from tests.faults.fault import Fault
     from tests.faults.planting import Planting
-    from tests.operator import Operator
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parent.parent
 SECRET_VARIABLES = ("GATE_API_KEY", "GATE_REDIS_PASSWORD", "GRAFANA_PASSWORD")
 
 
@@ -169,7 +170,7 @@ class Gate:
         return bool(named) or any(map(beside.looks_at_the_target, items))
 
     def _clean(self) -> None:
-        from compose import stack as stacks  # Testcontainers: a live run never imports it
+        from gate import stack as stacks  # Testcontainers: a live run never imports it
 
         with self.phase("clean", "taking away what ended runs left"):
             stacks.clean_start()
@@ -216,7 +217,7 @@ class Gate:
         return self.target.urls.get("proxy")
 
     def _bring_up(self, release: Release) -> None:
-        from compose import stack as stacks
+        from gate import stack as stacks
 
         with self.phase("set-up", "building images"):
             other = self.options.on_stack
@@ -338,7 +339,7 @@ class Gate:
 
     def operator(self) -> "Operator":
         """Hands on the disposable stack of this run."""
-        from tests.operator import Operator  # a live run never imports it
+        from gate.operator import Operator  # a live run never imports it
 
         credentials = self.options.credentials
         return Operator(self.target, credentials, self.stack, self._sent, self.stream)
@@ -628,6 +629,6 @@ def _where(raised: BaseException) -> str:
     """The innermost line of ours that an exception came through, and what it says."""
     place = ""
     for frame in traceback.extract_tb(raised.__traceback__):
-        if frame.filename.startswith(str(HERE)):
+        if frame.filename.startswith((str(ROOT / "gate"), str(ROOT / "tests"))):
             place = f"{Path(frame.filename).name}:{frame.lineno}"
     return f"{place}: {type(raised).__name__}: {raised}".removeprefix(": ")

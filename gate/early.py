@@ -31,13 +31,13 @@ def pytest_addoption(pluginmanager: "pytest.PytestPluginManager") -> None:
     This is the first hook that is called once the root is known, before output is captured.
     """
     if None in (sys.stdout, sys.stderr):  # closed by the caller: pytest cannot do without
-        import compose.machine.console  # noqa: F401 - opens them
+        import gate.machine.console  # noqa: F401 - opens them
     config: Any = pluginmanager.get_plugin("pytestconfig")
     given = config.invocation_params
     words = list(joined([str(word) for word in given.args]))
     astray = config.rootpath != ROOT and given.dir.is_relative_to(ROOT)
     if astray and words != sys.argv[1:] == list(given.args):
-        os.execv(sys.executable, [sys.executable, "-m", "pytest", *words])
+        os.execv(sys.executable, [sys.executable, "-m", "pytest", *words])  # noqa: S606
 
 
 def joined(words: Sequence[str]) -> Iterator[str]:

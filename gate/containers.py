@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from compose.target import LOOPBACK
-from compose.wire import Wire, WireError
+from gate.target import LOOPBACK
+from gate.wire import Wire, WireError
 
 ROLE_LABEL = "org.breakout-bot.role"
 SOURCE_LABEL = "org.breakout-bot.image-source"

@@ -1,7 +1,7 @@
 """The manifest: which checks have to run for PROMOTE, whatever was collected.
 
 `manifest.toml` lists every check with what it needs of a target. It is a file of its own so that
-a check that vanishes (deleted, renamed, skipped at import) is missed. `python -m tests.manifest`
+a check that vanishes (deleted, renamed, skipped at import) is missed. `python -m gate.manifest`
 (`make manifest`) writes it from the checks.
 """
 
@@ -10,9 +10,9 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tests.checks import STAGES, Check
+from gate.checks import STAGES, Check
 
-FILE = Path(__file__).with_name("manifest.toml")
+FILE = Path(__file__).parent.parent / "tests" / "manifest.toml"
 HEAD = """\
 # Every check and what it needs of a target; all whose needs a target has must run for PROMOTE.
 # Written by `make manifest`, read by every run: a line that goes is a promise that goes.
@@ -88,7 +88,7 @@ def items() -> list[tuple[str, Check]]:
     """Every check of this work tree with its id, in the order that pytest collects them."""
     import pytest
 
-    from tests.checks import PLUGINS, described, identifier, node
+    from gate.checks import PLUGINS, described, identifier, node
 
     found: list[tuple[str, Check]] = []
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from compose.machine.commands import end
+from gate.machine.commands import end
 from reports.stream import FILE, Event, read
 
 ROOT = Path(__file__).parent.parent

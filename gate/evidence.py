@@ -11,14 +11,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from compose.containers import Container, containers
-from compose.machine.console import MachineError
-from compose.target import Target
-from compose.wire import Answer, Wire, WireError
-from tests.checks import fail
+from gate.checks import fail
+from gate.containers import Container, containers
+from gate.machine.console import MachineError
+from gate.target import Target
+from gate.wire import Answer, Wire, WireError
 
 if TYPE_CHECKING:
-    from compose.stack import Problem
+    from gate.stack import Problem
 
 Seen = TypeVar("Seen")
 

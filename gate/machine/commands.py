@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compose.machine import docker, interrupts
-from compose.machine.console import MachineError
+from gate.machine import docker, interrupts
+from gate.machine.console import MachineError
 
 LAST_LINES = 12
 BREAK_SECONDS = 10.0

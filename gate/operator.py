@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from compose.machine.commands import must
-from compose.stack import Stack, wait_ready
-from compose.target import Credentials, Target
-from compose.wire import Answer, Sent, Wire, WireError
+from gate.checks import CheckFailed, expect, fail
+from gate.machine.commands import must
+from gate.stack import Stack, wait_ready
+from gate.target import Credentials, Target
+from gate.wire import Answer, Sent, Wire, WireError
 from reports.stream import Stream
-from tests.checks import CheckFailed, expect, fail
 
 API = "breakout-bot-api"
 BOT = "breakout-bot"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from compose.machine.console import say
+from gate.machine.console import say
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -79,3 +79,19 @@ def deferred() -> Iterator[None]:
         _State.deferred -= 1
         if before is None and _State.received is not None and not _State.deferred:
             raise Interrupted(_State.received)
+
+
+@contextmanager
+def heeded_by_children() -> Iterator[None]:
+    """Have programs started from here heed signals that `nohup` or `&` made this one ignore.
+
+    A program inherits what is ignored, and not a handler that does nothing.
+    """
+    ignored = [one for one in NUMBERS if signal.getsignal(one) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, lambda *_: None)
+    try:
+        yield
+    finally:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from compose import settings
-from compose.machine.docker import engine_is_here
-from compose.machine.ports import is_own_address
+from gate import settings
+from gate.machine.docker import engine_is_here
+from gate.machine.ports import is_own_address
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent / "compose"
 
 PORTS = {
     "proxy": 443,

@@ -19,16 +19,17 @@ from typing import Any
 
 from testcontainers.compose import DockerCompose
 
-from compose.containers import Container, containers, last_lines
-from compose.machine import acme, docker
-from compose.machine.commands import completed, image_exists, run, variables_of
-from compose.machine.console import MachineError
+from compose.machine import acme
 from compose.release import OWN_SERVICES, Release, release_environment
-from compose.sweep import PROJECT_PREFIX, RUN_LABEL, STARTED_LABEL, RunLock, runs_folder, sweep
-from compose.target import Credentials, Target
-from compose.wire import Wire, WireError
+from gate.containers import Container, containers, last_lines
+from gate.machine import docker
+from gate.machine.commands import completed, image_exists, run, variables_of
+from gate.machine.console import MachineError
+from gate.sweep import PROJECT_PREFIX, RUN_LABEL, STARTED_LABEL, RunLock, runs_folder, sweep
+from gate.target import Credentials, Target
+from gate.wire import Wire, WireError
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent / "compose"
 CONTAINER_PORTS = {
     "proxy": 8443,
     "breakout-bot-api": 8000,

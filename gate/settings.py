@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from compose.machine.commands import run, variables_of
+from gate.machine.commands import run, variables_of
 
 SECRET_WORDS = ("KEY", "PASSWORD", "SECRET", "TOKEN", "WEBHOOK")
 """A setting with one of these in its name is a secret."""

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tests import manifest
-from tests.checks import STAGES, Check
+from gate import manifest
+from gate.checks import STAGES, Check
 
 FILE = Path(__file__).parent.parent / "docs" / "findings.md"
 HEAD = """\

@@ -1,7 +1,7 @@
 """Leave nothing behind: which disposable stacks belong to a living gate, and removing the rest.
 
 A gate holds a file lock for as long as it lives, so a dead one is known for sure, also after
-kill -9 and whatever took its process id since. `python -m compose.sweep` removes what dead
+kill -9 and whatever took its process id since. `python -m gate.sweep` removes what dead
 gates left; `--all` removes kept stacks too, but never one whose gate lives.
 """
 
@@ -15,8 +15,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from compose.machine.commands import run
-from compose.machine.console import say, step
+from gate.machine.commands import run
+from gate.machine.console import say, step
 
 RUN_LABEL = "org.breakout-bot.gate.run"
 STARTED_LABEL = "org.breakout-bot.gate.started"

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from compose import target as targets
-from compose.target import Credentials, Target, TargetError
-from tests import manifest as manifests
-from tests.checks import CHANGING, STAGES
+from gate import manifest as manifests
+from gate import target as targets
+from gate.checks import CHANGING, STAGES
+from gate.target import Credentials, Target, TargetError
 
 if TYPE_CHECKING:
     from compose.earlier import Version

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 WIRING = f"""
 import importlib.util, json, pathlib
-spec = importlib.util.spec_from_file_location("wiring", {str(ROOT / "conftest.py")!r})
+spec = importlib.util.spec_from_file_location("wiring", {str(ROOT / "gate" / "plugin.py")!r})
 wiring = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(wiring)
 

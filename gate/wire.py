@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 import hiredis
 import httpx
 
-from compose.machine import docker as engines
-from compose.machine.console import MachineError
-from compose.target import Credentials, Target
+from gate.machine import docker as engines
+from gate.machine.console import MachineError
+from gate.target import Credentials, Target
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SAFE_REDIS = frozenset({"AUTH", "PING", "INFO", "TIME", "LASTSAVE", "DBSIZE"})

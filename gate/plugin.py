@@ -1,0 +1,144 @@
+"""pytest wiring only: options, markers, hooks and fixtures; what they do lives beside it."""
+
+import gc
+import signal
+import sys
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+import pytest
+
+# Compiled modules are kept even where the environment says not to: a live smoke run is typed by
+# people, and compiling the suite anew costs them 0.2 s each time.
+sys.dont_write_bytecode = False
+gc.set_threshold(200_000)
+
+from gate import options
+from gate.checks import PLUGINS, STAGES
+from gate.evidence import Evidence
+from gate.machine import interrupts
+from gate.machine.console import Unfailing
+from gate.run import Gate
+
+if TYPE_CHECKING:
+    from gate.operator import Operator
+
+GATE = pytest.StashKey[Gate]()
+OURS = Path(__file__).parent.parent / "tests"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for stage, question in STAGES.items():
+        config.addinivalue_line("markers", f"{stage}: {question}")
+    if config.option.help or of_our_own(config):
+        return
+    asked_for = options.read(config)
+    if config.option.collectonly:  # a mere listing; what is wrong is refused all the same
+        return
+    config.stash[GATE] = Gate(asked_for, " ".join(["pytest", *sys.argv[1:]]))
+    quiet(config)
+    asked = config.stash[GATE].options.stages
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        # A stage that is not asked for is not imported: some cost a second.
+        config.args = [str(OURS / stage) for stage in asked if (OURS / stage).is_dir()]
+    for plugin in (plugin for stage in asked for plugin in PLUGINS.get(stage, ())):
+        config.pluginmanager.import_plugin(plugin)
+    for number in interrupts.heeded():
+        signal.signal(number, config.stash[GATE].told_to_stop)
+
+
+def of_our_own(config: pytest.Config) -> bool:
+    """Whether it is the project's own tests that are run, and no checks."""
+    paths = [Path(config.invocation_params.dir, arg.partition("::")[0]) for arg in config.args]
+    own = [OURS / "unit", OURS / "faults"]
+    return all(any(path.resolve().is_relative_to(one) for one in own) for path in paths)
+
+
+def quiet(config: pytest.Config) -> None:
+    """The gate shows its own report; of pytest only errors in the suite itself remain."""
+    config.option.verbose = -2
+    config.option.no_header = config.option.no_summary = True
+    config.option.tbstyle = "short"
+    sys.stdout = cast(TextIO, Unfailing(sys.stdout))  # the reporter, made after this, takes it
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if GATE in config.stash:
+        config.stash[GATE].collected(items)
+        gc.freeze()  # pytest collects garbage as it ends: 50 ms for what is still in use
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    stage = item.path.parent.name
+    if stage in STAGES:
+        item.add_marker(stage)
+
+
+def pytest_deselected(items: Iterable[pytest.Item]) -> None:
+    for item in items:
+        if GATE in item.config.stash:
+            item.config.stash[GATE].left_out([item])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    gate = session.config.stash.get(GATE, None)
+    if gate is None or session.testsfailed:
+        return None
+    return None if gate.prepare(session.items) else True
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    gate = item.config.stash.get(GATE, None)
+    reason = gate.begins(item) if gate else None
+    if reason:  # skipped, so that pytest tears down what no later check needs
+        pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, Any, Any]:
+    report = yield
+    if GATE in item.config.stash:
+        item.config.stash[GATE].record(item, call)
+    return report
+
+
+def pytest_report_teststatus(config: pytest.Config) -> tuple[str, str, str] | None:
+    return ("", "", "") if GATE in config.stash else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    gate = session.config.stash.get(GATE, None)
+    if gate is not None:
+        session.exitstatus = gate.finish(exitstatus)
+
+
+@pytest.fixture(scope="session")
+def gate(pytestconfig: pytest.Config) -> Gate:
+    """The run of the gate that this check belongs to."""
+    return pytestconfig.stash[GATE]
+
+
+@pytest.fixture(scope="session")
+def seen(gate: Gate) -> Evidence:
+    """Everything that was seen of the target, gathered before the first check."""
+    assert gate.evidence is not None
+    return gate.evidence
+
+
+@pytest.fixture(scope="session")
+def operator(gate: Gate) -> Iterator["Operator"]:
+    """Hands on the disposable stack of this run, for stages that judge by doing."""
+    made = gate.operator()
+    yield made
+    made.close()
