@@ -16,7 +16,7 @@ from compose.lifecycle import backups, proxy, verify
 from compose.lifecycle.deployment import API, Deployment
 from gate.checks import fail
 from gate.target import Credentials, Target
-from gate.wire import Transport, Wire, WireError, tls_context
+from gate.wire import Guard, Transport, Wire, WireError, tls_context
 
 LEASE = "breakout-bot:lease"
 EVERY_SECONDS = 0.05
@@ -214,7 +214,7 @@ def engine_state(deployment: Deployment) -> str:
 def _hands(deployment: Deployment) -> httpx.Client:
     """A client with the operator's key, through the proxy."""
     where = replace(verify.target(deployment, proxy.live(deployment)), kind="disposable")
-    transport = Transport(where, verify=tls_context(where))
+    transport = Transport(Guard(where), verify=tls_context(where))
     headers = {"X-API-Key": deployment.credentials.api_key or ""}
     return httpx.Client(base_url=where.urls["proxy"], transport=transport, headers=headers)
 

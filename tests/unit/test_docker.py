@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from compose import release as releases
-from gate import wire
 from gate.machine import docker
 from gate.machine.commands import piped, run, start
 from gate.machine.console import MachineError
 from gate.stack import GateCompose
 from gate.target import read
+from gate.wire import docker as docker_api
 
 ROOT = Path(__file__).parents[2]
 OBEYED = "unix:///somewhere/docker.sock"
@@ -229,13 +229,15 @@ def test_the_wire_follows_a_context(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     context(tmp_path, "far", "tcp://192.0.2.1:2375")
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert wire.docker_socket() == "/mine.sock"
+    assert docker_api.docker_socket() == "/mine.sock"
     monkeypatch.setenv("DOCKER_CONTEXT", "far")
-    with pytest.raises(wire.DockerSilent, match=r"tcp://192\.0\.2\.1:2375.*DOCKER_CONTEXT=far"):
-        wire.docker_socket()
+    with pytest.raises(
+        docker_api.DockerSilent, match=r"tcp://192\.0\.2\.1:2375.*DOCKER_CONTEXT=far"
+    ):
+        docker_api.docker_socket()
     monkeypatch.setenv("DOCKER_CONTEXT", "none")
-    with pytest.raises(wire.DockerSilent, match="none"):
-        wire.docker_socket()
+    with pytest.raises(docker_api.DockerSilent, match="none"):
+        docker_api.docker_socket()
 
 
 def test_containers_are_asked_about_wherever_an_engine_was_chosen(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gate import wire as wires
 from gate.target import Credentials, Target
 from gate.wire import Answer, DockerSilent, LiveTargetError, Sent, Wire, WireError
+from gate.wire import docker as docker_api
 
 
 class Recorder(http.server.BaseHTTPRequestHandler):
@@ -102,7 +102,7 @@ def test_no_write_leaves_for_a_live_redis() -> None:
 def test_docker_that_is_away_is_told_apart_from_a_service_that_is(
     server: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(wires, "docker_socket", lambda: str(tmp_path / "none.sock"))
+    monkeypatch.setattr(docker_api, "docker_socket", lambda: str(tmp_path / "none.sock"))
 
     async def ask() -> None:
         target = Target("t", "disposable", {"proxy": server[0]})

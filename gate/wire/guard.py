@@ -1,0 +1,124 @@
+"""What may leave this process, and the record of what left it.
+
+Every protocol asks the guard before it sends anything (`allow_http`, `allow_redis`) and sends
+inside `recorded`, which sets a time limit, turns whatever went wrong into `WireError` and writes
+down what was sent, so that a report can prove that a live target was not touched.
+"""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import hiredis
+import httpx
+
+from gate.target import Target
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_REDIS = frozenset({"AUTH", "PING", "INFO", "TIME", "LASTSAVE", "DBSIZE"})
+T = TypeVar("T")
+
+
+class LiveTargetError(RuntimeError):
+    """Something tried to change a live target; it was stopped before it left the process."""
+
+
+class WireError(Exception):
+    """No answer came: the text says what was tried and what happened."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One thing that left this process, for the record in the report."""
+
+    method: str
+    url: str
+    service: str
+    started: float
+    seconds: float
+    status: int | str | None
+    error: str | None
+    mutation: bool
+
+
+class Guard:
+    """Decides what may be sent to one target, and records what was.
+
+    `began` is the monotonic time that recorded starts count from; `record` is told of each
+    thing sent; `limit` is the time limit of each, in seconds.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        record: Callable[[Sent], None] = lambda _: None,
+        began: float | None = None,
+        limit: float = 4.0,
+    ) -> None:
+        self.target = target
+        self.limit = limit
+        self._record = record
+        self._began = time.monotonic() if began is None else began
+
+    def allow_http(self, method: str, url: str) -> None:
+        """Raises `LiveTargetError` for a request that could change a live target."""
+        if self.target.live and method not in SAFE_METHODS:
+            raise LiveTargetError(
+                f"expected only {', '.join(sorted(SAFE_METHODS))} on a live target,"
+                f" got {method} {url}"
+            )
+
+    def allow_redis(self, *commands: tuple[str, ...]) -> None:
+        """Raises `LiveTargetError` for a command that could write to a live Redis."""
+        for name, *_ in commands:
+            if self.target.live and name.upper() not in SAFE_REDIS:
+                raise LiveTargetError(f"expected only reads on a live Redis, got {name}")
+
+    def base(self, service: str) -> str:
+        """Give the base URL of a service. Raises `WireError` when it has none from here."""
+        try:
+            return self.target.urls[service]
+        except KeyError:
+            raise WireError(f"{service} has no address on target {self.target.name}") from None
+
+    async def recorded(
+        self,
+        method: str,
+        url: str,
+        service: str,
+        work: Awaitable[T],
+        mutation: bool = False,
+        limit: float | None = None,
+    ) -> T:
+        """Await `work` for at most `limit` seconds. Raises `WireError`, `LiveTargetError`."""
+        limit = limit or self.limit
+        started, status, problem = time.monotonic(), None, None
+        try:
+            async with asyncio.timeout(limit):
+                result = await work
+            status = getattr(result, "status", "ok")
+            return result
+        except LiveTargetError:
+            mutation, problem = False, "refused: the target is live"
+            raise
+        except (TimeoutError, httpx.TimeoutException):
+            problem = f"no answer within {limit:g} s"
+            raise WireError(f"{method} {url}: {problem}") from None
+        except (httpx.HTTPError, hiredis.HiredisError, OSError, EOFError) as error:
+            problem = reason(error)
+            raise WireError(f"{method} {url}: {problem}") from error
+        finally:
+            seconds = time.monotonic() - started
+            begun = started - self._began
+            self._record(Sent(method, url, service, begun, seconds, status, problem, mutation))
+
+
+def reason(error: BaseException) -> str:
+    """Say an exception in a few words for people, its cause first."""
+    for cause in (error, error.__cause__, error.__context__):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"TLS: {cause.verify_message}"
+    return str(error) or type(error).__name__
