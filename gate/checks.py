@@ -12,28 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from gate.stages import STAGES
+
 if TYPE_CHECKING:
     import pytest
-
-STAGES = {
-    "smoke": "is everything there, right and reachable? Looks only, so it is safe on live targets",
-    "control": "do the engine's commands do what they say?",
-    "observability": "do metrics, alerts and dashboards tell the truth?",
-    "contract": "does the API keep the agreed contract?",
-    "ui": "does the page work in a real browser?",
-    "lifecycle": "do deploy, update, rollback and backup keep their promises?",
-    "load": "does it hold its service levels under load?",
-}
-"""Stages in the order they run, and the question each answers."""
-
-CHANGING = frozenset({"control", "observability", "ui", "lifecycle", "load"})
-"""Stages that are nothing but changes, or load: refused on a live target."""
-
-PLUGINS: dict[str, tuple[str, ...]] = {
-    "contract": ("schemathesis.pytest.plugin",),
-    "observability": ("pytest_docker.plugin",),
-}
-"""pytest plugins that only one stage needs, registered when it is asked for."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -117,16 +99,25 @@ def fail(
 
 
 def node(item: "pytest.Item") -> str:
-    """A test's own node id. Not every plugin puts the parameters of its tests into theirs."""
+    """Give a test's own node id. Not every plugin puts the parameters of its tests into theirs."""
     return f"{item.nodeid.partition('::')[0]}::{item.name}"
 
 
 def identifier(nodeid: str) -> str:
-    """`tests/smoke/test_tls.py::test_days_left[a]` is the check `smoke.tls.days_left[a]`."""
+    """Name the check of a test: `tests/smoke/test_tls.py::test_lasts[a]` is `smoke.tls.lasts[a]`.
+
+    One product's own stand in a folder of its own: `bot.control.pause.…` in tests/bot/control.
+    """
     path, _, name = nodeid.partition("::")
-    folder, _, file = path.removesuffix(".py").rpartition("/")
-    stage = folder.rpartition("/")[2]
-    return f"{stage}.{file.removeprefix('test_')}.{name.removeprefix('test_')}"
+    *folders, file = path.removesuffix(".py").split("/")
+    inside = folders[folders.index("tests") + 1 :] if "tests" in folders else folders[-1:]
+    return ".".join([*inside, file.removeprefix("test_"), name.removeprefix("test_")])
+
+
+def stage_of(identifier: str) -> str:
+    """Name the stage of a check: `control` for `control.states.a` and for `bot.control.pause.b`."""
+    first, _, rest = identifier.partition(".")
+    return first if first in STAGES else rest.partition(".")[0]
 
 
 def described(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Check | None:

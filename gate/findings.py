@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from gate import manifest
-from gate.checks import STAGES, Check
+from gate.checks import Check, stage_of
+from gate.stages import STAGES
 
 FILE = Path(__file__).parent.parent / "docs" / "findings.md"
 HEAD = """\
@@ -23,10 +24,11 @@ def text(checks: Iterable[tuple[str, Check]]) -> str:
     """The whole page."""
     parts = [HEAD]
     grouped = _grouped(checks)
-    for stage, question in STAGES.items():
-        mine = [name for name in grouped if name.startswith(f"{stage}.")]
+    for stage in STAGES.values():
+        mine = [name for name in grouped if stage_of(name) == stage.name]
         if mine:
-            parts.append(f"\n## {stage}\n\n{question[0].upper()}{question[1:]}\n")
+            question = stage.question
+            parts.append(f"\n## {stage.name}\n\n{question[0].upper()}{question[1:]}\n")
             parts += ["".join(_entry(name, grouped[name])) for name in mine]
     return "".join(parts)
 

@@ -10,7 +10,8 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from gate.checks import STAGES, Check
+from gate.checks import Check, stage_of
+from gate.stages import STAGES, folders
 
 FILE = Path(__file__).parent.parent / "tests" / "manifest.toml"
 HEAD = """\
@@ -80,7 +81,7 @@ def sorted_in(checks: Iterable[tuple[str, Check]]) -> Manifest:
     """The manifest of these checks."""
     found: Manifest = {stage: {} for stage in STAGES}
     for name, item in checks:
-        found[name.partition(".")[0]][name] = item.needs
+        found[stage_of(name)][name] = item.needs
     return found
 
 
@@ -88,13 +89,13 @@ def items() -> list[tuple[str, Check]]:
     """Every check of this work tree with its id, in the order that pytest collects them."""
     import pytest
 
-    from gate.checks import PLUGINS, described, identifier, node
+    from gate.checks import described, identifier, node
 
     found: list[tuple[str, Check]] = []
 
     class Collector:
         def pytest_configure(self, config: pytest.Config) -> None:
-            for plugin in (plugin for every in PLUGINS.values() for plugin in every):
+            for plugin in (plugin for stage in STAGES.values() for plugin in stage.plugins):
                 config.pluginmanager.import_plugin(plugin)
 
         def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -104,8 +105,8 @@ def items() -> list[tuple[str, Check]]:
                 if check is not None:
                     found.append((identifier(node(item)), check))
 
-    folders = [str(FILE.parent / stage) for stage in STAGES if (FILE.parent / stage).is_dir()]
-    code = pytest.main(["--collect-only", "-qq", "--no-summary", *folders], plugins=[Collector()])
+    paths = [str(folder) for folder in folders(STAGES)]
+    code = pytest.main(["--collect-only", "-qq", "--no-summary", *paths], plugins=[Collector()])
     if code != pytest.ExitCode.OK:
         raise SystemExit(f"expected the checks to be collected, got pytest's exit code {code}")
     return found

@@ -14,7 +14,7 @@ import pytest
 
 from gate import manifest as manifests
 from gate import target as targets
-from gate.checks import CHANGING, STAGES
+from gate.stages import STAGES
 from gate.target import Credentials, Target, TargetError
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def asked(expression: str) -> tuple[str, ...]:
 
 def may_run(stages: tuple[str, ...], target: Target, named: bool) -> tuple[str, ...]:
     """The stages that may run on the target. Raises `pytest.UsageError` for one that was named."""
-    refused = [stage for stage in stages if target.live and stage in CHANGING]
+    refused = [stage for stage in stages if target.live and STAGES[stage].changes]
     if refused and named:
         raise pytest.UsageError(
             f"expected a disposable stack for {' and '.join(refused)}, which change what they"

@@ -15,11 +15,11 @@ sys.dont_write_bytecode = False
 gc.set_threshold(200_000)
 
 from gate import options
-from gate.checks import PLUGINS, STAGES
 from gate.evidence import Evidence
 from gate.machine import interrupts
 from gate.machine.console import Unfailing
 from gate.run import Gate
+from gate.stages import STAGES, folders
 
 if TYPE_CHECKING:
     from gate.operator import Operator
@@ -33,8 +33,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for stage, question in STAGES.items():
-        config.addinivalue_line("markers", f"{stage}: {question}")
+    for stage in STAGES.values():
+        config.addinivalue_line("markers", f"{stage.name}: {stage.question}")
     if config.option.help or of_our_own(config):
         return
     asked_for = options.read(config)
@@ -45,8 +45,8 @@ def pytest_configure(config: pytest.Config) -> None:
     asked = config.stash[GATE].options.stages
     if config.args_source is not pytest.Config.ArgsSource.ARGS:
         # A stage that is not asked for is not imported: some cost a second.
-        config.args = [str(OURS / stage) for stage in asked if (OURS / stage).is_dir()]
-    for plugin in (plugin for stage in asked for plugin in PLUGINS.get(stage, ())):
+        config.args = [str(folder) for folder in folders(asked)]
+    for plugin in (plugin for stage in asked for plugin in STAGES[stage].plugins):
         config.pluginmanager.import_plugin(plugin)
     for number in interrupts.heeded():
         signal.signal(number, config.stash[GATE].told_to_stop)

@@ -27,7 +27,7 @@ from gate import budgets
 from gate import manifest as manifests
 from gate import sidecar as beside
 from gate.budgets import Budgets
-from gate.checks import STAGES, Check, CheckFailed, Failure, described, identifier, node
+from gate.checks import Check, CheckFailed, Failure, described, identifier, node, stage_of
 from gate.containers import REVISION_LABEL, SOURCE_LABEL, VERSION_LABEL, Container
 from gate.evidence import CONTAINERS, REGISTRY, Evidence, gather
 from gate.machine.console import MachineError, Unfailing
@@ -35,6 +35,7 @@ from gate.machine.interrupts import NUMBERS
 from gate.machine.interrupts import name as signal_name
 from gate.options import Options
 from gate.sidecar import Beside
+from gate.stages import STAGES
 from gate.sweep import new_run_id
 from gate.wire import DockerSilent, Sent, Wire, WireError
 from reports import terminal
@@ -105,7 +106,10 @@ class Gate:
         checks = [(item, check) for item, check in found if check is not None]
         order, first = list(STAGES), self._files_to_begin_with(items)
         checks.sort(
-            key=lambda pair: (order.index(pair[0].path.parent.name), pair[0].path not in first)
+            key=lambda pair: (
+                order.index(stage_of(identifier(node(pair[0])))),
+                pair[0].path not in first,
+            )
         )
         items[:] = [item for item, _ in checks]
         for item, check in checks:
@@ -190,7 +194,7 @@ class Gate:
     def _programs(self, items: list[pytest.Item]) -> None:
         """Raises `MachineError` where a stage that will run has not the program it needs."""
         names = {self._items[node(item)][0] for item in items} - self.options.waivers.keys()
-        if any(name.startswith("ui.") for name in names):
+        if any(STAGES[stage_of(name)].needs_browser for name in names):
             from compose.machine import browser
 
             browser.require()
@@ -235,7 +239,7 @@ class Gate:
         self._plant_before(self.stack)
         with self.phase("bring-up", "bringing the stack up"):
             self._up(self.stack)
-        looked_at = {"smoke", "observability"}.intersection(self.options.stages)
+        looked_at = any(STAGES[stage].needs_first_look for stage in self.options.stages)
         if looked_at and not self.problems.keys() & {"stack", "prometheus"}:
             with self.phase("settle", "waiting for the first scrape and health checks"):
                 self.stack.settle(self.target, set(self.problems))
@@ -349,7 +353,7 @@ class Gate:
     def begins(self, item: pytest.Item) -> str | None:
         """The turn of a check; why it is not run here, where its stage gets no work."""
         name = self._items[node(item)][0]
-        stage = name.partition(".")[0]
+        stage = stage_of(name)
         if stage != "smoke" and self._elsewhere and not self._held_back(stage):
             self._beside = self._beside or self._start_beside()
             if item.nodeid in self._elsewhere:
@@ -358,7 +362,7 @@ class Gate:
         if stage != self._stage:
             self._end_stage()
             self._stage = stage
-            phase = self.phase(stage, f"{stage}: {STAGES[stage].partition('?')[0]}")
+            phase = self.phase(stage, f"{stage}: {STAGES[stage].question.partition('?')[0]}")
             self._stage_phase.enter_context(phase)
         return self._held_back(stage) or self._enough(name) or self._budgets.spent(stage)
 
@@ -398,12 +402,12 @@ class Gate:
         fault = self._to_catch
         if fault is None or fault.expects(check):
             return None
-        if any(map(fault.expects, self._red_of(check.partition(".")[0]))):
+        if any(map(fault.expects, self._red_of(stage_of(check)))):
             return "the planted fault is found: --until-caught asks for no more"
         return None
 
     def _red_of(self, stage: str) -> list[str]:
-        return [check for check in self.red if check.startswith(f"{stage}.")]
+        return [check for check in self.red if stage_of(check) == stage]
 
     def _end_stage(self) -> None:
         self._stage_phase.close()
@@ -450,7 +454,7 @@ class Gate:
             "check",
             check=name,
             title=title,
-            stage=name.partition(".")[0],
+            stage=stage_of(name),
             component=component,
             outcome=outcome,
             seconds=round(seconds, 4),
@@ -491,7 +495,7 @@ class Gate:
         return int(verdict["exit_code"])
 
     def _not_run(self, check: str, reason: str) -> None:
-        stage = check.partition(".")[0]
+        stage = stage_of(check)
         if stage in self.options.stages:
             self.stream.emit(
                 "check",

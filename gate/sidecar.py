@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from gate.checks import identifier, stage_of
 from gate.machine.commands import end
 from reports.stream import FILE, Event, read
 
@@ -53,7 +54,7 @@ def ordered(items: Sequence[pytest.Item], nodes: Sequence[str]) -> list[pytest.I
 
 
 def _of(item: pytest.Item, *stages: str) -> bool:
-    return item.nodeid.startswith(tuple(f"tests/{stage}/" for stage in stages))
+    return stage_of(identifier(item.nodeid)) in stages
 
 
 class Beside:

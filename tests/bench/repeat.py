@@ -6,8 +6,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from gate.checks import STAGES
 from gate.machine.console import Parser, say
+from gate.stages import STAGES
 from tests.bench.record import Figure, write
 from tests.faults.runs import ROOT, Outcome, gate, stoppable
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from compose.release import OWN_SERVICES
 from gate import manifest as manifests
-from gate.checks import STAGES
+from gate.stages import STAGES
 from gate.target import SERVICES
 from reports.checks import matches
 from tests.faults.sources import MODULES

@@ -22,9 +22,9 @@ from statistics import mean, median
 from typing import Any
 
 from gate import manifest as manifests
-from gate.checks import STAGES
 from gate.machine.console import BAD_INPUT, MachineError, Parser, say
 from gate.stack import Stack
+from gate.stages import STAGES
 from reports.checks import matches
 from tests.bench.record import FOLDER, Figure, in_readme, write, write_rows, write_whole
 from tests.faults.fault import CATALOGUE, Fault, FaultError, folder

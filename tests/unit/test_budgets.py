@@ -1,7 +1,7 @@
 """A stage, or a run, that takes too long gets no more work, and says so."""
 
 from gate.budgets import WHOLE, Budgets, read
-from gate.checks import STAGES
+from gate.stages import STAGES
 from load import profile
 
 

@@ -5,13 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from gate.checks import CheckFailed, check, described, expect, identifier
+from gate.checks import CheckFailed, check, described, expect, identifier, stage_of
 from gate.sweep import OLD_SECONDS, Leftover, RunLock, state, to_remove
 
 
 def test_a_test_has_the_name_of_its_promise() -> None:
     nodeid = "tests/smoke/test_tls.py::test_certificate_lasts[a/b.py::c]"
     assert identifier(nodeid) == "smoke.tls.certificate_lasts[a/b.py::c]"
+    nodeid = "tests/bot/control/test_pause.py::test_opens_nothing"
+    assert identifier(nodeid) == "bot.control.pause.opens_nothing"
+
+
+@pytest.mark.parametrize("name", ["control.states.a[smoke.b]", "bot.control.pause.b"])
+def test_the_stage_of_a_check_is_told_by_its_id(name: str) -> None:
+    assert stage_of(name) == "control"
 
 
 def test_a_check_fills_in_its_parameters() -> None:
