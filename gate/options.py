@@ -16,6 +16,7 @@ from gate import manifest as manifests
 from gate import target as targets
 from gate.stages import STAGES
 from gate.target import Credentials, Target, TargetError
+from gate.toml import FileError
 
 if TYPE_CHECKING:
     from compose.earlier import Version
@@ -354,7 +355,6 @@ def load_profile(word: str | None) -> "Profile | None":
     if word is None:
         return None
     from load import measures, profile, slo  # only where one is given
-    from load.files import FileError
 
     try:
         chosen, ours = profile.load(word), profile.load("gate")
@@ -377,7 +377,6 @@ def load_profile(word: str | None) -> "Profile | None":
 def service_levels() -> None:
     """Raises `pytest.UsageError` where load/slo.toml, which the load stage is made from, is bad."""
     from load import slo
-    from load.files import FileError
 
     try:
         slo.load()
@@ -401,7 +400,6 @@ def baseline(word: str | None, target: Target, chosen: "Profile | None") -> "Ver
         return None
     from compose import earlier  # only where one is given
     from load import profile, samples, versus
-    from load.files import FileError
 
     chosen = chosen or profile.load("gate")
     try:

@@ -76,15 +76,21 @@ def number(low: float, high: float = math.inf) -> Kind[float]:
     return Kind(words, lambda value: _is_number(value) and low <= value <= high)
 
 
-def whole(low: int, high: int) -> Kind[int]:
+def whole(low: int, high: int | None = None) -> Kind[int]:
     """Give the kind of a whole number from `low` to `high`."""
-    words = f"a whole number from {low} to {high}"
-    return Kind(words, lambda value: type(value) is int and low <= value <= high)
+    most = math.inf if high is None else high
+    words = f"a whole number from {low}" + (f" to {high}" if high is not None else "")
+    return Kind(words, lambda value: type(value) is int and low <= value <= most)
 
 
 def one_of(*words: str) -> Kind[str]:
     """Give the kind of one of these words."""
     return Kind(f"one of {', '.join(words)}", lambda value: value in words)
+
+
+def exactly(expected: D) -> Kind[D]:
+    """Give the kind of this one value."""
+    return Kind(f"{expected!r}", lambda value: value == expected)
 
 
 def optional(kind: Kind[T]) -> Kind[T]:
@@ -133,9 +139,13 @@ class Table:
         for key in self.values:
             yield key, self.table(key)
 
-    def rows(self, key: str) -> list["Table"]:
-        """Give each of the tables `[[key]]`; `[key]` is one such, and the file may have none."""
+    def rows(self, key: str, *, required: bool = False) -> list["Table"]:
+        """Give each of the tables `[[key]]`; `[key]` is one such."""
         rows: Any = self.get(key, ANYTHING, [])
+        if required and not rows:
+            raise self.error(
+                f"expected one [[{key}]] or more, got {self.values.get(key, 'none')}", key
+            )
         if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
             return [self.table(key)]
         return [self._sub(row, key, index) for index, row in enumerate(rows)]

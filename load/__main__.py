@@ -9,8 +9,8 @@ from gate import target as targets
 from gate.machine.console import BAD_INPUT, MachineError, Parser, say
 from gate.machine.interrupts import run_main
 from gate.target import Target, TargetError
+from gate.toml import FileError
 from load import history, measures, profile, runner, samples, slo, trend, versus
-from load.files import FileError
 from load.history import HistoryError
 from load.judge import Answer
 from load.samples import Run, RunError

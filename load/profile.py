@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from load.files import Document, FileError, Rule, Rules, number, one_of, read, text
+from gate import toml
+from gate.toml import FileError
 from load.samples import MEASURED, RECOVERY, WARM_UP
 
 FOLDER = Path(__file__).with_name("profiles")
@@ -22,35 +22,11 @@ COMPARED = 1_000
 COMPARED_WARM_UP = 10.0
 """Seconds: one of the two stacks has only just started."""
 REQUEST = re.compile(r"(GET|HEAD|POST|PUT|DELETE) (/\S*)")
-_rows = Rule("one table or more", lambda value: isinstance(value, list) and bool(value))
-_request = Rule(
+RATE = toml.number(0, 100_000)
+A_REQUEST = toml.Kind[str](
     "a method and a path such as 'GET /api/health'",
     lambda value: isinstance(value, str) and REQUEST.fullmatch(value),
-    required=True,
 )
-HEAD: Rules = {
-    "schema": Rule("1", lambda value: value == 1, required=True),
-    "seed": number(0, required=True),
-    "spacing": one_of("even", "poisson", required=True),
-    "in_flight": number(1, 10_000, required=True),
-    "websockets": number(0, 1_000),
-    "phase": Rule(_rows.words, _rows.holds, required=True),
-    "operation": Rule(_rows.words, _rows.holds, required=True),
-    "control": _rows,
-}
-PHASE: Rules = {
-    "kind": one_of(*JUDGED, required=True),
-    "seconds": number(1, 86_400, required=True),
-    "rate": number(0, 100_000, required=True),
-    "to": number(0, 100_000),
-}
-OPERATION: Rules = {"request": _request, "weight": number(0.001, required=True)}
-CONTROL: Rules = {
-    "request": _request,
-    "every": number(1, required=True),
-    "offset": number(0, required=True),
-    "body": text(),
-}
 
 
 @dataclass(frozen=True)
@@ -146,32 +122,36 @@ class Profile:
 def load(word: str) -> Profile:
     """A profile by name or path. Raises `FileError`."""
     path = Path(word) if word.endswith(".toml") else FOLDER / f"{word}.toml"
-    document = read(path)
-    document.check(document.table, HEAD)
-    table = document.table
-    operations = tuple(Operation(**row) for row in _checked(document, "operation", OPERATION))
-    return Profile(
+    table = toml.read(path)
+    table.get("schema", toml.exactly(1))
+    profile = Profile(
         path=path.resolve(),
-        seed=int(table["seed"]),
-        spacing=table["spacing"],
-        in_flight=int(table["in_flight"]),
-        websockets=int(table.get("websockets", 0)),
-        phases=tuple(_phase(row) for row in _checked(document, "phase", PHASE)),
-        operations=operations,
-        controls=tuple(_control(row) for row in _checked(document, "control", CONTROL)),
+        seed=table.get("seed", toml.whole(0)),
+        spacing=table.get("spacing", toml.one_of("even", "poisson")),
+        in_flight=table.get("in_flight", toml.whole(1, 10_000)),
+        websockets=table.get("websockets", toml.whole(0, 1_000), 0),
+        phases=tuple(map(_phase, table.rows("phase", required=True))),
+        operations=tuple(map(_operation, table.rows("operation", required=True))),
+        controls=tuple(map(_control, table.rows("control"))),
     )
+    table.refuse_unknown()
+    return profile
 
 
-def _checked(document: Document, header: str, rules: Rules) -> list[Any]:
-    rows = document.table.get(header, [])
-    for index, row in enumerate(rows):
-        document.check(row, rules, header, index)
-    return list(rows)
+def _phase(row: toml.Table) -> Phase:
+    rate = row.get("rate", RATE)
+    seconds = row.get("seconds", toml.number(1, 86_400))
+    return Phase(row.get("kind", toml.one_of(*JUDGED)), seconds, rate, row.get("to", RATE, rate))
 
 
-def _phase(row: dict[str, Any]) -> Phase:
-    return Phase(row["kind"], row["seconds"], row["rate"], row.get("to", row["rate"]))
+def _operation(row: toml.Table) -> Operation:
+    return Operation(row.get("request", A_REQUEST), row.get("weight", toml.number(0.001)))
 
 
-def _control(row: dict[str, Any]) -> Control:
-    return Control(row["request"], row["every"], row["offset"], row.get("body", ""))
+def _control(row: toml.Table) -> Control:
+    return Control(
+        request=row.get("request", A_REQUEST),
+        every=row.get("every", toml.number(1)),
+        offset=row.get("offset", toml.number(0)),
+        body=row.get("body", toml.TEXT, ""),
+    )

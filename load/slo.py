@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from load.files import Document, Rule, number, one_of, read, text
+from gate import toml
 
 FILE = Path(__file__).with_name("slo.toml")
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
@@ -19,18 +19,6 @@ UNITS = dict.fromkeys((*QUANTILES, "max", "tick_lag"), "ms") | {
     "lost": "connections",
     "memory_growth": "bytes",
     "handles_growth": "handles",
-}
-HEAD = {
-    "schema": Rule("1", lambda value: value == 1, required=True),
-    "confidence": number(0.5, 0.9999, required=True),
-    "slo": Rule("one [[slo]] or more", lambda rows: isinstance(rows, list) and rows, required=True),
-}
-LEVEL = {
-    "operation": text(required=True),
-    "metric": one_of(*METRICS, required=True),
-    "at_most": number(0),
-    "at_least": number(0),
-    "samples": number(1),
 }
 
 
@@ -63,28 +51,30 @@ class Level:
 
 
 def load(path: Path = FILE) -> list[Level]:
-    """The levels of a file. Raises `FileError`."""
-    document = read(path)
-    document.check(document.table, HEAD)
-    rows = document.table["slo"]
-    return [_level(document, row, index) for index, row in enumerate(rows)]
+    """Read the levels of a file. Raises `FileError`."""
+    table = toml.read(path)
+    table.get("schema", toml.exactly(1))
+    confidence = table.get("confidence", toml.number(0.5, 0.9999))
+    levels = [_level(row, confidence) for row in table.rows("slo", required=True)]
+    table.refuse_unknown()
+    return levels
 
 
-def _level(document: Document, row: object, index: int) -> Level:
-    document.check(row, LEVEL, "slo", index)
-    assert isinstance(row, dict)
-    limits = [key for key in ("at_most", "at_least") if key in row]
-    if len(limits) != 1:
-        got = " and ".join(limits) or "neither"
-        raise document.fault(f"expected at_most or at_least, got {got}", "slo", index)
-    return Level(
-        operation=row["operation"],
-        metric=row["metric"],
-        limit=float(row[limits[0]]),
-        upper=limits[0] == "at_most",
-        samples=int(row.get("samples", 1)),
-        confidence=float(document.table["confidence"]),
+def _level(row: toml.Table, confidence: float) -> Level:
+    limits = {key: row.get(key, toml.number(0), None) for key in ("at_most", "at_least")}
+    given = [key for key, limit in limits.items() if limit is not None]
+    level = Level(
+        operation=row.get("operation", toml.TEXT),
+        metric=row.get("metric", toml.one_of(*METRICS)),
+        limit=float(sum(limit for limit in limits.values() if limit is not None)),
+        upper=given == ["at_most"],
+        samples=row.get("samples", toml.whole(1), 1),
+        confidence=confidence,
     )
+    row.refuse_unknown()
+    if len(given) != 1:
+        raise row.error(f"expected at_most or at_least, got {' and '.join(given) or 'neither'}")
+    return level
 
 
 def of(levels: Iterable[Level], operation: str) -> list[Level]:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gate.toml import FileError
 from load import arrivals, measures, parts, profile, slo, validity
 from load.abort import MARGIN, Watch
-from load.files import FileError
 from load.judge import judge_level
 from load.samples import MEASURED, RECOVERY, WARM_UP, Run, Samples, samples
 from load.slo import Level
@@ -72,13 +72,13 @@ def test_our_own_profiles_are_good(name: str) -> None:
     ("change", "said"),
     [
         (("weight = 3", "weight = inf"), "weight: expected a number from 0.001, got inf"),
-        (("seed = 7", 'seed = "7"'), ":2: seed: expected a number from 0, got '7'"),
+        (("seed = 7", 'seed = "7"'), ":2: seed: expected a whole number from 0, got '7'"),
         (('"poisson"', '"random"'), ":3: spacing: expected one of even, poisson, got 'random'"),
-        (('kind = "measured"', 'kind = "steady"'), ":7: kind: expected one of warm-up"),
-        (("rate = 20", "rate = -1"), ":9: rate: expected a number from 0"),
-        (("GET /a", "FETCH /a"), ":12: request: expected a method and a path"),
+        (('kind = "measured"', 'kind = "steady"'), ":7: phase[0].kind: expected one of warm-up"),
+        (("rate = 20", "rate = -1"), ":9: phase[0].rate: expected a number from 0"),
+        (("GET /a", "FETCH /a"), ":12: operation[0].request: expected a method and a path"),
         (("weight = 3", "share = 3"), "weight: expected a number from 0.001, got nothing"),
-        (("every = 10", "every = 0"), ":21: every: expected a number from 1, got 0"),
+        (("every = 10", "every = 0"), ":21: control[0].every: expected a number from 1, got 0"),
     ],
 )
 def test_bad_profiles_are_refused_with_the_line(

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from gate.toml import FileError
 from load import slo
-from load.files import FileError
 
 LEVEL = '[[slo]]\noperation = "*"\nmetric = "p99"\nat_most = 5\n'
 GOOD = f"schema = 1\nconfidence = 0.99\n\n{LEVEL}"
@@ -20,13 +20,16 @@ def test_our_own_levels_are_good() -> None:
     [
         (("schema = 1", "schema = 2"), ":1: schema: expected 1, got 2"),
         (("0.99", "2"), ":2: confidence: expected a number from 0.5 to 0.9999, got 2"),
-        (('"p99"', '"p98"'), ":6: metric: expected one of p50"),
-        (("at_most = 5", "at_most = 5\nat_least = 1"), ":4: expected at_most or at_least"),
-        (("at_most = 5", 'at_most = "5"'), ":7: at_most: expected a number from 0, got '5'"),
-        (("at_most = 5", "most = 5"), ":7: expected one of operation"),
-        (('operation = "*"\n', ""), ":4: operation: expected text, got nothing"),
+        (('"p99"', '"p98"'), ":6: slo[0].metric: expected one of p50"),
+        (("at_most = 5", "at_most = 5\nat_least = 1"), ":4: slo[0]: expected at_most or at_least"),
+        (("at_most = 5", 'at_most = "5"'), ":7: slo[0].at_most: expected a number from 0, got '5'"),
+        (
+            ("at_most = 5", "most = 5"),
+            ":7: slo[0].most: expected one of at_most, at_least, operation, metric",
+        ),
+        (('operation = "*"\n', ""), ":4: slo[0].operation: expected text, got nothing"),
         (("[[slo]]", "[[slo"), "expected TOML"),
-        (("at_most = 5", "at_most = inf"), ":7: at_most: expected a number from 0, got inf"),
+        (("at_most = 5", "at_most = inf"), ":7: slo[0].at_most: expected a number from 0, got inf"),
         ((LEVEL, "slo = []"), ":4: slo: expected one [[slo]] or more, got []"),
     ],
 )

@@ -11,9 +11,9 @@ from compose import earlier
 from compose.earlier import VersionError
 from compose.release import release
 from gate import options
+from gate.toml import FileError
 from load import arrivals, profile, runner, versus
 from load.blocks import BLOCK, SIDES, deal
-from load.files import FileError
 from load.judge import LEAST_REQUESTS
 from load.samples import MEASURED, WARM_UP, Run, RunError, samples
 from tests.load.test_baseline import blamed
