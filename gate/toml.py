@@ -155,7 +155,7 @@ class Table:
         for key, kind in kinds.items():
             _ = self.get(key, kind) if kind.required else self.get(key, kind, None)
         self.refuse_unknown()
-        return dict(self.values)
+        return {key: self.values[key] for key in kinds if key in self.values}
 
     def refuse_unknown(self) -> None:
         """Refuse keys that were never asked for, here and in each table that was taken of it."""

@@ -4,17 +4,29 @@ What may stand in one is in the tables below, and in README.md beside this file 
 """
 
 import re
-import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from compose.release import OWN_SERVICES
 from gate import manifest as manifests
+from gate import toml
 from gate.stages import STAGES
 from gate.target import SERVICES
+from gate.toml import (
+    ANY_TEXT,
+    FLAG,
+    PATTERN,
+    POSITIVE,
+    TABLE,
+    TABLE_OF_TEXT,
+    TEXT,
+    TEXTS,
+    Kind,
+    one_of,
+    optional,
+)
 from reports.checks import matches
 from tests.faults.sources import MODULES
 from tests.lifecycle import pages
@@ -30,121 +42,63 @@ class FaultError(ValueError):
     """A fault file that cannot be used, in one sentence: file, key, expected, given."""
 
 
-@dataclass(frozen=True)
-class Rule:
-    """What a value has to be, in words and as a test."""
-
-    words: str
-    holds: Callable[[Any], object]
-    required: bool = False
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-
-
-def _pattern(value: object) -> bool:
-    try:
-        return _text(value) and re.compile(str(value)) is not None
-    except re.error:
-        return False
-
-
-def _texts(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(map(_text, value))
-
-
-def _variables(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
-
-
-def _one_of(*words: str, required: bool = False) -> Rule:
-    return Rule(f"one of {', '.join(words)}", lambda value: value in words, required)
-
-
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]*")
-SERVICE = _one_of(*SERVICES, "certs", required=True)
-TEXT = Rule("text", _text)
-NEEDED = Rule("text", _text, required=True)
-NUMBER = Rule("a number above 0", _number)
-PERCENT = Rule("a number above 0, at most 100", lambda value: _number(value) and value <= 100)
-PATTERN = Rule("a regular expression", _pattern, required=True)
-PORT = Rule("a port", lambda value: isinstance(value, int) and 0 < value < 65536)
-REPLACEMENT = Rule("text, perhaps empty", lambda value: isinstance(value, str), required=True)
-FLAG = Rule("true or false", lambda value: isinstance(value, bool))
-
-HEAD = {
-    "id": Rule("the file's name, small letters, digits and -", _text, required=True),
-    "title": NEEDED,
-    "component": _one_of(*COMPONENTS, required=True),
-    "stages": Rule(
+SERVICE = one_of(*SERVICES, "certs")
+PERCENT = Kind[float](
+    "a number above 0, at most 100", lambda value: POSITIVE.holds(value) and value <= 100
+)
+PORT = toml.whole(1, 65535)
+HEAD: dict[str, Kind[Any]] = {
+    "id": Kind[str]("the file's name, small letters, digits and -", TEXT.holds),
+    "title": TEXT,
+    "component": one_of(*COMPONENTS),
+    "stages": Kind[list[str]](
         f"a list of stages ({', '.join(STAGES)})",
-        lambda value: _texts(value) and set(value) <= set(STAGES),
-        required=True,
+        lambda value: TEXTS.holds(value) and set(value) <= set(STAGES),
     ),
-    "findings": Rule("a list of check ids or globs", _texts, required=True),
-    "when": _one_of(BEFORE, WHILE),
-    "alone": FLAG,
-    "baseline": TEXT,
-    "previous_contract": TEXT,
-    "covers": Rule("a list of text", _texts),
+    "findings": TEXTS,
+    "when": optional(one_of(BEFORE, WHILE)),
+    "alone": optional(FLAG),
+    "baseline": optional(TEXT),
+    "previous_contract": optional(TEXT),
+    "covers": optional(TEXTS),
 }
-PLANTERS: dict[str, dict[str, Rule]] = {
+PLANTERS: dict[str, dict[str, Kind[Any]]] = {
     "patch": {
         "service": SERVICE,
-        "file": NEEDED,
-        "replace": TEXT,
-        "with": Rule("text, perhaps empty", lambda value: isinstance(value, str)),
-        "text": Rule("text, perhaps empty", lambda value: isinstance(value, str)),
+        "file": TEXT,
+        "replace": optional(TEXT),
+        "with": optional(ANY_TEXT),
+        "text": optional(ANY_TEXT),
     },
-    "environment": {
-        "service": SERVICE,
-        "variables": Rule("a table of text", _variables, required=True),
-    },
-    "override": {"yaml": NEEDED},
+    "environment": {"service": SERVICE, "variables": TABLE_OF_TEXT},
+    "override": {"yaml": TEXT},
     "docker": {
         "service": SERVICE,
-        "verb": _one_of(*DOCKER_VERBS, required=True),
-        "network": _one_of("front", "back"),
+        "verb": one_of(*DOCKER_VERBS),
+        "network": optional(one_of("front", "back")),
     },
     "network": {
         "service": SERVICE,
-        "condition": _one_of(*CONDITIONS, required=True),
-        "direction": _one_of("in", "out"),
-        "port": PORT,
-        "percent": PERCENT,
-        "kbit": NUMBER,
-        "ms": NUMBER,
+        "condition": one_of(*CONDITIONS),
+        "direction": optional(one_of("in", "out")),
+        "port": optional(PORT),
+        "percent": optional(PERCENT),
+        "kbit": optional(POSITIVE),
+        "ms": optional(POSITIVE),
     },
     "run": {
         "service": SERVICE,
-        "script": NEEDED,
-        "undo": TEXT,
-        "shows": TEXT,
-        "user": TEXT,
-        "volumes": FLAG,
+        "script": TEXT,
+        "undo": optional(TEXT),
+        "shows": optional(TEXT),
+        "user": optional(TEXT),
+        "volumes": optional(FLAG),
     },
-    "source": {
-        "module": _one_of(*MODULES, required=True),
-        "replace": NEEDED,
-        "with": REPLACEMENT,
-    },
-    "page": {
-        "page": _one_of(*pages.names(), required=True),
-        "replace": NEEDED,
-        "with": REPLACEMENT,
-    },
-    "drills": {"switches": Rule("a table", lambda value: isinstance(value, dict), required=True)},
-    "effect": {
-        "service": SERVICE,
-        "path": NEEDED,
-        "matches": PATTERN,
-        "seconds": NUMBER,
-    },
+    "source": {"module": one_of(*MODULES), "replace": TEXT, "with": ANY_TEXT},
+    "page": {"page": one_of(*pages.names()), "replace": TEXT, "with": ANY_TEXT},
+    "drills": {"switches": TABLE},
+    "effect": {"service": SERVICE, "path": TEXT, "matches": PATTERN, "seconds": optional(POSITIVE)},
 }
 """What can be planted (README.md says how each is written), and the keys of each."""
 IN_COMPOSE = frozenset({"patch", "environment", "override"})
@@ -211,37 +165,22 @@ class Fault:
 
 
 def load(path: Path) -> Fault:
-    """The fault that a file describes. Raises `FaultError`."""
-    table = _read(path)
-    parts = tuple(_parts(path, table))
-    _check(path, "", table, HEAD, allowed=PLANTERS)
-    if table["id"] != path.stem or not SLUG.fullmatch(table["id"]):
-        raise FaultError(
-            f"{path}: id: expected {path.stem!r}, the file's name, got {table['id']!r}"
-        )
+    """Read the fault that a file describes. Raises `FaultError`."""
+    table = toml.read(path, FaultError)
+    parts = tuple(_parts(table))
+    head = table.take(HEAD)
+    if head["id"] != path.stem or not SLUG.fullmatch(head["id"]):
+        raise table.error(f"expected {path.stem!r}, the file's name, got {head['id']!r}", "id")
     if not parts:
-        raise FaultError(f"{path}: expected one of {', '.join(PLANTERS)}, got nothing to plant")
+        raise table.error(f"expected one of {', '.join(PLANTERS)}, got nothing to plant")
     kinds = {part.kind for part in parts}
     default = BEFORE if kinds & IN_COMPOSE else WHILE
-    when = table.get("when", default)
-    if when == BEFORE and not kinds & IN_COMPOSE:
+    if head.setdefault("when", default) == BEFORE and not kinds & IN_COMPOSE:
         got = ", ".join(sorted(kinds))
-        raise FaultError(f"{path}: when: expected {WHILE!r} for {got}, got {BEFORE!r}")
-    _check_findings(path, table["stages"], table["findings"])
-    return Fault(
-        path=path,
-        id=table["id"],
-        title=table["title"],
-        component=table["component"],
-        stages=tuple(table["stages"]),
-        findings=tuple(table["findings"]),
-        when=when,
-        parts=parts,
-        alone=table.get("alone", False),
-        baseline=table.get("baseline"),
-        previous_contract=table.get("previous_contract"),
-        covers=tuple(table.get("covers", ())),
-    )
+        raise table.error(f"expected {WHILE!r} for {got}, got {BEFORE!r}", "when")
+    _check_findings(table, head["stages"], head["findings"])
+    lists = {key: tuple(value) for key, value in head.items() if isinstance(value, list)}
+    return Fault(path=path, parts=parts, **head | lists)
 
 
 def folder(path: Path) -> list[Fault]:
@@ -254,80 +193,45 @@ def folder(path: Path) -> list[Fault]:
     return found
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FaultError(f"expected a readable fault file, got {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FaultError(f"{path}: expected TOML, got: {error}") from None
+def _parts(table: toml.Table) -> Iterator[Part]:
+    for kind, kinds in PLANTERS.items():
+        for row in table.rows(kind):
+            values = row.take(kinds)
+            _check_together(row, kind, values)
+            yield Part(kind, values)
 
 
-def _parts(path: Path, table: Mapping[str, Any]) -> Iterator[Part]:
-    for kind in (key for key in table if key in PLANTERS):
-        rows = table[kind] if isinstance(table[kind], list) else [table[kind]]
-        for number, row in enumerate(rows, 1):
-            where = kind if len(rows) == 1 else f"{kind} {number}"
-            if not isinstance(row, dict):
-                raise FaultError(f"{path}: {where}: expected a table, got {row!r}")
-            _check(path, f"{where}: ", row, PLANTERS[kind])
-            _check_together(path, where, kind, row)
-            yield Part(kind, row)
-
-
-def _check(
-    path: Path,
-    where: str,
-    table: Mapping[str, Any],
-    rules: Mapping[str, Rule],
-    allowed: Mapping[str, Any] = {},
-) -> None:
-    for key, rule in rules.items():
-        if key in table and not rule.holds(table[key]):
-            raise FaultError(f"{path}: {where}{key}: expected {rule.words}, got {table[key]!r}")
-        if rule.required and key not in table:
-            raise FaultError(f"{path}: {where}{key}: expected {rule.words}, got nothing")
-    for key in table:
-        if key not in rules and key not in allowed:
-            known = ", ".join([*rules, *allowed])
-            raise FaultError(f"{path}: {where}expected one of {known}; got the unknown key {key!r}")
-
-
-def _check_together(path: Path, where: str, kind: str, row: Mapping[str, Any]) -> None:
+def _check_together(table: toml.Table, kind: str, row: Mapping[str, Any]) -> None:
     """Keys that only make sense together."""
     if kind == "patch" and not {"text"} <= row.keys() and not {"replace", "with"} <= row.keys():
-        raise FaultError(
-            f"{path}: {where}: expected `replace` and `with`, or `text`, got {', '.join(row)}"
-        )
+        raise table.error(f"expected `replace` and `with`, or `text`, got {', '.join(row)}")
     if kind == "patch" and row["file"][0] != "/" and row["service"] not in OWN_SERVICES:
-        raise FaultError(
-            f"{path}: {where}: file: expected a path from / for {row['service']}, which is not"
-            f" built here, got {row['file']!r}"
+        raise table.error(
+            f"expected a path from / for {row['service']}, which is not built here, got"
+            f" {row['file']!r}",
+            "file",
         )
     wanted = ONE_OF.get(row.get("condition", ""), ())
     if row.get("verb") == "disconnect":
         wanted = ("network",)
     for key in (key for key in wanted if key not in row):
         name = row.get("condition") or row["verb"]
-        raise FaultError(f"{path}: {where}: expected `{key}` for {name}, got {', '.join(row)}")
+        raise table.error(f"expected `{key}` for {name}, got {', '.join(row)}")
     for key in (key for key in ("port", "direction") if key in row):
         if row["condition"] == "rate":
-            raise FaultError(f"{path}: {where}: expected no `{key}` for rate: it narrows all")
+            raise table.error(f"expected no `{key}` for rate: it narrows all")
 
 
-def _check_findings(path: Path, stages: list[str], findings: list[str]) -> None:
+def _check_findings(table: toml.Table, stages: list[str], findings: list[str]) -> None:
     manifest = manifests.load()
     for glob in findings:
         known = manifest.get(glob.partition(".")[0], {})
         if not any(matches(glob, check) for check in known):
             every = [*known] or [check for checks in manifest.values() for check in checks]
-            near = get_close_matches(glob, every, 2, 0.4)
-            hint = f" (near it: {', '.join(near)})" if near else ""
-            raise FaultError(
-                f"{path}: findings: expected a check of tests/manifest.toml, got {glob!r}{hint}"
+            near = toml.nearest(glob, every)
+            raise table.error(
+                f"expected a check of tests/manifest.toml, got {glob!r}{near}", "findings"
             )
     for stage in stages:
         if not any(glob.startswith(f"{stage}.") for glob in findings):
-            raise FaultError(
-                f"{path}: findings: expected a check of the stage {stage}, got {findings}"
-            )
+            raise table.error(f"expected a check of the stage {stage}, got {findings}", "findings")
