@@ -5,30 +5,19 @@ Only the images differ: the compose files, and with them every setting, are thos
 
 import json
 import tarfile
-from dataclasses import dataclass
 from pathlib import Path
 
-from compose.release import GIT_LIMIT, HERE, OWN_SERVICES, Release, of
+from compose.release import GIT_LIMIT, HERE, OWN_SERVICES, images, of
 from gate.containers import REVISION_LABEL, VERSION_LABEL
+from gate.hooks import Release
+from gate.hooks import Version as Version
+from gate.hooks import VersionError as VersionError
 from gate.machine.commands import must, run
 
 ARCHIVE_LIMIT = 60.0
 DOCKER_LIMIT = 5.0
 UMASK = "tar.umask=0022"
 """Modes as in a checkout: they are part of what an image is built from."""
-
-
-class VersionError(ValueError):
-    """A version that cannot be had, in one sentence: what was expected, what was given."""
-
-
-@dataclass(frozen=True)
-class Version:
-    """A version that can be had: a commit, or the release that images are of."""
-
-    word: str
-    commit: str | None = None
-    release: Release | None = None
 
 
 def find(word: str) -> Version:
@@ -64,8 +53,7 @@ def _require_sources(word: str, commit: str) -> None:
 
 
 def _of_images(tag: str) -> Release | None:
-    names = [f"breakout-bot/{folder}:{tag}" for folder in OWN_SERVICES.values()]
-    form = "{{json .Config.Labels}}"
+    form, names = "{{json .Config.Labels}}", images(Release("", "", tag))
     found = run(["docker", "image", "inspect", "--format", form, *names], DOCKER_LIMIT)
     if not found.ok:
         return None

@@ -2,31 +2,18 @@
 
 import hashlib
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 
+from gate.hooks import Release as Release
 from gate.machine.commands import run
 from gate.machine.console import MachineError
+from gate.model import model
 
 HERE = Path(__file__).parent
 GIT_LIMIT = 30.0
 
-OWN_SERVICES = {
-    "breakout-bot-api": "api",
-    "breakout-bot-frontend": "frontend",
-    "proxy": "proxy",
-    "exchange": "exchange",
-}
+OWN_SERVICES = model().built
 """Services built from this repository, and their folders."""
-
-
-@dataclass(frozen=True)
-class Release:
-    """What is being deployed: the version, the commit and the tag of its images."""
-
-    version: str
-    revision: str
-    tag: str
 
 
 def release() -> Release:
@@ -73,3 +60,13 @@ def release_environment(what: Release) -> dict[str, str]:
         "BOT_REVISION": what.revision,
         "BOT_TAG": what.tag,
     }
+
+
+def images(what: Release) -> list[str]:
+    """Names of the images that a release is built into, one a service of ours."""
+    return [image(service, what) for service in OWN_SERVICES]
+
+
+def image(service: str, what: Release) -> str:
+    """The name of a service's image in a release."""
+    return f"breakout-bot/{OWN_SERVICES[service]}:{what.tag}"

@@ -10,6 +10,7 @@ from compose.lifecycle.deployment import Deployment, docker
 from compose.lifecycle.journal import now, write_json
 from compose.lifecycle.trouble import BadInput
 from compose.release import OWN_SERVICES, Release
+from compose.release import image as image
 from gate.settings import is_secret
 
 
@@ -36,11 +37,6 @@ class Manifest:
     def release(self) -> Release:
         """The release it is of."""
         return Release(self.version, self.revision, self.tag)
-
-
-def image(service: str, release: Release) -> str:
-    """The name of a service's image in a release."""
-    return f"breakout-bot/{OWN_SERVICES[service]}:{release.tag}"
 
 
 def digests(release: Release) -> dict[str, str]:
