@@ -39,6 +39,23 @@ from gate.stages import STAGES
 from gate.sweep import new_run_id
 from gate.wire import DockerSilent, Sent, Wire, WireError
 from reports import terminal
+from reports.events import (
+    CheckResult,
+    Component,
+    Expected,
+    FaultPlanted,
+    Finding,
+    Interrupted,
+    Outcome,
+    Phase,
+    Request,
+    Required,
+    RunFinished,
+    RunStarted,
+    TargetSeen,
+    Trouble,
+    Waiver,
+)
 from reports.progress import Progress
 from reports.redact import Redactor
 from reports.stream import Stream
@@ -207,14 +224,15 @@ class Gate:
                 revision=self.options.revision or release.revision,
             )
         self.stream.emit(
-            "run_started",
-            run_id=self.run_id,
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
-            target={"name": self.target.name, "kind": self.target.kind, "url": self._url()},
-            expected=self._expected(),
-            asked=[stage for stage in self.options.stages if self.manifest[stage]],
-            not_asked=[stage for stage in STAGES if stage not in self.options.stages],
-            command=self.command,
+            RunStarted(
+                run_id=self.run_id,
+                at=datetime.now(UTC).isoformat(timespec="seconds"),
+                target=TargetSeen(self.target.name, self.target.kind, self._url()),
+                expected=Expected(**self._expected()),
+                asked=[stage for stage in self.options.stages if self.manifest[stage]],
+                not_asked=[stage for stage in STAGES if stage not in self.options.stages],
+                command=self.command,
+            )
         )
 
     def _url(self) -> str | None:
@@ -266,7 +284,7 @@ class Gate:
         self.planting = Planting(stack, self.options.fault)
         with self.phase("planting", "planting the fault"):
             self.planting.before()
-        self.stream.emit("fault", id=self.options.fault.id, title=self.options.fault.title)
+        self.stream.emit(FaultPlanted(self.options.fault.id, self.options.fault.title))
 
     def _plant_now(self, stack: "Stack") -> None:
         if self.planting is None:
@@ -279,7 +297,7 @@ class Gate:
             found = self.planting.now()
         self.problems = {one.service: one for one in found}
         self.target = stack.target()
-        self.stream.emit("fault", id=self.planting.fault.id, title=self.planting.fault.title)
+        self.stream.emit(FaultPlanted(self.planting.fault.id, self.planting.fault.title))
 
     async def _gather(self) -> None:
         began = time.monotonic() - self.stream.now()
@@ -300,7 +318,7 @@ class Gate:
         return {"version": self.options.version, "revision": self.options.revision}
 
     def _sent(self, sent: Sent) -> None:
-        self.stream.emit("request", **vars(sent))
+        self.stream.emit(Request(**vars(sent)))
 
     def _require(self) -> None:
         """Say what has to run, and what is waived."""
@@ -308,9 +326,9 @@ class Gate:
         waived = {**self._absent(), **self.options.waivers}
         for stage in self.options.stages:
             checks = manifests.required(self.manifest, stage, has)
-            self.stream.emit("required", stage=stage, checks=checks)
+            self.stream.emit(Required(stage, checks))
             for check in (check for check in checks if check in waived):
-                self.stream.emit("waiver", check=check, reason=waived[check])
+                self.stream.emit(Waiver(check, waived[check]))
 
     def _left_out(self) -> frozenset[str]:
         services = self.target.left_out
@@ -332,7 +350,7 @@ class Gate:
         if waived is None and self.has.issuperset(check.needs):
             return True
         reason = f"waived: {waived}" if waived else self._unmet(check)
-        self._emit_check(node(item), "not_run", 0.0, reason=reason)
+        self._emit_check(node(item), Outcome.NOT_RUN, 0.0, reason=reason)
         return False
 
     def _unmet(self, check: Check) -> str:
@@ -381,9 +399,9 @@ class Gate:
         with self.progress.step(f"{one.stage}, which runs beside the others"):
             one.join()
         for event in one.events():
-            if event["kind"] == "check" and event["outcome"] in ("failed", "error"):
-                self.red.append(event["check"])
-            self.stream.emit(**{key: value for key, value in event.items() if key != "t"})
+            if isinstance(event, CheckResult) and event.outcome.is_red:
+                self.red.append(event.check)
+            self.stream.emit(event)
         for name, text in one.logs():
             self.stream.attach(name, text)
 
@@ -421,46 +439,47 @@ class Gate:
         seconds = call.duration + (self._setup_seconds if call.when == "call" else 0.0)
         match raised:
             case None:
-                self._emit_check(node(item), "passed", seconds)
+                self._emit_check(node(item), Outcome.PASSED, seconds)
             case CheckFailed():
-                self._emit_check(node(item), "failed", seconds, finding=raised)
+                self._emit_check(node(item), Outcome.FAILED, seconds, finding=raised)
             case WireError() if not isinstance(raised, DockerSilent):
                 found = CheckFailed(Failure("an answer", str(raised)))
-                self._emit_check(node(item), "failed", seconds, finding=found)
+                self._emit_check(node(item), Outcome.FAILED, seconds, finding=found)
             case AssertionError():
                 found = CheckFailed(_plain_assertion(raised))
-                self._emit_check(node(item), "failed", seconds, finding=found)
+                self._emit_check(node(item), Outcome.FAILED, seconds, finding=found)
             case pytest.skip.Exception() if self._beside and item.nodeid in self._elsewhere:
                 pass  # its own gate has written it
             case pytest.skip.Exception():
-                self._emit_check(node(item), "not_run", seconds, reason=str(raised))
+                self._emit_check(node(item), Outcome.NOT_RUN, seconds, reason=str(raised))
             case _:
                 where = _where(raised)
-                self._emit_check(node(item), "error", seconds, reason=where)
+                self._emit_check(node(item), Outcome.ERROR, seconds, reason=where)
 
     def _emit_check(
         self,
         nodeid: str,
-        outcome: str,
+        outcome: Outcome,
         seconds: float,
         reason: str | None = None,
         finding: CheckFailed | None = None,
     ) -> None:
         name, check, title = self._items[nodeid]
-        if outcome in ("failed", "error"):
+        if outcome.is_red:
             self.red.append(name)
         component = (finding and finding.failure.component) or check.component
         self.stream.emit(
-            "check",
-            check=name,
-            title=title,
-            stage=stage_of(name),
-            component=component,
-            outcome=outcome,
-            seconds=round(seconds, 4),
-            reason=reason,
-            finding=_finding(check, finding) if finding else None,
-            follows=_follows(name, check, component),
+            CheckResult(
+                check=name,
+                title=title,
+                stage=stage_of(name),
+                component=component,
+                outcome=outcome,
+                seconds=round(seconds, 4),
+                reason=reason,
+                finding=_finding(check, finding) if finding else None,
+                follows=_follows(name, check, component),
+            )
         )
 
     def told_to_stop(self, number: int, _: FrameType | None) -> None:
@@ -481,14 +500,14 @@ class Gate:
         self._end_stage()
         # Errors while collecting have that code too: nothing was begun then.
         if exitstatus == pytest.ExitCode.INTERRUPTED and self._stream is not None:
-            self.stream.emit("interrupted", signal=self._stopped_by)
+            self.stream.emit(Interrupted(self._stopped_by))
         if self._beside is not None:
             self._beside.stop()
         for check, reason in self.deselected.items():
             self._not_run(check, reason)
         if self.stack is not None:
             self._take_down(self.stack)
-        self.stream.emit("run_finished", pytest_exit=int(exitstatus), seconds=self.stream.now())
+        self.stream.emit(RunFinished(int(exitstatus), self.stream.now()))
         self.stream.close()
         verdict = finish(self.stream.folder)
         self._show(verdict)
@@ -498,16 +517,17 @@ class Gate:
         stage = stage_of(check)
         if stage in self.options.stages:
             self.stream.emit(
-                "check",
-                check=check,
-                title=check,
-                stage=stage,
-                component=None,
-                outcome="not_run",
-                seconds=0.0,
-                reason=reason,
-                finding=None,
-                follows=[],
+                CheckResult(
+                    check=check,
+                    title=check,
+                    stage=stage,
+                    component=None,
+                    outcome=Outcome.NOT_RUN,
+                    seconds=0.0,
+                    reason=reason,
+                    finding=None,
+                    follows=(),
+                )
             )
 
     def _take_down(self, stack: "Stack") -> None:
@@ -555,24 +575,23 @@ class Gate:
                 yield
         finally:
             seconds = round(self.stream.now() - started, 3)
-            self.stream.emit("phase", name=name, started=started, seconds=seconds)
+            self.stream.emit(Phase(name, started, seconds))
 
     def _trouble(self, message: str) -> None:
         expected, _, seen = message.partition(", but")
         self.stream.emit(
-            "trouble",
-            message=message,
-            expected=expected if seen else None,
-            seen=seen.lstrip(": ") or None,
-            next_step="mend the cause, then run the gate again; nothing is known of the stack",
+            Trouble(
+                message,
+                expected=expected if seen else None,
+                seen=seen.lstrip(": ") or None,
+                next_step="mend the cause, then run the gate again; nothing is known of the stack",
+            )
         )
 
     def _components(self) -> None:
         assert self.evidence is not None
         for name, one in self.evidence.containers.items():
-            self.stream.emit(
-                "component", name=name, **_row(one), address=self.target.urls.get(name)
-            )
+            self.stream.emit(Component(name, **_row(one), address=self.target.urls.get(name)))
 
 
 def _hurry_no_more() -> None:
@@ -592,15 +611,15 @@ def _row(one: Container) -> dict[str, Any]:
     }
 
 
-def _finding(check: Check, raised: CheckFailed) -> dict[str, Any]:
+def _finding(check: Check, raised: CheckFailed) -> Finding:
     failure = raised.failure
-    return {
-        "expected": failure.expected,
-        "seen": failure.seen,
-        "likely_cause": failure.cause or check.cause,
-        "next_step": check.fix,
-        "evidence": failure.evidence,
-    }
+    return Finding(
+        expected=failure.expected,
+        seen=failure.seen,
+        likely_cause=failure.cause or check.cause,
+        next_step=check.fix,
+        evidence=failure.evidence,
+    )
 
 
 def _follows(name: str, check: Check, blamed: str) -> list[str]:

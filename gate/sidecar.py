@@ -13,13 +13,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gate.checks import identifier, stage_of
 from gate.machine.commands import end
-from reports.stream import FILE, Event, read
+from reports.events import CheckResult, Event, Phase, RunFinished, Trouble, events_of_kind
+from reports.stream import FILE, read
 
 ROOT = Path(__file__).parent.parent
 STAGE = "lifecycle"
@@ -93,11 +95,11 @@ class Beside:
         """What it says of its checks, times in seconds of the run beside which it ran."""
         seen = self._seen()
         for event in seen:
-            if event["kind"] in ("check", "trouble"):
+            if isinstance(event, CheckResult | Trouble):
                 yield event
-            elif event["kind"] == "phase" and event["name"] == self.stage:
-                yield event | {"started": round(event["started"] + self._started, 3)}
-        ends = [event["pytest_exit"] for event in seen if event["kind"] == "run_finished"]
+            elif isinstance(event, Phase) and event.name == self.stage:
+                yield replace(event, started=round(event.started + self._started, 3))
+        ends = [event.pytest_exit for event in events_of_kind(seen, RunFinished)]
         if not ends or ends[-1] not in ENDED:
             yield self._broken_off()
 
@@ -111,15 +113,14 @@ class Beside:
         found = list(self._folder.glob(f"runs/*/{FILE}"))
         return read(found[0].parent) if found else []
 
-    def _broken_off(self) -> Event:
+    def _broken_off(self) -> Trouble:
         said = (self._folder / "output.log").read_text("utf-8", "replace").strip()[-600:]
-        return {
-            "kind": "trouble",
-            "message": f"the gate of tests/{self.stage}/ ended with {self._process.returncode}",
-            "expected": "it to judge all of its checks",
-            "seen": said or "it said nothing",
-            "next_step": f"run `pytest -m {self.stage}` by itself",
-        }
+        return Trouble(
+            f"the gate of tests/{self.stage}/ ended with {self._process.returncode}",
+            expected="it to judge all of its checks",
+            seen=said or "it said nothing",
+            next_step=f"run `pytest -m {self.stage}` by itself",
+        )
 
 
 def possible() -> bool:

@@ -1,4 +1,7 @@
-"""`python -m reports RUN` writes the reports of a run again, such as one that was killed."""
+"""`python -m reports RUN` writes the reports of a run again, such as one that was killed.
+
+`python -m reports schema` writes events.schema.json from the classes of the events.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from reports import terminal
+from reports import schema, terminal
 from reports.stream import FILE
 from reports.write import finish
 
@@ -19,6 +22,9 @@ class BadArgument(Exception):
 
 def main(arguments: list[str]) -> int:
     """Write the reports again; the exit code is that of the verdict, 4 for a bad argument."""
+    if arguments == ["schema"]:
+        schema.FILE.write_text(schema.text(), encoding="utf-8")
+        return 0
     try:
         folder = _folder(*_parse(arguments))
     except BadArgument as error:

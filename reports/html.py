@@ -12,8 +12,17 @@ from typing import Any
 from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
 
-from reports.checks import Row, number, of, table, words
-from reports.stream import Event
+from reports.checks import Row, table, words
+from reports.events import (
+    WAIVED,
+    Event,
+    Json,
+    Outcome,
+    Picture,
+    Request,
+    Table,
+    events_of_kind,
+)
 from reports.words import by_reason, count, lines, methods, plain, seconds, waived_by_reason
 
 NAME = "index.html"
@@ -23,10 +32,10 @@ MOST_BYTES = 3_000_000
 """Of pictures inside the page; what goes beyond is only linked."""
 WIDTH = 1000
 _SPECIAL = re.compile(r"\b((?:logs|load|pictures)/\w[\w./-]*\w)|`([^`\n]+)`")
-_WORST_FIRST = ("failed", "error", "not_run", "waived", "passed")
+_WORST_FIRST = (Outcome.FAILED, Outcome.ERROR, Outcome.NOT_RUN, WAIVED, Outcome.PASSED)
 
 
-def write(verdict: dict[str, Any], events: list[Event], folder: Path) -> None:
+def write(verdict: Json, events: list[Event], folder: Path) -> None:
     """Write index.html into the run's folder."""
     page = text(verdict, events, folder)
     (folder / NAME).write_text(page, encoding="utf-8", errors="replace")
@@ -52,7 +61,7 @@ class _Compiled(BytecodeCache):
             return
 
 
-def text(verdict: dict[str, Any], events: list[Event], folder: Path | None = None) -> str:
+def text(verdict: Json, events: list[Event], folder: Path | None = None) -> str:
     """The page; pictures are put into it from the run's folder."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -75,46 +84,42 @@ def text(verdict: dict[str, Any], events: list[Event], folder: Path | None = Non
     )
 
 
-def _view(verdict: dict[str, Any], events: list[Event]) -> dict[str, Any]:
-    rows = [{**row, "shown": _shown(row)} for row in table(events)]
+def _view(verdict: Json, events: list[Event]) -> Json:
+    rows = table(events)
     roots = {
         check: number
         for number, finding in enumerate(verdict["findings"], 1)
         for check in (finding["check"], *finding["consequences"])
     }
     return {
-        "rows": {row["check"]: row for row in rows},
+        "rows": {row.check: row for row in rows},
         "groups": _groups(rows),
         "roots": roots,
         "not_run": by_reason(verdict["not_run"]),
         "waived": waived_by_reason(verdict["waivers"]),
-        "timings": _timings(verdict, of(events, "request")),
+        "timings": _timings(verdict, events_of_kind(events, Request)),
         "methods": methods(events),
         "changed": sum(row["count"] for row in verdict["mutations"]),
         "seen": _seen(verdict),
         "url": _web_address((verdict["target"] or {}).get("url")),
         "load": _load(verdict["load"]),
-        "tables": of(events, "table"),
+        "tables": events_of_kind(events, Table),
     }
-
-
-def _shown(row: Row) -> str:
-    return "waived" if row["waived"] and row["outcome"] != "passed" else str(row["outcome"])
 
 
 # The checks, grouped by component
 
 
-def _groups(rows: list[Row]) -> list[dict[str, Any]]:
+def _groups(rows: list[Row]) -> list[Json]:
     named: dict[str, list[Row]] = {}
     for row in rows:
-        named.setdefault(row["component"] or f"stage {row['stage']}", []).append(row)
+        named.setdefault(row.component or f"stage {row.stage}", []).append(row)
     groups = [_group(name, members) for name, members in named.items()]
     return sorted(groups, key=lambda group: _WORST_FIRST.index(group["worst"]))
 
 
-def _group(name: str, rows: list[Row]) -> dict[str, Any]:
-    counts = [(shown, sum(row["shown"] == shown for row in rows)) for shown in _WORST_FIRST]
+def _group(name: str, rows: list[Row]) -> Json:
+    counts = [(shown, sum(row.shown == shown for row in rows)) for shown in _WORST_FIRST]
     present = [(shown, many) for shown, many in counts if many]
     return {"name": name, "rows": rows, "counts": present, "worst": present[0][0]}
 
@@ -122,7 +127,7 @@ def _group(name: str, rows: list[Row]) -> dict[str, Any]:
 # The waterfall
 
 
-def _timings(verdict: dict[str, Any], requests: list[Event]) -> dict[str, Any] | None:
+def _timings(verdict: Json, requests: list[Request]) -> Json | None:
     spans = [_span(event) for event in requests]
     every = [*verdict["phases"], *spans]
     if not every:
@@ -141,16 +146,15 @@ def _timings(verdict: dict[str, Any], requests: list[Event]) -> dict[str, Any] |
     }
 
 
-def _span(event: Event) -> Row:
-    took = number(event.get("seconds"))
-    started = event.get("started")
+def _span(event: Request) -> Json:
+    status = event.status
     return {
-        "started": number(event.get("t")) - took if started is None else number(started),
-        "seconds": took,
-        "service": words(event.get("service")) or "other",
-        "label": f"{words(event.get('method'))} {_path(words(event.get('url')))}",
-        "answer": words(event.get("error")) or words(event.get("status")),
-        "bad": bool(event.get("error")) or number(event.get("status")) >= 500,
+        "started": round(event.started, 3),
+        "seconds": round(event.seconds, 3),
+        "service": event.service or "other",
+        "label": f"{event.method} {_path(event.url)}",
+        "answer": event.error or words(status),
+        "bad": bool(event.error) or (isinstance(status, int) and status >= 500),
     }
 
 
@@ -158,23 +162,23 @@ def _path(url: str) -> str:
     return re.sub(r"^\w+://[^/]*", "", url) or url
 
 
-def _bar(span: Row, scale: tuple[float, float], bad: bool = False) -> Row:
+def _bar(span: Json, scale: tuple[float, float], bad: bool = False) -> Json:
     origin, total = scale
     x = round((span["started"] - origin) / total * WIDTH, 1)
     width = max(round(span["seconds"] / total * WIDTH, 1), 3)
     return {"x": min(x, WIDTH - width), "width": width, "bad": bad}
 
 
-def _rows(spans: list[Row], scale: tuple[float, float]) -> list[Row]:
+def _rows(spans: list[Json], scale: tuple[float, float]) -> list[Json]:
     return [
         {**span, "bars": [_bar(span, scale, span["bad"])]}
         for span in sorted(spans, key=lambda span: span["started"])
     ]
 
 
-def _lanes(spans: list[Row], scale: tuple[float, float]) -> list[Row]:
+def _lanes(spans: list[Json], scale: tuple[float, float]) -> list[Json]:
     """Many requests: one row a service, its bars melted together where they touch."""
-    services: dict[str, list[Row]] = {}
+    services: dict[str, list[Json]] = {}
     for span in sorted(spans, key=lambda span: span["started"]):
         services.setdefault(span["service"], []).append(span)
     return [
@@ -190,14 +194,14 @@ def _lanes(spans: list[Row], scale: tuple[float, float]) -> list[Row]:
     ]
 
 
-def _lane_answer(members: list[Row]) -> str:
+def _lane_answer(members: list[Json]) -> str:
     failed = sum(member["bad"] for member in members)
     return f"{failed} failed" if failed else "slowest"
 
 
-def _melted(bars: list[Row]) -> Iterator[Row]:
+def _melted(bars: list[Json]) -> Iterator[Json]:
     for bad in (False, True):
-        current: Row | None = None
+        current: Json | None = None
         for bar in (bar for bar in bars if bar["bad"] is bad):
             if current and bar["x"] <= current["x"] + current["width"] + 1:
                 end = max(current["x"] + current["width"], bar["x"] + bar["width"])
@@ -213,14 +217,14 @@ def _melted(bars: list[Row]) -> Iterator[Row]:
 # The pictures
 
 
-def _pictures(events: list[Event], folder: Path | None) -> list[Row]:
+def _pictures(events: list[Event], folder: Path | None) -> list[Json]:
     left = MOST_BYTES
     found = []
-    for event in of(events, "picture"):
-        title, path = words(event.get("title")), words(event.get("path"))
-        data = _read(folder, path) if folder else b""
+    for event in events_of_kind(events, Picture):
+        data = _read(folder, event.path) if folder else b""
         left -= len(data)
-        found.append({"title": title, "path": path, "data": _data_uri(data) if left > 0 else ""})
+        shown = _data_uri(data) if left > 0 else ""
+        found.append({"title": event.title, "path": event.path, "data": shown})
     return found
 
 
@@ -243,7 +247,7 @@ def _said(value: Any) -> Any:
     return ("no", "yes")[value] if isinstance(value, bool) else value
 
 
-def _load(load: dict[str, Any] | None) -> dict[str, Any] | None:
+def _load(load: Json | None) -> Json | None:
     if load is None:
         return None
     simple = {key: of for key, of in load.items() if not isinstance(of, (dict, list))}
@@ -262,7 +266,7 @@ def _fine(value: float) -> str:
     return f"{value * 1000:.0f} ms" if value < 1 else seconds(value)
 
 
-def _seen(verdict: dict[str, Any]) -> list[Row]:
+def _seen(verdict: Json) -> list[Json]:
     """The builds of our own that run, each with whether it is the expected one."""
     builds: dict[tuple[Any, Any], list[str]] = {}
     for name, build in verdict["seen"].items():
@@ -279,7 +283,7 @@ def _seen(verdict: dict[str, Any]) -> list[Row]:
     ]
 
 
-def _fits(expected: Row, version: Any, revision: str) -> bool:
+def _fits(expected: Json, version: Any, revision: str) -> bool:
     same_version = expected["version"] in (None, version)
     wanted = expected["revision"] or ""
     return same_version and (revision.startswith(wanted) or wanted.startswith(revision))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from pathlib import Path
-from typing import Any
 
 from reports.checks import Row, table
-from reports.stream import Event
+from reports.events import Event, Finding, Json, Outcome
 from reports.words import lines, plain
 
 NAME = "junit.xml"
@@ -19,12 +18,12 @@ _TOLD = (
 )
 
 
-def write(verdict: dict[str, Any], events: list[Event], folder: Path) -> None:
+def write(verdict: Json, events: list[Event], folder: Path) -> None:
     """Write junit.xml into the run's folder."""
     (folder / NAME).write_text(text(verdict, events), encoding="utf-8")
 
 
-def text(verdict: dict[str, Any], events: list[Event]) -> str:
+def text(verdict: Json, events: list[Event]) -> str:
     """The report as JUnit XML."""
     rows = table(events)
     roots = {finding["check"]: finding for finding in verdict["findings"]}
@@ -36,9 +35,9 @@ def text(verdict: dict[str, Any], events: list[Event]) -> str:
     waived = {waiver["check"]: waiver["reason"] for waiver in verdict["waivers"]}
     suites = [_gate_suite(verdict)]
     for stage in verdict["stages"]:
-        of_stage = [row for row in rows if row["stage"] == stage["name"]]
+        of_stage = [row for row in rows if row.stage == stage["name"]]
         if of_stage:
-            cases = [_case(row, roots.get(row["check"]), causes, waived) for row in of_stage]
+            cases = [_case(row, roots.get(row.check), causes, waived) for row in of_stage]
             suites.append(_suite(stage["name"], cases, stage["seconds"]))
     root = ET.Element("testsuites", {"name": "breakout-bot-gate", **_sums(suites)})
     root.set("time", f"{verdict['seconds']:.3f}")
@@ -66,7 +65,7 @@ def _sums(suites: list[ET.Element]) -> dict[str, str]:
     }
 
 
-def _gate_suite(verdict: dict[str, Any]) -> ET.Element:
+def _gate_suite(verdict: Json) -> ET.Element:
     case = _element("gate", "verdict", 0.0)
     tag = {"HOLD": "failure", "UNDECIDED": "error"}.get(verdict["verdict"])
     if tag:
@@ -78,29 +77,28 @@ def _gate_suite(verdict: dict[str, Any]) -> ET.Element:
 
 
 def _case(
-    row: Row, finding: Row | None, causes: dict[str, str], waived: dict[str, str]
+    row: Row, finding: Json | None, causes: dict[str, str], waived: dict[str, str]
 ) -> ET.Element:
-    place = f"{row['stage']}.{row['component']}" if row["component"] else row["stage"]
-    case = _element(place, row["check"], row["seconds"])
-    if row["waived"] and row["outcome"] != "passed":
-        outcome = row["outcome"].replace("_", " ")
-        _outcome(case, "skipped", f"waived ({outcome}): {waived.get(row['check'], '')}")
-    elif row["outcome"] == "failed":
+    place = f"{row.stage}.{row.component}" if row.component else row.stage
+    case = _element(place, row.check, row.seconds)
+    if row.waived and not row.passed:
+        outcome = row.outcome.replace("_", " ")
+        _outcome(case, "skipped", f"waived ({outcome}): {waived.get(row.check, '')}")
+    elif row.outcome is Outcome.FAILED:
         _failure(case, row, finding, causes)
-    elif row["outcome"] == "error":
-        _outcome(case, "error", row["reason"], row["reason"])
-    elif row["outcome"] == "not_run":
-        _outcome(case, "skipped", row["reason"])
+    elif row.outcome is Outcome.ERROR:
+        _outcome(case, "error", row.reason or "", row.reason or "")
+    elif row.outcome is Outcome.NOT_RUN:
+        _outcome(case, "skipped", row.reason or "")
     return case
 
 
-def _failure(case: ET.Element, row: Row, finding: Row | None, causes: dict[str, str]) -> None:
+def _failure(case: ET.Element, row: Row, finding: Json | None, causes: dict[str, str]) -> None:
     if finding:
         _outcome(case, "failure", finding["seen"], _finding_text(finding))
         return
-    told = row["finding"] if isinstance(row["finding"], dict) else {}
-    seen = str(told.get("seen") or row["reason"] or row["title"])
-    _outcome(case, "failure", seen, f"{seen}\nfollows from {causes.get(row['check'])}")
+    seen = (row.finding or Finding()).seen or row.reason or row.title
+    _outcome(case, "failure", seen, f"{seen}\nfollows from {causes.get(row.check)}")
 
 
 def _element(place: str, name: str, seconds: float) -> ET.Element:
@@ -115,7 +113,7 @@ def _outcome(case: ET.Element, tag: str, message: str, body: str = "") -> None:
     outcome.text = plain(body) or None
 
 
-def _finding_text(finding: Row) -> str:
+def _finding_text(finding: Json) -> str:
     told = [f"{finding['component']} - {finding['title']}"]
     told += [f"{label}: {finding[key]}" for key, label in _TOLD if finding[key]]
     told += [f"evidence: {line}" for line in lines(finding["evidence"])]
@@ -123,7 +121,7 @@ def _finding_text(finding: Row) -> str:
     return "\n".join(told)
 
 
-def _trouble_text(trouble: Row) -> str:
+def _trouble_text(trouble: Json) -> str:
     told = [trouble["message"]]
     told += [f"{label}: {trouble[key]}" for key, label in _TOLD if trouble.get(key)]
     return "\n".join(told)

@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from reports.checks import of, words
-from reports.stream import Event
+from reports.checks import words
+from reports.events import NOT_ASKED, Event, Outcome, Picture, Table, events_of_kind
 from reports.words import by_reason, count, lines, methods, plain, seconds, waived_by_reason
 
 NAME = "summary.md"
 MOST_EVIDENCE = 20
 _MARKS = {"PROMOTE": "✅", "HOLD": "🛑", "UNDECIDED": "❔"}
-_OUTCOMES = {"passed": "✓ passed", "failed": "✗ failed", "not_run": "○ not run"}
+_OUTCOMES = {
+    Outcome.PASSED: "✓ passed",
+    Outcome.FAILED: "✗ failed",
+    Outcome.NOT_RUN: "○ not run",
+}
 _TOLD = (
     ("expected", "Expected"),
     ("seen", "Seen"),
@@ -37,7 +41,7 @@ def text(verdict: dict[str, Any], events: list[Event]) -> str:
         *_left_out(verdict),
         *_stages(verdict),
         *_components(verdict),
-        *(line for table in of(events, "table") for line in _table(table)),
+        *(line for table in events_of_kind(events, Table) for line in _table(table)),
         *_pictures(events),
         *_requests(verdict, events),
     ]
@@ -129,7 +133,7 @@ def _stages(verdict: dict[str, Any]) -> Iterator[str]:
     yield "| stage | outcome | passed | failed | not run | waived | time |"
     yield "|---|---|---:|---:|---:|---:|---:|"
     for stage in verdict["stages"]:
-        if stage["outcome"] == "not_asked":
+        if stage["outcome"] == NOT_ASKED:
             yield f"| {stage['name']} | not asked for | | | | | |"
             continue
         counts = " | ".join(str(stage[k]) for k in ("passed", "failed", "not_run", "waived"))
@@ -152,24 +156,24 @@ def _components(verdict: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _table(table: Event) -> Iterator[str]:
+def _table(table: Table) -> Iterator[str]:
     """A table that a stage left in the stream, folded away."""
-    rows = [[words(cell) for cell in row] for row in table["rows"]]
+    rows = [[words(cell) for cell in row] for row in table.rows]
     if not rows:
-        yield from (f"{_inline(table['title'])}: nothing to show.", "")
+        yield from (f"{_inline(table.title)}: nothing to show.", "")
         return
-    yield from (f"<details><summary>{_literal(plain(table['title']))}</summary>", "")
-    yield f"| {' | '.join(_cell(name) for name in table['columns'])} |"
-    yield "|" + "---|" * len(table["columns"])
+    yield from (f"<details><summary>{_literal(plain(table.title))}</summary>", "")
+    yield f"| {' | '.join(_cell(name) for name in table.columns)} |"
+    yield "|" + "---|" * len(table.columns)
     yield from (f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows)
     yield from ("", "</details>", "")
 
 
 def _pictures(events: list[Event]) -> Iterator[str]:
-    pictures = of(events, "picture")
+    pictures = events_of_kind(events, Picture)
     if pictures:
         yield from ("## Pictures", "")
-        yield from (f"- [{_inline(words(one['title']))}]({one['path']})" for one in pictures)
+        yield from (f"- [{_inline(one.title)}]({one.path})" for one in pictures)
         yield ""
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from reports.events import Event, Picture, Trouble, from_line, to_line
 from reports.redact import Redactor
 
-Event = dict[str, Any]
 FILE = "events.jsonl"
 
 
@@ -36,14 +35,15 @@ class Stream:
         """Seconds since the stream was opened: the scale of `t` and of every `started`."""
         return round(self._clock() - self._start, 3)
 
-    def emit(self, kind: str, **fields: Any) -> None:
+    def emit(self, event: Event) -> None:
         """Write one event; it survives whatever happens to this process afterwards."""
-        event = {"kind": kind, "t": self.now(), **self.redactor.value(fields)}
-        line = json.dumps(event, ensure_ascii=False, separators=(",", ":")) + "\n"
+        line = to_line(replace(event, t=self.now()), self.redactor.value) + "\n"
         data = line.encode("utf-8", "replace")
         with self._lock:
             if self._file is None:
-                raise ValueError(f"the result stream is closed, so it cannot take a {kind!r} event")
+                raise ValueError(
+                    f"the result stream is closed, so it cannot take a {event.kind!r} event"
+                )
             while data:
                 data = data[os.write(self._file, data) :]
 
@@ -69,7 +69,7 @@ class Stream:
         with self._lock:
             path = _free(folder, f"{_safe(title)}.{kind}")
             path.write_bytes(data)
-        self.emit("picture", title=title, path=f"pictures/{path.name}", bytes=len(data))
+        self.emit(Picture(title, f"pictures/{path.name}", len(data)))
         return f"pictures/{path.name}"
 
     def close(self) -> None:
@@ -81,29 +81,21 @@ class Stream:
 
 
 def read(folder: Path) -> list[Event]:
-    """The events of a run; a last line that was cut is left out, any other damage is trouble."""
+    """Read the events of a run; a last line that was cut is left out, other damage is trouble."""
     lines = (folder / FILE).read_bytes().split(b"\n")
-    events = [_parse(line, number) for number, line in enumerate(lines, 1) if line.strip()]
-    if lines[-1].strip() and events[-1].get("damaged"):
-        events.pop()
-    return events
+    read = [(from_line(line), line, place) for place, line in enumerate(lines, 1) if line.strip()]
+    if lines[-1].strip() and read[-1][0] is None:
+        read.pop()
+    return [event or _damaged(line, place) for event, line, place in read]
 
 
-def _parse(line: bytes, number: int) -> Event:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        event = None
-    if isinstance(event, dict) and isinstance(event.get("kind"), str):
-        return event
-    return {
-        "kind": "trouble",
-        "damaged": True,
-        "message": f"Line {number} of {FILE} cannot be read, so a result may be missing.",
-        "expected": "one JSON object with a kind on every line",
-        "seen": line[:200].decode("utf-8", "replace"),
-        "next_step": "run the gate again; if it comes back, look for two runs writing one folder",
-    }
+def _damaged(line: bytes, place: int) -> Trouble:
+    return Trouble(
+        f"Line {place} of {FILE} cannot be read, so a result may be missing.",
+        expected="one JSON object with a kind on every line",
+        seen=line[:200].decode("utf-8", "replace"),
+        next_step="run the gate again; if it comes back, look for two runs writing one folder",
+    )
 
 
 def _safe(name: str) -> str:

@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from typing import Any
 
 from reports.checks import (
     Row,
     asked_stages,
     manifest,
     matches,
-    number,
-    of,
     stage_order,
+    started,
     table,
     waivers,
-    words,
 )
-from reports.stream import Event
+from reports.events import (
+    NOT_ASKED,
+    WAIVED,
+    CheckResult,
+    Component,
+    Event,
+    Expected,
+    Finding,
+    Interrupted,
+    Json,
+    Load,
+    Outcome,
+    Phase,
+    Request,
+    Required,
+    RunFinished,
+    RunStarted,
+    Trouble,
+    events_of_kind,
+)
 from reports.words import count, listed
 
 SCHEMA = 1
 EXIT_CODES = {"PROMOTE": 0, "HOLD": 1, "UNDECIDED": 6}
 KEPT_PYTEST_EXITS = {2, 3, 4, 5}
+_TOTALS = (Outcome.PASSED, Outcome.FAILED, Outcome.ERROR, Outcome.NOT_RUN, WAIVED)
 _COMPONENT_FIELDS = (
     *("image", "version", "revision", "state", "health", "restarts", "source", "address"),
 )
 
 
-def judge(events: list[Event]) -> dict[str, Any]:
+def judge(events: list[Event]) -> Json:
     """Everything verdict.json holds. No evidence is never PROMOTE."""
-    run = (of(events, "run_started") or [{}])[0]
+    run = started(events)
     rows = table(events)
     components = _components(events)
     findings = _touched_live(events) + _findings(rows)
@@ -39,14 +55,14 @@ def judge(events: list[Event]) -> dict[str, Any]:
     verdict, reasons = _decide(events, rows, findings, troubles)
     return {
         "schema": SCHEMA,
-        "run_id": run.get("run_id"),
-        "at": run.get("at"),
+        "run_id": run.run_id if run else None,
+        "at": run.at if run else None,
         "verdict": verdict,
         "exit_code": _exit_code(events, verdict),
         "reasons": reasons,
         "target": _target(run),
-        "command": _command(run.get("command")),
-        "expected": {key: (run.get("expected") or {}).get(key) for key in ("version", "revision")},
+        "command": run.command if run else None,
+        "expected": vars(run.expected if run else Expected(None, None)),
         "seen": {
             row["name"]: {"version": row["version"], "revision": row["revision"]}
             for row in components
@@ -57,14 +73,19 @@ def judge(events: list[Event]) -> dict[str, Any]:
         "findings": findings,
         "troubles": troubles,
         "not_run": [
-            {key: row[key] for key in ("check", "stage", "reason", "required")}
+            {
+                "check": row.check,
+                "stage": row.stage,
+                "reason": row.reason,
+                "required": row.required,
+            }
             for row in rows
-            if row["outcome"] == "not_run" and not row["waived"]
+            if row.outcome is Outcome.NOT_RUN and not row.waived
         ],
         "waivers": _waivers(events, rows),
         "mutations": _mutations(events),
-        "requests": len(of(events, "request")),
-        "phases": [_phase(event) for event in of(events, "phase")],
+        "requests": len(events_of_kind(events, Request)),
+        "phases": [_phase(event) for event in events_of_kind(events, Phase)],
         "load": _load(events),
         "seconds": _seconds(events),
     }
@@ -74,11 +95,9 @@ def judge(events: list[Event]) -> dict[str, Any]:
 
 
 def _decide(
-    events: list[Event], rows: list[Row], findings: list[Row], troubles: list[Row]
+    events: list[Event], rows: list[Row], findings: list[Json], troubles: list[Json]
 ) -> tuple[str, list[str]]:
-    missing = [
-        row for row in rows if row["required"] and not row["waived"] and row["outcome"] != "passed"
-    ]
+    missing = [row for row in rows if row.required and not row.waived and not row.passed]
     told = _told_troubles(troubles)
     if findings:
         return "HOLD", _why_findings(findings) + _why_missing(missing) + told + _notes(events)
@@ -97,12 +116,12 @@ def _exit_code(events: list[Event], verdict: str) -> int:
 
 
 def _pytest_exit(events: list[Event]) -> int:
-    finished = of(events, "run_finished")
-    code = finished[-1].get("pytest_exit") if finished else None
-    return code if isinstance(code, int) else -1
+    finished = events_of_kind(events, RunFinished)
+    code = finished[-1].pytest_exit if finished else None
+    return -1 if code is None else code
 
 
-def _why_findings(findings: list[Row]) -> list[str]:
+def _why_findings(findings: list[Json]) -> list[str]:
     folded = len({check for finding in findings for check in finding["consequences"]})
     it = "it" if len(findings) == 1 else "them"
     follow = f", and {count(folded, 'more check')} failed because of {it}" if folded else ""
@@ -113,18 +132,18 @@ def _why_findings(findings: list[Row]) -> list[str]:
 
 
 def _why_missing(missing: list[Row]) -> list[str]:
-    missing = [row for row in missing if row["outcome"] == "not_run"]
+    missing = [row for row in missing if row.outcome is Outcome.NOT_RUN]
     if not missing:
         return []
-    reasons = list(dict.fromkeys(row["reason"] for row in missing))
+    reasons = list(dict.fromkeys(row.reason or "" for row in missing))
     why = f"{_clause(reasons[0])}." if len(reasons) == 1 else f"{len(reasons)} different reasons."
     return [f"{count(len(missing), 'required check')} did not run: {why}"]
 
 
 def _why_promote(rows: list[Row]) -> list[str]:
-    required = [row for row in rows if row["required"]]
-    passed = sum(row["outcome"] == "passed" for row in required)
-    waived = sum(row["waived"] and row["outcome"] != "passed" for row in required)
+    required = [row for row in rows if row.required]
+    passed = sum(row.passed for row in required)
+    waived = sum(row.shown == WAIVED for row in required)
     if not waived:
         return [f"All {count(passed, 'required check')} passed."]
     are = "is" if waived == 1 else "are"
@@ -133,14 +152,14 @@ def _why_promote(rows: list[Row]) -> list[str]:
     ]
 
 
-def _told_troubles(troubles: list[Row]) -> list[str]:
+def _told_troubles(troubles: list[Json]) -> list[str]:
     return [f"The gate could not judge: {_clause(row['message'])}." for row in troubles]
 
 
 def _notes(events: list[Event]) -> list[str]:
     _, without_effect = waivers(events, manifest(events))
     notes = [
-        f"The waiver for {event.get('check')} changed nothing: "
+        f"The waiver for {event.check} changed nothing: "
         "it needs the id of a required check, and a reason."
         for event in without_effect
     ]
@@ -149,7 +168,7 @@ def _notes(events: list[Event]) -> list[str]:
     return notes + ([f"Not asked for: {listed(left_out)}."] if left_out else [])
 
 
-def _place(finding: Row) -> str:
+def _place(finding: Json) -> str:
     return str(finding["component"] or finding["stage"])
 
 
@@ -160,8 +179,8 @@ def _clause(sentence: str) -> str:
 # Findings
 
 
-def _findings(rows: list[Row]) -> list[Row]:
-    failed = {row["check"]: row for row in rows if row["outcome"] == "failed" and not row["waived"]}
+def _findings(rows: list[Row]) -> list[Json]:
+    failed = {row.check: row for row in rows if row.shown == Outcome.FAILED}
     causes = _causes(failed)
     roots = [check for check in failed if _is_root(check, causes, list(failed))]
     return [
@@ -186,7 +205,7 @@ def _causes(failed: dict[str, Row]) -> dict[str, set[str]]:
         check: {
             other
             for other in failed
-            if other != check and any(matches(glob, other) for glob in row["follows"])
+            if other != check and any(matches(glob, other) for glob in row.follows)
         }
         for check, row in failed.items()
     }
@@ -204,31 +223,27 @@ def _reached(start: str, direct: dict[str, set[str]]) -> set[str]:
     return reached
 
 
-def _finding(row: Row, consequences: list[str]) -> Row:
-    told = row["finding"] if isinstance(row["finding"], dict) else {}
-    seen = told.get("seen") or row["reason"] or "it failed and said no more"
+def _finding(row: Row, consequences: list[str]) -> Json:
+    told = row.finding or Finding()
     return {
-        "check": row["check"],
-        "title": row["title"],
-        "stage": row["stage"],
-        "component": row["component"],
-        "expected": _text(told.get("expected") or row["title"]),
-        "seen": _text(seen),
-        "likely_cause": _text(told.get("likely_cause")),
-        "next_step": _text(told.get("next_step")),
-        "evidence": told.get("evidence"),
+        "check": row.check,
+        "title": row.title,
+        "stage": row.stage,
+        "component": row.component or "",
+        "expected": told.expected or row.title,
+        "seen": told.seen or row.reason or "it failed and said no more",
+        "likely_cause": told.likely_cause or "",
+        "next_step": told.next_step or "",
+        "evidence": told.evidence,
         "consequences": consequences,
     }
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
-
-
-def _touched_live(events: list[Event]) -> list[Row]:
+def _touched_live(events: list[Event]) -> list[Json]:
     mutations = _mutations(events)
-    target = (of(events, "run_started") or [{}])[0].get("target") or {}
-    if not mutations or target.get("kind") == "disposable":
+    run = started(events)
+    disposable = run and run.target and run.target.kind == "disposable"
+    if not mutations or disposable:
         return []
     return [
         {
@@ -246,11 +261,11 @@ def _touched_live(events: list[Event]) -> list[Row]:
     ]
 
 
-def _mutations(events: list[Event]) -> list[Row]:
+def _mutations(events: list[Event]) -> list[Json]:
     sent = Counter(
-        (words(event.get("method")), words(event.get("url")))
-        for event in of(events, "request")
-        if event.get("mutation") and not event.get("blocked")
+        (event.method, event.url)
+        for event in events_of_kind(events, Request)
+        if event.mutation and not event.blocked
     )
     return [{"method": method, "url": url, "count": sent[method, url]} for method, url in sent]
 
@@ -258,39 +273,34 @@ def _mutations(events: list[Event]) -> list[Row]:
 # Troubles: why the gate itself may know nothing
 
 
-def _troubles(events: list[Event], rows: list[Row]) -> list[Row]:
-    told = [_trouble(event) for event in of(events, "trouble")]
-    errors = [
-        _trouble({"message": f"{row['check']} could not judge: {row['reason']}", **_detail(row)})
-        for row in rows
-        if row["outcome"] == "error" and not row["waived"]
+def _troubles(events: list[Event], rows: list[Row]) -> list[Json]:
+    told = [
+        *events_of_kind(events, Trouble),
+        *_interruptions(events),
+        *(_unjudged(row) for row in rows if row.shown == Outcome.ERROR),
     ]
-    told = [*told, *_interruptions(events), *errors]
-    return [*told, *_unfinished(events, rows, bool(told))]
+    return [_trouble(one) for one in (*told, *_unfinished(events, rows, bool(told)))]
 
 
-def _detail(row: Row) -> Row:
-    told = row["finding"] if isinstance(row["finding"], dict) else {}
-    return {"check": row["check"], **{key: told.get(key) for key in _TOLD}}
+def _unjudged(row: Row) -> Trouble:
+    told = row.finding or Finding()
+    message = f"{row.check} could not judge: {row.reason}"
+    return Trouble(message, told.expected, told.seen, told.next_step, row.check)
 
 
-_TOLD = ("expected", "seen", "next_step")
-
-
-def _trouble(event: Event) -> Row:
+def _trouble(trouble: Trouble) -> Json:
     return {
-        "message": _text(event.get("message")) or "the gate had trouble and said no more",
-        **{key: _text(event.get(key)) for key in _TOLD},
-        "check": event.get("check"),
+        "message": trouble.message or "the gate had trouble and said no more",
+        "expected": trouble.expected or "",
+        "seen": trouble.seen or "",
+        "next_step": trouble.next_step or "",
+        "check": trouble.check,
     }
 
 
-def _interruptions(events: list[Event]) -> list[Row]:
-    signals = dict.fromkeys(words(event.get("signal")) for event in of(events, "interrupted"))
-    return [
-        _trouble({"message": f"the run was interrupted by {signal or 'a signal'}"})
-        for signal in signals
-    ]
+def _interruptions(events: list[Event]) -> list[Trouble]:
+    signals = dict.fromkeys(event.signal for event in events_of_kind(events, Interrupted))
+    return [Trouble(f"the run was interrupted by {signal or 'a signal'}") for signal in signals]
 
 
 _EXIT_TROUBLES = {
@@ -300,36 +310,29 @@ _EXIT_TROUBLES = {
 }
 
 
-def _unfinished(events: list[Event], rows: list[Row], known: bool) -> list[Row]:
+def _unfinished(events: list[Event], rows: list[Row], known: bool) -> list[Trouble]:
     """What a run that was whole would not lack."""
-    if not of(events, "run_finished"):
+    if not events_of_kind(events, RunFinished):
         return [
-            _trouble(
-                {
-                    "message": "the run did not finish: it was killed or it crashed",
-                    "expected": "a run_finished event at the end of events.jsonl",
-                    "seen": f"{len(events)} events and no such end",
-                    "next_step": "run the gate again; if it is killed again, look at the memory "
-                    "and the time limit of the machine",
-                }
+            Trouble(
+                "the run did not finish: it was killed or it crashed",
+                expected="a run_finished event at the end of events.jsonl",
+                seen=f"{len(events)} events and no such end",
+                next_step="run the gate again; if it is killed again, look at the memory "
+                "and the time limit of the machine",
             )
         ]
-    return [
-        _trouble({"message": message})
-        for message in (
-            *_odd_exit(events, rows, known),
-            *([] if known else _nothing_known(events, rows)),
-        )
-    ]
+    messages = [*_odd_exit(events, rows, known), *([] if known else _nothing_known(events, rows))]
+    return [Trouble(message) for message in messages]
 
 
 def _odd_exit(events: list[Event], rows: list[Row], known: bool) -> list[str]:
     code = _pytest_exit(events)
-    if code == 2 and of(events, "interrupted"):
+    if code == 2 and events_of_kind(events, Interrupted):
         return []
     if code in _EXIT_TROUBLES:
         return [_EXIT_TROUBLES[code]]
-    told = known or any(row["outcome"] in ("failed", "error") for row in rows)
+    told = known or any(row.outcome.is_red for row in rows)
     if code == 1 and not told:
         return ["pytest saw a failure that no check recorded"]
     return [] if code in (0, 1, 5) else [f"pytest ended with an exit code of its own ({code})"]
@@ -338,12 +341,12 @@ def _odd_exit(events: list[Event], rows: list[Row], known: bool) -> list[str]:
 def _nothing_known(events: list[Event], rows: list[Row]) -> list[str]:
     if _pytest_exit(events) == 5:
         return []
-    if not of(events, "check"):
+    if not events_of_kind(events, CheckResult):
         return ["nothing ran at all"]
-    held = any(row["required"] and not row["waived"] for row in rows)
-    if not held and not any(row["outcome"] == "passed" for row in rows):
+    held = any(row.required and not row.waived for row in rows)
+    if not held and not any(row.passed for row in rows):
         return ["no check passed, so there is nothing to judge by"]
-    declared = {event.get("stage") for event in of(events, "required")}
+    declared = {event.stage for event in events_of_kind(events, Required)}
     unknown = [stage for stage in asked_stages(events)[0] if stage not in declared]
     if unknown or not declared:
         return [f"what is required of {listed(unknown or ['this target'])} was not recorded"]
@@ -353,97 +356,84 @@ def _nothing_known(events: list[Event], rows: list[Row]) -> list[str]:
 # The rest of verdict.json
 
 
-def _target(run: Event) -> Row | None:
-    target = run.get("target")
-    if not target:
+def _target(run: RunStarted | None) -> Json | None:
+    if run is None or run.target is None:
         return None
-    return {"name": words(target.get("name")), "kind": target.get("kind"), "url": target.get("url")}
+    return {"name": run.target.name, "kind": run.target.kind or None, "url": run.target.url}
 
 
-def _components(events: list[Event]) -> list[Row]:
-    found: dict[str, Row] = {}
-    for event in of(events, "component"):
-        name = words(event.get("name"))
-        row = found.setdefault(name, {"name": name, **dict.fromkeys(_COMPONENT_FIELDS)})
-        news = {key: event.get(key) for key in _COMPONENT_FIELDS}
+def _components(events: list[Event]) -> list[Json]:
+    found: dict[str, Json] = {}
+    for event in events_of_kind(events, Component):
+        row = found.setdefault(event.name, {"name": event.name, **dict.fromkeys(_COMPONENT_FIELDS)})
+        news = {key: getattr(event, key) for key in _COMPONENT_FIELDS}
         row.update({key: value for key, value in news.items() if value is not None})
     return list(found.values())
 
 
-def _stages(events: list[Event], rows: list[Row]) -> list[Row]:
+def _stages(events: list[Event], rows: list[Row]) -> list[Json]:
     asked, not_asked = asked_stages(events)
     spared = set(not_asked) - set(asked)
     return [
-        _stage(name, [row for row in rows if row["stage"] == name], name in spared)
+        _stage(name, [row for row in rows if row.stage == name], name in spared)
         for name in stage_order(events)
     ]
 
 
-def _stage(name: str, rows: list[Row], spared: bool) -> Row:
+def _stage(name: str, rows: list[Row], spared: bool) -> Json:
     return {
         "name": name,
-        "outcome": "not_asked" if spared and not rows else _stage_outcome(rows),
+        "outcome": NOT_ASKED if spared and not rows else _stage_outcome(rows),
         **_totals(rows),
-        "seconds": round(sum(row["seconds"] for row in rows), 3),
+        "seconds": round(sum(row.seconds for row in rows), 3),
     }
 
 
-def _stage_outcome(rows: list[Row]) -> str:
-    held = [row for row in rows if not row["waived"]]
-    outcomes = {row["outcome"] for row in held if row["required"] or row["outcome"] != "not_run"}
-    if "failed" in outcomes:
-        return "failed"
-    return "passed" if outcomes == {"passed"} else "not_run"
+def _stage_outcome(rows: list[Row]) -> Outcome:
+    held = [row for row in rows if not row.waived]
+    outcomes = {row.outcome for row in held if row.required or row.outcome is not Outcome.NOT_RUN}
+    if Outcome.FAILED in outcomes:
+        return Outcome.FAILED
+    return Outcome.PASSED if outcomes == {Outcome.PASSED} else Outcome.NOT_RUN
 
 
 def _totals(rows: list[Row]) -> dict[str, int]:
-    counts = Counter(
-        "waived" if row["waived"] and row["outcome"] != "passed" else row["outcome"] for row in rows
-    )
+    counts = Counter(row.shown for row in rows)
     return {
         "total": len(rows),
-        "required": sum(row["required"] for row in rows),
-        **{key: counts[key] for key in ("passed", "failed", "error", "not_run", "waived")},
+        "required": sum(row.required for row in rows),
+        **{key: counts[key] for key in _TOTALS},
     }
 
 
-def _waivers(events: list[Event], rows: list[Row]) -> list[Row]:
-    outcomes = {row["check"]: row["outcome"] for row in rows if row["outcome"] != "not_run"}
+def _waivers(events: list[Event], rows: list[Row]) -> list[Json]:
+    outcomes = {row.check: row.outcome for row in rows if row.outcome is not Outcome.NOT_RUN}
     holds, without_effect = waivers(events, manifest(events))
     return [
         {
-            "check": words(event.get("check")),
-            "reason": words(event.get("reason")),
-            "outcome_if_run": outcomes.get(words(event.get("check"))),
+            "check": event.check,
+            "reason": event.reason,
+            "outcome_if_run": outcomes.get(event.check),
             "applies": event in holds,
         }
         for event in (*holds, *without_effect)
     ]
 
 
-def _phase(event: Event) -> Row:
-    seconds = number(event.get("seconds"))
-    started = event.get("started")
-    return {
-        "name": words(event.get("name")),
-        "started": number(event.get("t")) - seconds if started is None else number(started),
-        "seconds": seconds,
-    }
+def _phase(event: Phase) -> Json:
+    started, seconds = round(event.started, 3), round(event.seconds, 3)
+    return {"name": event.name, "started": started, "seconds": seconds}
 
 
-def _load(events: list[Event]) -> Row | None:
-    merged: Row = {}
-    for event in of(events, "load"):
-        merged |= {key: value for key, value in event.items() if key not in ("kind", "t")}
+def _load(events: list[Event]) -> Json | None:
+    merged: Json = {}
+    for event in events_of_kind(events, Load):
+        merged |= event.facts
     return merged or None
 
 
 def _seconds(events: list[Event]) -> float:
-    finished = of(events, "run_finished")
-    if finished and finished[-1].get("seconds") is not None:
-        return number(finished[-1]["seconds"])
-    return max((number(event.get("t")) for event in events), default=0.0)
-
-
-def _command(command: Any) -> str | None:
-    return " ".join(map(str, command)) if isinstance(command, list) else command
+    finished = events_of_kind(events, RunFinished)
+    if finished:
+        return round(finished[-1].seconds, 3)
+    return round(max((event.t for event in events), default=0.0), 3)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
+
+from reports.events import Event, Request, events_of_kind
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROL = re.compile(
@@ -86,13 +90,9 @@ def _named_group(rows: list[dict[str, Any]]) -> str:
     return f"{len(rows)} checks of {listed(stages)}"
 
 
-def methods(events: list[dict[str, Any]]) -> str:
+def methods(events: Iterable[Event]) -> str:
     """How many requests of each method, `42 GET, 2 HEAD`."""
-    counts: dict[str, int] = {}
-    for event in events:
-        if event.get("kind") == "request":
-            method = str(event.get("method"))
-            counts[method] = counts.get(method, 0) + 1
+    counts = Counter(request.method for request in events_of_kind(events, Request))
     return ", ".join(f"{number} {method}" for method, number in counts.items())
 
 

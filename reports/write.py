@@ -8,13 +8,13 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from reports import junit, markdown
-from reports.stream import FILE, Event, read
+from reports.events import Event, Json, Trouble
+from reports.stream import FILE, read
 from reports.verdict import judge
 
-Verdict = dict[str, Any]
+Verdict = Json
 Writer = Callable[[Verdict, list[Event], Path], None]
 SCHEMA_FILE = Path(__file__).with_name("verdict.schema.json")
 
@@ -55,26 +55,25 @@ def _judge(events: list[Event], folder: Path) -> Verdict:
     return verdict
 
 
-def _write_all(verdict: Verdict, events: list[Event], folder: Path) -> list[Event]:
+def _write_all(verdict: Verdict, events: list[Event], folder: Path) -> list[Trouble]:
     failures = []
     for name, write in WRITERS.items():
         try:
             write(verdict, events, folder)
         except Exception as error:
             failures.append(_failure(name, error))
-            _complain(failures[-1]["message"])
+            _complain(failures[-1].message)
     return failures
 
 
-def _failure(name: str, error: Exception) -> Event:
-    return {
-        "kind": "trouble",
-        "message": f"{name} could not be written: {type(error).__name__}: {error}",
-        "expected": f"a written {name}",
-        "seen": f"{type(error).__name__}: {error}",
-        "next_step": "see that the disk has room and the folder can be written; "
+def _failure(name: str, error: Exception) -> Trouble:
+    return Trouble(
+        f"{name} could not be written: {type(error).__name__}: {error}",
+        expected=f"a written {name}",
+        seen=f"{type(error).__name__}: {error}",
+        next_step="see that the disk has room and the folder can be written; "
         "then `python -m reports` with this run writes the reports again",
-    }
+    )
 
 
 def _write_json(verdict: Verdict, folder: Path) -> None:

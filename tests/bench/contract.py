@@ -25,6 +25,7 @@ from gate.machine.console import MachineError, say
 from gate.machine.interrupts import run_main
 from gate.stack import Stack
 from gate.sweep import new_run_id
+from reports.events import CheckResult, Phase, Request, Table, events_of_kind
 from tests.bench.record import Figure, write
 from tests.faults.fault import CATALOGUE, Fault, folder
 from tests.faults.planting import Planting
@@ -69,10 +70,14 @@ def staged(stack: Stack, seed: int) -> tuple[Run, Outcome]:
     with tempfile.TemporaryDirectory() as name:
         words = ["-m", "contract", f"--on-stack={stack.run_id}", *_overrides(stack)]
         done = gate(*words, folder=Path(name), environment={SEED: str(seed)}, limit=LIMIT)
-    explored = [e for e in done.events if e.get("check", "").startswith("contract.fuzz.")]
-    begun = next(e for e in done.events if e["kind"] == "phase" and e["name"] == "contract")
-    failed = [e["t"] - begun["started"] for e in done.failed]
-    seconds = sum(e["seconds"] for e in explored)
+    explored = [
+        one
+        for one in events_of_kind(done.events, CheckResult)
+        if one.check.startswith("contract.fuzz.")
+    ]
+    begun = next(one for one in events_of_kind(done.events, Phase) if one.name == "contract")
+    failed = [one.t - begun.started for one in done.failed]
+    seconds = sum(one.seconds for one in explored)
     return Run(_sent(done, explored), seconds, min(failed, default=None)), done
 
 
@@ -82,17 +87,17 @@ def _overrides(stack: Stack) -> list[str]:
     return [f"--compose-file={one}" for one in files[OWN_FILES:]]
 
 
-def _sent(done: Outcome, explored: list[dict[str, Any]]) -> int:
+def _sent(done: Outcome, explored: list[CheckResult]) -> int:
     """Requests to the API while its operations were explored."""
-    first = min(e["t"] - e["seconds"] for e in explored)
-    last = max(e["t"] for e in explored)
-    requests = [e for e in done.events if e["kind"] == "request" and e["service"] == "proxy"]
-    return sum(first <= e["t"] <= last for e in requests)
+    first = min(one.t - one.seconds for one in explored)
+    last = max(one.t for one in explored)
+    requests = [one for one in events_of_kind(done.events, Request) if one.service == "proxy"]
+    return sum(first <= one.t <= last for one in requests)
 
 
 def cases(done: Outcome) -> str:
     """The seed, the number and the digest of a run's cases, as its report shows them."""
-    titles = [str(e["title"]) for e in done.events if e["kind"] == "table"]
+    titles = [one.title for one in events_of_kind(done.events, Table)]
     return next(one for one in titles if "what was tested" in one)
 
 
@@ -147,7 +152,7 @@ def healthy() -> list[Figure]:
             own.append(run.requests / run.seconds)
             alarms.append(len(done.failed))
             for event in done.failed:
-                say(f"  {event['check']}: {event['finding']['seen']}")
+                say(f"  {event.check}: {event.finding and event.finding.seen}")
             if number < REPEATS:
                 seen.append([cases(done), cases(staged(stack, seed)[1])])
                 other = plain(stack, seed, stop=False)
@@ -188,7 +193,7 @@ def found(fault: Fault) -> tuple[float | None, float | None]:
     try:
         with standing(fault) as stack:
             run, done = staged(stack, seed)
-            caught = any(fault.expects(event["check"]) for event in done.failed)
+            caught = any(fault.expects(event.check) for event in done.failed)
             return run.first if caught else None, plain(stack, seed, stop=True).first
     except MachineError as trouble:
         say(f"{fault.id}: {trouble}")

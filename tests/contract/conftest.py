@@ -9,6 +9,7 @@ from contracts.budget import budget
 from contracts.rules import RULES
 from gate.operator import Operator
 from gate.run import Gate
+from reports.events import Table
 from tests.contract.engine import put_preset, to_idle
 from tests.contract.ledger import COLUMNS, Ledger
 from tests.contract.state import Before, seen
@@ -28,13 +29,13 @@ def ledger(gate: Gate) -> Iterator[Ledger]:
     yield made
     emit = gate.stream.emit
     title = f"Contract: what was tested ({made.title})"
-    emit("table", title=title, columns=COLUMNS, rows=list(made.rows()))
+    emit(Table(title, COLUMNS, list(made.rows())))
     rules = [
         [name, "blocking" if rule.blocking else "advisory", rule.reason, _count(made, name)]
         for name, rule in RULES.items()
     ]
     columns = ["rule", "kind", "reason", "operations that broke it"]
-    emit("table", title="Contract: the rules", columns=columns, rows=rules)
+    emit(Table("Contract: the rules", columns, rules))
 
 
 def _count(ledger: Ledger, rule: str) -> str:

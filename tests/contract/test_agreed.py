@@ -10,6 +10,7 @@ from contracts.diff import Change, compare, verdict
 from gate.checks import check, expect, fail
 from gate.evidence import Evidence, get
 from gate.run import Gate
+from reports.events import Table
 
 API = "breakout-bot-api"
 PATH = "/api/openapi.json"
@@ -37,10 +38,11 @@ def served(seen: Evidence) -> Mapping[str, Any]:
 def test_document_is_served(seen: Evidence, gate: Gate) -> None:
     changes = compare(load(), served(seen))
     gate.stream.emit(
-        "table",
-        title=f"Contract: what is served is {verdict(changes)} to what was agreed",
-        columns=["operation", "change", "breaks clients"],
-        rows=[[one.where, one.what, "yes" if one.breaking else "no"] for one in changes],
+        Table(
+            title=f"Contract: what is served is {verdict(changes)} to what was agreed",
+            columns=["operation", "change", "breaks clients"],
+            rows=[[one.where, one.what, "yes" if one.breaking else "no"] for one in changes],
+        )
     )
 
 

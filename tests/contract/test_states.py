@@ -4,6 +4,7 @@ from contracts.budget import budget
 from gate.checks import check, expect
 from gate.operator import API, Operator
 from gate.run import Gate
+from reports.events import Table
 from tests.contract.ledger import Ledger
 from tests.contract.machine import play
 
@@ -18,6 +19,6 @@ def test_model_holds(operator: Operator, ledger: Ledger, gate: Gate) -> None:
     done = play(operator, ledger, budget())
     rows = [[str(done.histories), str(done.steps), str(ledger.seed), done.what or "none"]]
     columns = ["histories", "steps", "seed", "disagreement"]
-    gate.stream.emit("table", title="Contract: the state model", columns=columns, rows=rows)
+    gate.stream.emit(Table("Contract: the state model", columns, rows))
     evidence = "\n".join([*done.failed, f"# seed {ledger.seed}"])
     expect(not done.failed, "the state model to hold in every history", done.what, evidence)

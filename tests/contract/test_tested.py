@@ -6,6 +6,7 @@ from contracts.agreed import labels
 from gate.checks import check, expect
 from gate.operator import API, Operator
 from gate.run import Gate
+from reports.events import Table
 from tests.contract.ledger import Ledger
 from tests.contract.state import Before, put_back, seen
 
@@ -64,4 +65,4 @@ def test_state_is_put_back(operator: Operator, before: Before, gate: Gate) -> No
         ["stays (the API cannot remove a preset)", f"{len(extra)} presets"],
         ["engine", f"{state}, preset {now.active}, no open order, no position"],
     ]
-    gate.stream.emit("table", title="Contract: state after", columns=["what", "how"], rows=rows)
+    gate.stream.emit(Table("Contract: state after", ["what", "how"], rows))

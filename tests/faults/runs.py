@@ -22,7 +22,8 @@ from gate.machine.console import INTERRUPTED, MachineError, say
 from gate.machine.docker import pinned
 from gate.sweep import new_run_id
 from gate.target import SERVICES, Target
-from reports.stream import Event
+from reports.events import CheckResult, Event, FaultPlanted, events_of_kind
+from reports.events import Outcome as CheckOutcome
 from reports.stream import read as read_events
 from tests.faults.fault import Fault
 from tests.faults.planting import WELL_SECONDS, wait_until_well
@@ -50,9 +51,10 @@ class Outcome:
         return [(one["component"], one["check"]) for one in self.verdict["findings"]]
 
     @property
-    def failed(self) -> list[Event]:
+    def failed(self) -> list[CheckResult]:
         """Every check that failed, those folded under a finding too, in the order they ran."""
-        return [e for e in self.events if e["kind"] == "check" and e["outcome"] == "failed"]
+        results = events_of_kind(self.events, CheckResult)
+        return [one for one in results if one.outcome is CheckOutcome.FAILED]
 
     @property
     def troubles(self) -> list[str]:
@@ -175,9 +177,9 @@ def judged(
 
 def read(fault: Fault, stage: str, outcome: Outcome) -> Result:
     """What a run says about a fault at a stage."""
-    failed = [event for event in outcome.failed if event["stage"] == stage]
-    expected = [event for event in failed if fault.expects(event["check"])]
-    planted = [event["t"] for event in outcome.events if event["kind"] == "fault"]
+    failed = [event for event in outcome.failed if event.stage == stage]
+    expected = [event for event in failed if fault.expects(event.check)]
+    planted = [event.t for event in events_of_kind(outcome.events, FaultPlanted)]
     trouble = outcome.troubles or ([] if outcome.verdict else [outcome.output[-600:]])
     if not planted or (trouble and not expected):
         why = trouble[0] if trouble else "the fault was not planted"
@@ -187,10 +189,10 @@ def read(fault: Fault, stage: str, outcome: Outcome) -> Result:
         fault,
         stage,
         "caught" if expected and outcome.verdict["verdict"] == "HOLD" else "missed",
-        checks=[event["check"] for event in expected],
-        red=[event["check"] for event in failed],
+        checks=[event.check for event in expected],
+        red=[event.check for event in failed],
         first=outcome.roots[0][0] if outcome.roots else None,
-        seconds=round(expected[0]["t"] - planted[-1], 2) if expected else None,
+        seconds=round(expected[0].t - planted[-1], 2) if expected else None,
         wall=round(outcome.seconds, 1),
         message="; ".join(trouble + roots or outcome.verdict["reasons"]),
     )

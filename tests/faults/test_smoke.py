@@ -7,6 +7,7 @@ import pytest
 
 from gate.machine.commands import run
 from gate.stack import Stack
+from reports.events import Phase, events_of_kind
 from tests.faults.fault import CATALOGUE, load
 from tests.faults.planters import container
 from tests.faults.runs import LIMIT, described, gate, judged
@@ -101,7 +102,7 @@ def test_a_disposable_stack_of_somebody_else_is_judged_as_it_stands(
     secrets = {"GATE_REDIS_PASSWORD": stack.credentials.redis_password or ""}
     outcome = gate("-m", "smoke", f"--target={target}", folder=tmp_path, environment=secrets)
     assert outcome.code == 0, outcome.output
-    assert "bring-up" not in {event.get("name") for event in outcome.events}
+    assert "bring-up" not in {event.name for event in events_of_kind(outcome.events, Phase)}
     addresses = {row["name"]: row["address"] for row in outcome.verdict["components"]}
     assert addresses["proxy"] == stack.target().urls["proxy"]
 

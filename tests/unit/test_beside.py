@@ -6,8 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from gate.sidecar import Beside, chosen, ordered
+from reports.events import CheckResult, Phase, RunFinished, Trouble
 from reports.redact import Redactor
 from reports.stream import Stream
+from tests.unit.reports_sample import event
 
 
 def items(*nodes: str) -> list[Any]:
@@ -53,10 +55,10 @@ def beside(folder: Path) -> Beside:
 
 def test_one_that_judges_nothing_is_trouble(tmp_path: Path) -> None:
     (trouble,) = beside(tmp_path).events()
-    assert trouble["kind"] == "trouble"
-    assert trouble["message"] == "the gate of tests/control/ ended with 4"
-    assert "test_none" in trouble["seen"]
-    assert trouble["next_step"] == "run `pytest -m control` by itself"
+    assert isinstance(trouble, Trouble)
+    assert trouble.message == "the gate of tests/control/ ended with 4"
+    assert "test_none" in str(trouble.seen)
+    assert trouble.next_step == "run `pytest -m control` by itself"
 
 
 def test_checks_times_and_logs_are_taken_over(tmp_path: Path) -> None:
@@ -64,12 +66,14 @@ def test_checks_times_and_logs_are_taken_over(tmp_path: Path) -> None:
     runs = tmp_path / "beside" / "control" / "runs"
     shutil.rmtree(runs)
     stream = Stream(runs / "a", Redactor())
-    stream.emit("phase", name="set-up", started=0.0, seconds=2.0)
-    stream.emit("phase", name="control", started=2.0, seconds=3.0)
-    stream.emit("check", check="control.pause.a", outcome="passed")
-    stream.emit("run_finished", pytest_exit=0, seconds=5.0)
+    stream.emit(Phase("set-up", started=0.0, seconds=2.0))
+    stream.emit(Phase("control", started=2.0, seconds=3.0))
+    stream.emit(event("check", check="control.pause.a", outcome="passed"))
+    stream.emit(RunFinished(pytest_exit=0, seconds=5.0))
     stream.attach("api.log", "words")
     phase, check = one.events()
-    assert (phase["name"], phase["started"], phase["seconds"]) == ("control", 9.0, 3.0)
-    assert check["check"] == "control.pause.a"
+    assert isinstance(phase, Phase)
+    assert (phase.name, phase.started, phase.seconds) == ("control", 9.0, 3.0)
+    assert isinstance(check, CheckResult)
+    assert check.check == "control.pause.a"
     assert list(one.logs()) == [("control-api.log", "words")]

@@ -7,21 +7,20 @@ from pathlib import Path
 import pytest
 
 from reports.checks import matches
+from reports.events import FaultPlanted
 from tests.bench import record
 from tests.faults import matrix
 from tests.faults.fault import CATALOGUE, load
 from tests.faults.runs import Outcome, Result, read
+from tests.unit.reports_sample import event
 
 FAULT = load(CATALOGUE / "redis-stopped.toml")
 RUNNING = "smoke.containers.is_running[redis]"
-PLANTED = {"kind": "fault", "t": 1.0}
+PLANTED = FaultPlanted("redis-stopped", "Redis is stopped", t=1.0)
 
 
 def ran(*failed: str, first: str = "redis", trouble: str = "", planted: bool = True) -> Outcome:
-    rows = [
-        {"kind": "check", "stage": "smoke", "check": one, "outcome": "failed", "t": 3.5}
-        for one in failed
-    ]
+    rows = [event("check", stage="smoke", check=one, outcome="failed", t=3.5) for one in failed]
     findings = [{"component": first, "check": one} for one in failed]
     verdict = {
         "verdict": "HOLD" if failed else "PROMOTE",

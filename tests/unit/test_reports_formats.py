@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 
 from reports import html, junit, markdown, terminal
+from reports.events import Event
 from reports.verdict import judge
 from reports.write import SCHEMA_FILE
 from tests.unit.reports_sample import (
@@ -24,7 +25,6 @@ from tests.unit.reports_sample import (
     SAMPLES,
     START,
     UNDECIDED,
-    Event,
     check,
     event,
 )
@@ -251,7 +251,8 @@ def test_evidence_links_to_the_files_beside_the_page() -> None:
 
 
 def test_a_target_that_is_no_web_address_is_not_linked() -> None:
-    events = [{**PROMOTE[0], "target": {"name": "x", "kind": "live", "url": "javascript:alert(1)"}}]
+    target = {"name": "x", "kind": "live", "url": "javascript:alert(1)"}
+    events = [event("run_started", target=target)]
     assert not any(link.startswith("javascript") for link in page(events).links)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from reports.events import FaultPlanted, Interrupted, Load, Picture, Trouble, events_of_kind
 from reports.redact import MARK, Redactor
 from reports.stream import FILE, Stream, read
 
@@ -19,11 +20,11 @@ from reports.stream import FILE, Stream, read
 def test_an_event_is_one_redacted_line_with_its_time(tmp_path: Path) -> None:
     times = iter([10.0, 10.1234])
     stream = Stream(tmp_path, Redactor(["hunter2"]), clock=lambda: next(times))
-    stream.emit("check", check="smoke.a", reason="saw hunter2", headers={"Authorization": "x"})
+    stream.emit(Load({"profile": "saw hunter2", "baseline": {"Authorization": "x"}}))
     line = (tmp_path / FILE).read_text(encoding="utf-8")
     assert line == (
-        '{"kind":"check","t":0.123,"check":"smoke.a",'
-        f'"reason":"saw {MARK}","headers":{{"Authorization":"{MARK}"}}}}\n'
+        '{"kind":"load","t":0.123,'
+        f'"profile":"saw {MARK}","baseline":{{"Authorization":"{MARK}"}}}}\n'
     )
     stream.close()
 
@@ -32,7 +33,8 @@ def test_events_survive_a_kill_without_warning(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; "
         "from reports.redact import Redactor; from reports.stream import Stream; "
-        "s = Stream(Path(sys.argv[1]), Redactor()); s.emit('trouble', message='last words'); "
+        "from reports.events import Trouble; "
+        "s = Stream(Path(sys.argv[1]), Redactor()); s.emit(Trouble('last words')); "
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     root = Path(__file__).parents[2]
@@ -44,19 +46,19 @@ def test_events_survive_a_kill_without_warning(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == -signal.SIGKILL
-    assert [event["message"] for event in read(tmp_path)] == ["last words"]
+    assert [one.message for one in events_of_kind(read(tmp_path), Trouble)] == ["last words"]
 
 
 @pytest.mark.parametrize("cut", [b'{"kind":"che', b'{"kind":"check"', b"\xff\xfe", b"[1"])
 def test_a_cut_last_line_is_left_out(tmp_path: Path, cut: bytes) -> None:
-    (tmp_path / FILE).write_bytes(b'{"kind":"phase","t":1}\n' + cut)
-    assert read(tmp_path) == [{"kind": "phase", "t": 1}]
+    (tmp_path / FILE).write_bytes(b'{"kind":"interrupted","t":1,"signal":"HUP"}\n' + cut)
+    assert read(tmp_path) == [Interrupted("HUP", t=1)]
 
 
 @pytest.mark.parametrize("line", ["{]", "[]", "7", '{"no": "kind"}'])
 def test_a_damaged_line_elsewhere_is_trouble(tmp_path: Path, line: str) -> None:
     (tmp_path / FILE).write_text(f'{{"kind":"phase"}}\n{line}\n{{"kind":"phase"}}\n')
-    kinds = [event["kind"] for event in read(tmp_path)]
+    kinds = [event.kind for event in read(tmp_path)]
     assert kinds == ["phase", "trouble", "phase"]
 
 
@@ -70,7 +72,7 @@ def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
 
     def work() -> None:
         for number in range(50):
-            stream.emit("request", url="x" * 500, number=number)
+            stream.emit(FaultPlanted("x" * 500, str(number)))
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
@@ -79,15 +81,15 @@ def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
         thread.join()
     stream.close()
     assert len(read(tmp_path)) == 400
-    assert {event["kind"] for event in read(tmp_path)} == {"request"}
+    assert {type(event) for event in read(tmp_path)} == {FaultPlanted}
 
 
 def test_a_closed_stream_refuses_events_and_says_which(tmp_path: Path) -> None:
     stream = Stream(tmp_path, Redactor())
     stream.close()
     stream.close()
-    with pytest.raises(ValueError, match="'check' event"):
-        stream.emit("check")
+    with pytest.raises(ValueError, match="'interrupted' event"):
+        stream.emit(Interrupted("HUP"))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_attachments_of_one_name_are_all_kept(tmp_path: Path) -> None:
 
 
 def test_text_that_is_no_unicode_does_not_break_the_stream(tmp_path: Path) -> None:
-    Stream(tmp_path, Redactor()).emit("trouble", message="bad \udcff byte")
+    Stream(tmp_path, Redactor()).emit(Trouble("bad \udcff byte"))
     assert json.loads((tmp_path / FILE).read_text(encoding="utf-8"))["message"] == "bad ? byte"
 
 
@@ -125,8 +127,8 @@ def test_a_picture_is_a_file_of_its_kind_and_an_event(tmp_path: Path) -> None:
     assert [(tmp_path / path).read_bytes() for path in paths] == [png, jpeg]
     assert [Path(path).suffix for path in paths] == [".png", ".jpg"]
     events = read(tmp_path)
-    assert [(one["kind"], one["path"], one["bytes"]) for one in events] == [
-        ("picture", paths[0], len(png)),
-        ("picture", paths[1], len(jpeg)),
+    assert [(one.path, one.bytes) for one in events_of_kind(events, Picture)] == [
+        (paths[0], len(png)),
+        (paths[1], len(jpeg)),
     ]
     assert "hunter2" not in str(events) + str(paths)

@@ -7,23 +7,28 @@ from typing import Any
 import pytest
 
 from reports.checks import matches
+from reports.events import CheckResult, Event, Required, events_of_kind
 from reports.verdict import judge
+from tests.unit.reports_sample import event
 
-Event = dict[str, Any]
 REQUIRED = ["smoke.redis.ping", "smoke.health.ok"]
 
 
 def check(name: str, outcome: str = "passed", **fields: Any) -> Event:
-    return {
-        "kind": "check",
-        "check": name,
-        "title": f"{name} holds",
-        "stage": name.split(".")[0],
-        "component": name.split(".")[1],
-        "outcome": outcome,
-        "seconds": 0.01,
+    return event(
+        "check",
+        check=name,
+        title=f"{name} holds",
+        stage=name.split(".")[0],
+        component=name.split(".")[1],
+        outcome=outcome,
+        seconds=0.01,
         **fields,
-    }
+    )
+
+
+def waiver(check: str, reason: str = "no registry here") -> Event:
+    return event("waiver", check=check, reason=reason)
 
 
 def run(
@@ -34,38 +39,30 @@ def run(
     not_asked: tuple[str, ...] = (),
 ) -> list[Event]:
     """The events of a whole run; `pytest_exit=None` is one that was killed."""
-    start = {
-        "kind": "run_started",
-        "run_id": "r1",
-        "at": "2026-02-03T03:04:05Z",
-        "target": {"name": "here", "kind": kind, "url": "https://here"},
-        "expected": {"version": "1.4.2", "revision": None},
-        "asked": ["smoke"],
-        "not_asked": list(not_asked),
-        "command": "pytest",
-    }
-    manifest = {
-        "kind": "required",
-        "stage": "smoke",
-        "checks": REQUIRED if required is None else required,
-    }
-    end = [{"kind": "run_finished", "pytest_exit": pytest_exit, "seconds": 1.5}]
+    start = event(
+        "run_started",
+        run_id="r1",
+        at="2026-02-03T03:04:05Z",
+        target={"name": "here", "kind": kind, "url": "https://here"},
+        expected={"version": "1.4.2", "revision": None},
+        asked=["smoke"],
+        not_asked=list(not_asked),
+        command="pytest",
+    )
+    manifest = event("required", stage="smoke", checks=REQUIRED if required is None else required)
+    end = [event("run_finished", pytest_exit=pytest_exit, seconds=1.5)]
     return [start, manifest, *events, *(end if pytest_exit is not None else [])]
 
 
 PASSED = [check(name) for name in REQUIRED]
 REDIS_FAILED = [check(REQUIRED[0], "failed"), check(REQUIRED[1])]
-WAIVER = {"kind": "waiver", "check": REQUIRED[0], "reason": "no registry here"}
-TROUBLE = {"kind": "trouble", "message": "the stack did not come up", "next_step": "read the log"}
-POST = {
-    "kind": "request",
-    "method": "POST",
-    "url": "https://here/api/engine/stop",
-    "mutation": True,
-}
-INTERRUPTED = {"kind": "interrupted", "signal": "SIGINT"}
+WAIVER = waiver(REQUIRED[0])
+TROUBLE = event("trouble", message="the stack did not come up", next_step="read the log")
+SENT = {"method": "POST", "url": "https://here/api/engine/stop", "mutation": True}
+POST = event("request", **SENT)
+INTERRUPTED = event("interrupted", signal="SIGINT")
 
-RULES = {
+RULES: dict[str, tuple[list[Event], str, int]] = {
     "promotes when every required check passed": (run(*PASSED), "PROMOTE", 0),
     "holds when a check failed": (run(*REDIS_FAILED, pytest_exit=1), "HOLD", 1),
     "holds when a check that nobody requires failed": (
@@ -100,14 +97,14 @@ RULES = {
         "PROMOTE",
         0,
     ),
-    "holds when the waiver has no reason": (run(PASSED[1], {**WAIVER, "reason": " "}), "HOLD", 1),
+    "holds when the waiver has no reason": (run(PASSED[1], waiver(REQUIRED[0], " ")), "HOLD", 1),
     "holds when the waiver names another check": (
-        run(PASSED[1], {**WAIVER, "check": "smoke.redis"}),
+        run(PASSED[1], waiver("smoke.redis")),
         "HOLD",
         1,
     ),
     "ignores a waiver of a check that does not exist": (
-        run(*PASSED, {**WAIVER, "check": "smoke.no.such"}),
+        run(*PASSED, waiver("smoke.no.such")),
         "PROMOTE",
         0,
     ),
@@ -147,7 +144,7 @@ RULES = {
     "is undecided when nothing ran": (run(), "UNDECIDED", 6),
     "is undecided when there are no events": ([], "UNDECIDED", 6),
     "is undecided when no manifest says what is required": (
-        [event for event in run(*PASSED) if event["kind"] != "required"],
+        [one for one in run(*PASSED) if not isinstance(one, Required)],
         "UNDECIDED",
         6,
     ),
@@ -186,7 +183,7 @@ RULES = {
     ),
     "holds when a live target was changed": (run(*PASSED, POST, kind="live"), "HOLD", 1),
     "promotes when a live target was spared by the guard": (
-        run(*PASSED, {**POST, "blocked": True}, kind="live"),
+        run(*PASSED, event("request", **SENT, blocked=True), kind="live"),
         "PROMOTE",
         0,
     ),
@@ -194,7 +191,7 @@ RULES = {
     "requires nothing of a stage that was not asked for": (
         run(
             *PASSED,
-            {"kind": "required", "stage": "load", "checks": ["load.a.b"]},
+            event("required", stage="load", checks=["load.a.b"]),
             not_asked=("load",),
         ),
         "PROMOTE",
@@ -255,7 +252,7 @@ def test_a_waived_failure_stays_visible_and_is_no_finding() -> None:
 
 
 def test_a_waiver_without_effect_is_noted() -> None:
-    judged = judge(run(*PASSED, {**WAIVER, "check": "smoke.no.such"}))
+    judged = judge(run(*PASSED, waiver("smoke.no.such")))
     assert judged["waivers"][0]["applies"] is False
     assert "changed nothing" in judged["reasons"][-1]
     assert judged["troubles"] == []
@@ -297,8 +294,8 @@ def test_stages_that_were_not_asked_for_are_told() -> None:
 
 def test_later_news_of_a_component_updates_the_earlier() -> None:
     news: list[Event] = [
-        {"kind": "component", "name": "redis", "version": "8.0.2", "state": "running"},
-        {"kind": "component", "name": "redis", "state": "exited", "version": None},
+        event("component", name="redis", version="8.0.2", state="running"),
+        event("component", name="redis", state="exited", version=None),
     ]
     judged = judge(run(*PASSED, *news))
     assert len(judged["components"]) == 1
@@ -314,7 +311,13 @@ def failed(name: str, *follows: str) -> Event:
 
 
 def folded(*events: Event) -> dict[str, list[str]]:
-    judged = judge(run(*events, required=[event["check"] for event in events], pytest_exit=1))
+    judged = judge(
+        run(
+            *events,
+            required=[one.check for one in events_of_kind(events, CheckResult)],
+            pytest_exit=1,
+        )
+    )
     return {finding["check"]: finding["consequences"] for finding in judged["findings"]}
 
 

@@ -13,9 +13,10 @@ import pytest
 
 from reports import __main__ as command
 from reports import write
+from reports.events import Event
 from reports.redact import Redactor
 from reports.stream import FILE, Stream
-from tests.unit.reports_sample import HOLD, PROMOTE, UNDECIDED, Event
+from tests.unit.reports_sample import HOLD, PROMOTE, UNDECIDED
 
 ROOT = Path(__file__).parents[2]
 ALL = ("verdict.json", "verdict.schema.json", "index.html", "junit.xml", "summary.md")
@@ -25,7 +26,7 @@ def make_run(reports: Path, name: str, events: list[Event], age: float = 0) -> P
     folder = reports / "runs" / name
     stream = Stream(folder, Redactor())
     for each in events:
-        stream.emit(each["kind"], **{k: v for k, v in each.items() if k not in ("kind", "t")})
+        stream.emit(each)
     stream.close()
     made = (folder / FILE).stat().st_mtime - age
     os.utime(folder / FILE, (made, made))

@@ -1,0 +1,497 @@
+"""The events of a run, one class a kind: what `events.jsonl` holds, a line each.
+
+A line is a JSON object with `kind`, `t` and the fields of the kind's class; `events.schema.json`
+is written from these classes (`python -m reports schema`). Emitters give every field. A reader also
+takes lines of other versions: fields that it does not know are left out, fields that are missing or
+of another type are read as empty, and an outcome that is missing as an error.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from enum import StrEnum
+from functools import cache
+from types import NoneType, UnionType
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    TypedDict,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+
+class Outcome(StrEnum):
+    """What became of a check."""
+
+    PASSED = "passed"
+    NOT_RUN = "not_run"
+    ERROR = "error"
+    FAILED = "failed"
+
+    @property
+    def severity(self) -> int:
+        """How bad it is: where a check is told of twice, the worse outcome counts."""
+        return list(Outcome).index(self)
+
+    @property
+    def is_red(self) -> bool:
+        """Whether the check ran and did not pass."""
+        return self in (Outcome.FAILED, Outcome.ERROR)
+
+
+WAIVED = "waived"
+"""Shown in place of the outcome of a check that did not pass and is waived."""
+NOT_ASKED = "not_asked"
+"""Shown in place of the outcome of a stage that was not asked for."""
+
+Seconds = Annotated[float, "seconds"]
+Moment = Annotated[float, "seconds since the run's stream was opened"]
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Event:
+    """Holds what every event has."""
+
+    kind: ClassVar[str]
+    t: Moment = field(default=0.0, kw_only=True)
+    """When it was written; the stream sets it."""
+
+    @classmethod
+    def upgraded(cls, line: Json) -> Json:
+        """Return the fields of a line with what lines of other versions lack."""
+        return line
+
+    def as_fields(self) -> Json:
+        """Return what the line holds besides `kind` and `t`."""
+        return {name: _plain(value) for name, value in vars(self).items() if name != "t"}
+
+
+@dataclass(frozen=True)
+class TargetSeen:
+    """Names the target of a run."""
+
+    name: str
+    kind: Annotated[str, "disposable or live"]
+    url: Annotated[str | None, "address of its entry"]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Names the build that must run; null where any will do."""
+
+    version: str | None
+    revision: Annotated[str | None, "commit"]
+
+
+@dataclass(frozen=True)
+class RunStarted(_Event):
+    """Begins a run: which target, which stages, which build."""
+
+    kind = "run_started"
+    run_id: str
+    at: Annotated[str, "UTC, ISO 8601"]
+    target: TargetSeen | None
+    expected: Expected
+    asked: Annotated[Sequence[str], "stages asked for"]
+    not_asked: Annotated[Sequence[str], "stages left out"]
+    command: str | None
+
+    @classmethod
+    def upgraded(cls, line: Json) -> Json:
+        """Take a command that is a list of words, and no target for one that is empty."""
+        words = line.get("command")
+        command = " ".join(map(str, words)) if isinstance(words, list) else words
+        return {**line, "command": command, "target": line.get("target") or None}
+
+
+@dataclass(frozen=True)
+class Required(_Event):
+    """Names the checks of a stage that have to pass."""
+
+    kind = "required"
+    stage: str
+    checks: Annotated[Sequence[str], "ids of checks"]
+
+
+@dataclass(frozen=True)
+class Waiver(_Event):
+    """Lets a required check go, by its id and with a reason."""
+
+    kind = "waiver"
+    check: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Tells what a failed check saw, in words for who has to act on it."""
+
+    expected: str | None = None
+    seen: str | None = None
+    likely_cause: str | None = None
+    next_step: str | None = None
+    evidence: Any = None
+
+
+@dataclass(frozen=True)
+class CheckResult(_Event):
+    """Tells what became of a check."""
+
+    kind = "check"
+    check: Annotated[str, "id, such as smoke.tls.days_left[proxy]"]
+    title: str
+    stage: str
+    component: Annotated[str | None, "who is to blame when it fails"]
+    outcome: Outcome
+    seconds: Seconds
+    reason: Annotated[str | None, "why it did not run, or could not judge"]
+    finding: Finding | None
+    follows: Annotated[Sequence[str], "globs of checks whose failure explains this one's"]
+
+    @classmethod
+    def upgraded(cls, line: Json) -> Json:
+        """Fill in names from the id; an outcome that no check can have is an error."""
+        check = _text(line.get("check")) or "without a name"
+        outcome, reason = line.get("outcome"), _text(line.get("reason"))
+        if _outcome(outcome) is None:
+            reason = f"its outcome is {outcome!r}, which no check can have. {reason}".strip()
+            outcome = Outcome.ERROR
+        return {
+            **line,
+            "check": check,
+            "title": line.get("title") or check,
+            "stage": line.get("stage") or check.partition(".")[0],
+            "outcome": outcome,
+            "reason": reason or None,
+        }
+
+
+@dataclass(frozen=True)
+class Trouble(_Event):
+    """Tells why the gate itself may know nothing: its own failure, or the machine's."""
+
+    kind = "trouble"
+    message: str
+    expected: str | None = None
+    seen: str | None = None
+    next_step: str | None = None
+    check: Annotated[str | None, "the check that could not judge"] = None
+
+
+@dataclass(frozen=True)
+class Interrupted(_Event):
+    """Tells that the run was told to stop."""
+
+    kind = "interrupted"
+    signal: Annotated[str, "Ctrl-C, or the name of a signal"]
+
+
+@dataclass(frozen=True)
+class RunFinished(_Event):
+    """Ends a run; a run without it was killed."""
+
+    kind = "run_finished"
+    pytest_exit: Annotated[int | None, "pytest's exit code"]
+    seconds: Annotated[float, "seconds of the whole run"]
+
+    @classmethod
+    def upgraded(cls, line: Json) -> Json:
+        """Take the time of the line as that of the run."""
+        return {"seconds": line.get("t"), **_given(line)}
+
+
+@dataclass(frozen=True)
+class Phase(_Event):
+    """Times a part of a run: bring-up, a stage, taking the stack down."""
+
+    kind = "phase"
+    name: str
+    started: Moment
+    seconds: Seconds
+
+    @classmethod
+    def upgraded(cls, line: Json) -> Json:
+        """Take the event as written at the end of the phase."""
+        return _with_start(line)
+
+
+@dataclass(frozen=True)
+class Request(_Event):
+    """Records one thing that left this process."""
+
+    kind = "request"
+    method: Annotated[str, "HTTP method, or the command of another protocol"]
+    url: str
+    service: Annotated[str, "whom it was sent to"]
+    started: Moment
+    seconds: Seconds
+    status: Annotated[int | str | None, "the answer; null for none"]
+    error: Annotated[str | None, "why there was no answer"]
+    mutation: Annotated[bool, "whether it may change something"]
+    blocked: Annotated[bool, "whether the guard kept it from leaving"] = False
+
+    @classmethod
+    def upgraded(cls, line: Json) -> Json:
+        """Take the event as written when the answer had come."""
+        return _with_start(line)
+
+
+@dataclass(frozen=True)
+class Component(_Event):
+    """Describes a container of the target; null where that is not known."""
+
+    kind = "component"
+    name: Annotated[str, "service"]
+    image: str | None
+    version: str | None
+    revision: Annotated[str | None, "commit"]
+    state: str | None
+    health: str | None
+    restarts: int | None
+    source: Annotated[str | None, "where the image is from: registry or debian-trixie"]
+    address: Annotated[str | None, "where the gate reaches it"]
+
+
+@dataclass(frozen=True)
+class FaultPlanted(_Event):
+    """Tells that a fault was planted in the stack."""
+
+    kind = "fault"
+    id: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Table(_Event):
+    """Holds a table that a stage adds to the report."""
+
+    kind = "table"
+    title: str
+    columns: Sequence[str]
+    rows: Annotated[Sequence[Sequence[Any]], "cells, as many as columns in each row"]
+
+
+@dataclass(frozen=True)
+class Picture(_Event):
+    """Names a picture that is kept as evidence."""
+
+    kind = "picture"
+    title: str
+    path: Annotated[str, "relative to the run's folder"]
+    bytes: Annotated[int, "size in bytes"]
+
+
+class LoadFacts(TypedDict, total=False):
+    """Figures of a load run; the report shows those that are there, others too."""
+
+    valid: Annotated[bool, "whether the generator kept its pace, so that the figures count"]
+    profile: str
+    offered: Annotated[float, "requests a second that the profile plans"]
+    achieved: Annotated[float, "requests a second that were sent"]
+    dropped: Annotated[int, "requests that were not sent in time"]
+    resent: Annotated[int, "requests sent again on a new connection"]
+    lag_p99_ms: Annotated[float, "ms that sending was late, 99th percentile"]
+    generator_cpu: Annotated[float, "share of a core"]
+    aborted: Annotated[str | None, "why the run was ended early"]
+    knee: str
+    websocket: str
+    errors: str
+    compared: str
+    baseline: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Load(_Event):
+    """Holds figures of a load run; its facts are the line's own keys, of several events merged."""
+
+    kind = "load"
+    facts: LoadFacts
+
+    @classmethod
+    def upgraded(cls, line: Json) -> Json:
+        """Take all keys of the line as facts."""
+        return {"t": line.get("t"), "facts": _without_head(line)}
+
+    def as_fields(self) -> Json:
+        """Return the facts."""
+        return dict(self.facts)
+
+
+@dataclass(frozen=True)
+class Unknown(_Event):
+    """Keeps an event of a kind that this version does not know."""
+
+    kind = "unknown"
+    name: Annotated[str, "its kind"]
+    content: Mapping[str, Any]
+
+    def as_fields(self) -> Json:
+        """Return the line's fields as they were read."""
+        return dict(self.content)
+
+
+Known = (
+    RunStarted
+    | Required
+    | Waiver
+    | CheckResult
+    | Trouble
+    | Interrupted
+    | RunFinished
+    | Phase
+    | Request
+    | Component
+    | FaultPlanted
+    | Table
+    | Picture
+    | Load
+)
+Event = Known | Unknown
+CLASSES: dict[str, type[Known]] = {one.kind: one for one in get_args(Known)}
+"""The class of each kind, by the name that a line gives."""
+Kind = TypeVar("Kind", bound=_Event)
+Redact = Callable[[Any], Any]
+
+
+def events_of_kind(events: Iterable[Event], kind: type[Kind]) -> list[Kind]:
+    """Return the events of one class."""
+    return [event for event in events if isinstance(event, kind)]
+
+
+def to_line(event: Event, redact: Redact = lambda value: value) -> str:
+    """Return the event as a line of JSON, its fields redacted."""
+    kind = event.name if isinstance(event, Unknown) else event.kind
+    content = {"kind": kind, "t": event.t, **redact(event.as_fields())}
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def from_line(line: str | bytes) -> Event | None:
+    """Read a line of any version; None where it is no JSON object with a kind."""
+    try:
+        content = json.loads(line)
+    except ValueError:
+        return None
+    return from_json(content) if isinstance(content, dict) else None
+
+
+def from_json(content: Json) -> Event | None:
+    """Read the JSON object of an event; None where it has no kind."""
+    kind = content.get("kind")
+    if not isinstance(kind, str):
+        return None
+    if found := CLASSES.get(kind):
+        event: Known = _build(found, found.upgraded(content))
+        return event
+    t = _number(content.get("t")) or 0.0
+    return Unknown(kind, _without_head(content), t=t)
+
+
+# Fields, by their types
+
+
+@cache
+def hints(cls: type) -> dict[str, Any]:
+    """Return the type of each field as annotated, units included."""
+    every = get_type_hints(cls, include_extras=True)
+    return {name: hint for name, hint in every.items() if get_origin(hint) is not ClassVar}
+
+
+@cache
+def bare(hint: Any) -> Any:
+    """Return the type without what is annotated to it."""
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _build(cls: Any, content: Mapping[str, Any]) -> Any:
+    types = hints(cls)
+    return cls(**{one.name: _value(one, types[one.name], content) for one in fields(cls)})
+
+
+def _value(one: "Field[Any]", hint: Any, content: Mapping[str, Any]) -> Any:
+    value = content.get(one.name)
+    return one.default if value is None and one.default is not MISSING else _read(hint, value)
+
+
+def _read(hint: Any, value: Any) -> Any:
+    found = _fit(hint, value)
+    return _empty(bare(hint)) if found is None else found
+
+
+def _fit(hint: Any, value: Any) -> Any:
+    """Return the value as the type wants it; None where it cannot be had."""
+    hint = bare(hint)
+    if value is None or hint is Any:
+        return value
+    if hint in _FITS:
+        return _FITS[hint](value)
+    if get_origin(hint) is UnionType:
+        fitting = (_fit(one, value) for one in get_args(hint) if one is not NoneType)
+        return next((one for one in fitting if one is not None), None)
+    if get_origin(hint) is Sequence:
+        (item,) = get_args(hint)
+        return tuple(_read(item, one) for one in value) if isinstance(value, list) else None
+    if not isinstance(value, dict):
+        return None
+    return _build(hint, value) if is_dataclass(hint) else value
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+
+
+def _number(value: Any) -> float | None:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value if is_number else None
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _outcome(value: Any) -> Outcome | None:
+    return Outcome(value) if isinstance(value, str) and value in set(Outcome) else None
+
+
+_FITS: dict[Any, Callable[[Any], Any]] = {
+    str: _text,
+    float: _number,
+    int: _integer,
+    bool: bool,
+    Outcome: _outcome,
+}
+
+
+def _empty(hint: Any) -> Any:
+    """Return what stands for a value that is missing; never one that looks like success."""
+    if get_origin(hint) is UnionType or hint is Any:
+        return None
+    if hint is Outcome:
+        return Outcome.ERROR
+    if is_dataclass(hint):
+        return _build(hint, {})
+    return () if get_origin(hint) is Sequence else hint()
+
+
+def _plain(value: Any) -> Any:
+    return vars(value) if is_dataclass(value) else value
+
+
+def _given(line: Json) -> Json:
+    return {key: value for key, value in line.items() if value is not None}
+
+
+def _without_head(line: Json) -> Json:
+    return {key: value for key, value in line.items() if key not in ("kind", "t")}
+
+
+def _with_start(line: Json) -> Json:
+    """Work the start out from the time of the line where it is missing."""
+    if line.get("started") is not None:
+        return line
+    t, seconds = (_number(line.get(key)) or 0.0 for key in ("t", "seconds"))
+    return {**line, "started": t - seconds}
