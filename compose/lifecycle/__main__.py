@@ -5,7 +5,6 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from compose.lifecycle import (
@@ -26,9 +25,16 @@ from compose.lifecycle import (
 )
 from compose.lifecycle.deployment import API, COLOURED, Deployment
 from compose.lifecycle.journal import Journal, alone, new_id
+from compose.lifecycle.state import (
+    CommandState,
+    DeployState,
+    RestoreState,
+    RollbackState,
+    UpdateOptions,
+    UpdateState,
+)
 from compose.lifecycle.steps import show_plan
 from compose.lifecycle.trouble import REFUSED, BadInput, Refused
-from compose.lifecycle.update import Wishes
 from compose.release import HERE, Release, release
 from gate.machine.console import (
     BAD_INPUT,
@@ -120,28 +126,28 @@ def deploy_(deployment: Deployment, options: Options) -> None:
     """Bring everything up, or up to date with a short interruption."""
     chosen = wanted()
 
-    def facts() -> dict[str, object]:
-        return {
-            "id": new_id(),
-            "release": asdict(chosen),
-            "had_data": deployment.has_volume("data"),
-            "ran": bool(deployment.containers(API)),
-            "key_file": options.key_file,
-        }
+    def read_state() -> DeployState:
+        return DeployState(
+            id=new_id(),
+            release=chosen,
+            had_data=deployment.has_volume("data"),
+            ran=bool(deployment.containers(API)),
+            key_file=options.key_file,
+        )
 
-    _carry_out(deployment, options, "deploy", chosen, facts)
+    _carry_out(deployment, options, chosen, read_state)
 
 
 def update_(deployment: Deployment, options: Options) -> None:
     """Switch to another release without downtime."""
     chosen = wanted()
 
-    def facts() -> dict[str, object]:
+    def read_state() -> UpdateState:
         if not all(deployment.containers(one) for one in COLOURED):
             raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
-        return update.facts(deployment, chosen, _wishes(options))
+        return update.read_state(deployment, chosen, _update_options(options))
 
-    _carry_out(deployment, options, "update", chosen, facts)
+    _carry_out(deployment, options, chosen, read_state)
 
 
 def rollback_(deployment: Deployment, options: Options) -> None:
@@ -160,17 +166,17 @@ def rollback_(deployment: Deployment, options: Options) -> None:
         archive = backups.find(deployment, newer.backup)
         with restore.opened(deployment, archive, options.key_file):
             pass  # found out before anything is stopped
-    data = rollback.schema_facts(present, earlier, archive)
-    if archive and not data["schema_differs"]:
+    change = rollback.plan_schema_change(present, earlier, archive)
+    if archive and not change.schema_differs:
         raise BadInput(
             f"expected --restore-data with a release of an older schema, but {earlier.tag} has the"
             f" same: roll back without it, and `compose/restore.sh {archive.name}` puts data back"
         )
 
-    def facts() -> dict[str, object]:
-        return update.facts(deployment, earlier.release, _wishes(options)) | data
+    def read_state() -> RollbackState:
+        return rollback.read_state(deployment, earlier.release, _update_options(options), change)
 
-    return _carry_out(deployment, options, "rollback", earlier.release, facts)
+    return _carry_out(deployment, options, earlier.release, read_state)
 
 
 def backup_(deployment: Deployment, options: Options) -> None:
@@ -196,16 +202,11 @@ def restore_(deployment: Deployment, options: Options) -> None:
             raise Refused(f"there is no container of {service}: `compose/deploy.sh` makes one")
     with restore.opened(deployment, archive, options.key_file) as (_, manifest):
         say(f"{archive.name}: made {manifest['made']}, rows {manifest['rows']}")
-    facts: dict[str, object] = {
-        "id": new_id(),
-        "archive": str(archive),
-        "key_file": options.key_file,
-        "down": down,
-    }
+    state = RestoreState(id=new_id(), archive=str(archive), key_file=options.key_file, down=down)
     with alone(deployment.state, "restore"):
         _recover(deployment, options)
-        if _planned(deployment, options, "restore", facts):
-            recovery.do(deployment, "restore", facts)
+        if _planned(deployment, options, state):
+            recovery.do(deployment, state)
             backups.prune_of_commands(deployment)
             summary(deployment, f"restored from {archive.name}")
 
@@ -262,22 +263,21 @@ def preflight_(deployment: Deployment, options: Options) -> None:
 def _carry_out(
     deployment: Deployment,
     options: Options,
-    command: str,
     chosen: Release,
-    facts_now: Callable[[], dict[str, object]],
+    read_state: Callable[[], CommandState],
 ) -> None:
     """Put in order what an earlier command left, then carry this one out from what is there now."""
-    with alone(deployment.state, command):
+    with alone(deployment.state, options.command):
         _recover(deployment, options)
-        facts = facts_now()
+        state = read_state()
         _preflight(deployment, options, chosen)
-        if not _planned(deployment, options, command, facts):
+        if not _planned(deployment, options, state):
             return
         owner.claim(deployment)
         try:
-            recovery.do(deployment, command, facts)
+            recovery.do(deployment, state)
         except (Exception, KeyboardInterrupt) as trouble:
-            alert.send(deployment, f"{command} to {chosen.version} ({chosen.tag}): {trouble}")
+            alert.send(deployment, f"{state.command} to {chosen.version} ({chosen.tag}): {trouble}")
             raise
         finally:
             backups.prune_of_commands(deployment)  # one that fails makes one, too
@@ -302,16 +302,14 @@ def _preflight(deployment: Deployment, options: Options, chosen: Release) -> Non
         raise Refused(f"{len(found)} findings of the preflight; nothing was changed")
 
 
-def _planned(
-    deployment: Deployment, options: Options, command: str, facts: dict[str, object]
-) -> bool:
-    journal = Journal(Path(os.devnull), {"command": command, "facts": facts})
-    show_plan(f"{command} of {deployment.project}", recovery.steps_of(deployment, journal))
+def _planned(deployment: Deployment, options: Options, state: CommandState) -> bool:
+    journal = Journal(Path(os.devnull), state)
+    show_plan(f"{state.command} of {deployment.project}", recovery.steps_of(deployment, journal))
     return not options.dry_run
 
 
-def _wishes(options: Options) -> Wishes:
-    return Wishes(
+def _update_options(options: Options) -> UpdateOptions:
+    return UpdateOptions(
         watch=options.watch,
         canary=options.canary,
         canary_seconds=options.seconds,

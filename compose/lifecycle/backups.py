@@ -11,8 +11,8 @@ from typing import Any
 from compose.lifecycle import archives, journal, releases, retention, scripts, working
 from compose.lifecycle.deployment import API, Deployment, capture, docker, feed
 from compose.lifecycle.journal import Journal, new_id, now
+from compose.lifecycle.state import ReleaseState
 from compose.lifecycle.trouble import BadInput, Refused
-from compose.release import Release
 from gate.machine.commands import image_exists, run
 from gate.machine.console import MachineError, say
 from gate.settings import is_secret, quoted
@@ -83,9 +83,9 @@ def _remove(old: list[Path]) -> None:
 
 def needed(deployment: Deployment) -> set[str]:
     """Name the backups that an unfinished command or a rollback may want."""
-    unfinished = Journal.found(deployment.state / journal.FILE)
-    facts = unfinished.facts.values() if unfinished else ()
-    named = {Path(value).name for value in facts if isinstance(value, str)}
+    unfinished = Journal.find(deployment.state / journal.FILE)
+    values = vars(unfinished.state).values() if unfinished else ()
+    named = {Path(value).name for value in values if isinstance(value, str)}
     return named | releases.backups_to_go_back_with(deployment)
 
 
@@ -183,12 +183,12 @@ def image(deployment: Deployment) -> str:
     containers = deployment.containers(API)
     if containers:
         return containers[-1].image_id
-    unfinished = Journal.found(deployment.state / journal.FILE)
-    coming = unfinished.facts.get("release") if unfinished else None
+    unfinished = Journal.find(deployment.state / journal.FILE)
+    state = unfinished.state if unfinished else None
     known = [releases.load(deployment, tag) for tag in reversed(releases.history(deployment))]
     names = [one.images[API] for one in known if API in one.images]
     names += [releases.image(API, one.release) for one in known]
-    names += [releases.image(API, Release(**coming))] if coming else []
+    names += [releases.image(API, state.release)] if isinstance(state, ReleaseState) else []
     for name in names:
         if image_exists(name):
             return name

@@ -16,7 +16,8 @@ from compose.lifecycle.deployment import (
     unwell,
 )
 from compose.lifecycle.journal import Journal
-from compose.lifecycle.steps import Step
+from compose.lifecycle.state import DeployState
+from compose.lifecycle.steps import Step, StepName
 from compose.lifecycle.trouble import Refused
 from compose.lifecycle.update import answers, schema_taken_back
 from compose.release import Release
@@ -35,34 +36,40 @@ class Deploy:
     """One deploy, described by its journal alone."""
 
     deployment: Deployment
-    journal: Journal
+    journal: Journal[DeployState]
+
+    @property
+    def state(self) -> DeployState:
+        """What the steps know of each other."""
+        return self.journal.state
 
     @property
     def release(self) -> Release:
         """What is deployed."""
-        return Release(**self.journal.facts["release"])
+        return self.state.release
 
     def steps(self) -> list[Step]:
         """Every step, in order."""
         what = f"{self.release.version} ({self.release.revision[:12]})"
         every = [
-            Step("images", f"build or pull {what}", self.images),
-            Step("backup", "data, settings and manifest", self.back_up),
-            Step("start", "create and start every service", self.start, self.unstart),
-            Step("ready", "until every service answers", self.ready),
-            Step("verify", "smoke stage through the proxy", self.check),
-            Step("record", "write the release manifest", self.record, final=True),
+            Step(StepName.IMAGES, f"build or pull {what}", self.images),
+            Step(StepName.BACKUP, "data, settings and manifest", self.back_up),
+            Step(StepName.START, "create and start every service", self.start, self.unstart),
+            Step(StepName.READY, "until every service answers", self.ready),
+            Step(StepName.VERIFY, "smoke stage through the proxy", self.check),
+            Step(StepName.RECORD, "write the release manifest", self.record, final=True),
         ]
-        if not self.journal.facts["had_data"]:
-            return [one for one in every if one.name != "backup"]
+        if not self.state.had_data:
+            return [one for one in every if one.name != StepName.BACKUP]
         return every
 
     def back_up(self) -> None:
         """Data as they were before; a deploy that failed early may have left none."""
         if not backups.has_data(self.deployment):
             return say("    there are no data yet")
-        archive = backups.make(self.deployment, self.journal.facts.get("key_file"), "deploy")
-        return self.journal.note(backup=archive.name)
+        archive = backups.make(self.deployment, self.state.key_file, "deploy")
+        self.state.backup = archive.name
+        return self.journal.save()
 
     def images(self) -> None:
         """All images, on this machine."""
@@ -70,15 +77,17 @@ class Deploy:
 
     def start(self) -> None:
         """Every service, created anew where it has changed."""
-        self.journal.note(new_schema=building.schema(self.release))
+        self.state.new_schema = building.schema(self.release)
+        self.journal.save()
         flags = ["--detach", "--no-build", "--pull", "missing"]
         self.deployment.compose("up", *flags, release=self.release)
-        _serve(self.deployment, self.release, str(self.journal.facts["id"]))
+        _serve(self.deployment, self.release, self.state.id)
 
     def unstart(self) -> None:
         """What ran before, or nothing; volumes always stay. Raises `MachineError`."""
         before = releases.current(self.deployment)
-        if before is None and self.journal.facts.get("ran", self.journal.facts["had_data"]):
+        ran = self.state.had_data if self.state.ran is None else self.state.ran
+        if before is None and ran:
             say("    what ran before is written down nowhere: the new containers stay")
             return
         if before is None:
@@ -88,7 +97,7 @@ class Deploy:
         # With the settings that it ran with: those of now may be why it is undone.
         kept = self.deployment.kept_settings
         former = replace(self.deployment, env_file=kept) if kept.is_file() else self.deployment
-        bring_up(former, before.release, f"{self.journal.facts['id']}-before")
+        bring_up(former, before.release, f"{self.state.id}-before")
 
     def ready(self) -> None:
         """Every container healthy. Raises `Refused` naming the first that is not."""
@@ -99,14 +108,12 @@ class Deploy:
     def check(self) -> None:
         """The smoke stage's verdict."""
         where = seen_by(self.deployment)
-        verdict = verify.smoke(self.deployment, where, self.release)
-        self.journal.note(verdict=verdict)
+        self.state.verdict = verify.smoke(self.deployment, where, self.release)
+        self.journal.save()
 
     def record(self) -> None:
         """What runs now is what should run."""
-        facts = self.journal.facts
-        backup, verdict = facts.get("backup"), facts.get("verdict")
-        releases.record(self.deployment, self.release, facts["new_schema"], backup, verdict)
+        releases.record(self.deployment, self.state)
 
 
 def bring_up(deployment: Deployment, release: Release, folder: str) -> None:

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from compose.lifecycle.state import CommandState, from_json, to_json
 from compose.lifecycle.trouble import Refused
 from gate.machine.interrupts import deferred
 
@@ -38,100 +39,96 @@ def write_json(path: Path, content: Any) -> None:
         os.close(folder)
 
 
-class Journal:
-    """The one unfinished command of a deployment: its facts, and the steps begun and done."""
+S = TypeVar("S", bound=CommandState)
+S_co = TypeVar("S_co", bound=CommandState, covariant=True)
 
-    def __init__(self, path: Path, content: dict[str, Any]) -> None:
+
+class Journal(Generic[S_co]):
+    """The one unfinished command of a deployment: its state, and the steps begun and done."""
+
+    def __init__(self, path: Path, state: S_co, began: str = "") -> None:
         self._path = path
-        self._content = content
+        self.state = state
+        self.began = began
+        self.begun: list[str] = []
+        """Names of the steps that were begun, in order."""
+        self.done: list[str] = []
+        """Names of the steps that were finished."""
+        self.reason: str | None = None
+        """Why it is being undone; None while it goes forward."""
 
-    @classmethod
-    def begin(cls, path: Path, command: str, facts: dict[str, Any]) -> "Journal":
-        """A new journal, written down before the first step."""
-        content = {"schema": 1, "command": command, "began": now(), "facts": facts}
-        journal = cls(path, {**content, "begun": [], "done": [], "reason": None})
-        journal._write()
+    @staticmethod
+    def begin(path: Path, state: S) -> "Journal[S]":
+        """Write a new journal down, before the first step."""
+        journal = Journal(path, state, now())
+        journal.save()
         return journal
 
-    @classmethod
-    def found(cls, path: Path) -> "Journal | None":
-        """The journal that an earlier command left behind, if one did."""
+    @staticmethod
+    def find(path: Path) -> "Journal[CommandState] | None":
+        """Read the journal that an earlier command left behind, if one did. Raises `Refused`."""
         try:
-            return cls(path, json.loads(path.read_text(encoding="utf-8")))
+            content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+        state = from_json(content["command"], content["facts"])
+        journal = Journal(path, state, content["began"])
+        journal.begun, journal.done = list(content["begun"]), list(content["done"])
+        journal.reason = content["reason"]
+        return journal
 
     @property
     def command(self) -> str:
         """`update`, `rollback`, `deploy` or `restore`."""
-        return str(self._content["command"])
-
-    @property
-    def began(self) -> str:
-        """When."""
-        return str(self._content["began"])
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What the steps need to know of each other."""
-        facts: dict[str, Any] = self._content["facts"]
-        return facts
-
-    @property
-    def begun(self) -> list[str]:
-        """Names of the steps that were begun, in order."""
-        return list(self._content["begun"])
-
-    @property
-    def done(self) -> list[str]:
-        """Names of the steps that were finished."""
-        return list(self._content["done"])
-
-    @property
-    def reason(self) -> str | None:
-        """Why it is being undone; None while it goes forward."""
-        reason: str | None = self._content["reason"]
-        return reason
-
-    def note(self, **facts: Any) -> None:
-        """Write facts down."""
-        self.facts.update(facts)
-        self._write()
+        return self.state.command
 
     def start(self, step: str) -> None:
         """Say that a step is about to be done."""
-        if step not in self._content["begun"]:
-            self._content["begun"].append(step)
-        self._write()
+        if step not in self.begun:
+            self.begun.append(step)
+        self.save()
 
     def finish(self, step: str) -> None:
         """Say that a step is done."""
-        self._content["done"].append(step)
-        self._write()
+        self.done.append(step)
+        self.save()
 
     def fail(self, reason: str) -> None:
-        """Say that everything is to be undone, and why."""
-        self._content["reason"] = self._content["reason"] or reason
-        self._write()
+        """Say that everything has to be undone, and why."""
+        self.reason = self.reason or reason
+        self.save()
 
-    def undone(self, step: str) -> None:
-        """Say that a step was taken back."""
-        for names in (self._content["begun"], self._content["done"]):
+    def mark_undone(self, step: str) -> None:
+        """Say that a step was undone."""
+        for names in (self.begun, self.done):
             if step in names:
                 names.remove(step)
-        self._write()
+        self.save()
 
     def close(self, outcome: str) -> None:
         """Finish: the journal becomes a line of the history."""
-        self._content |= {"outcome": outcome, "ended": now()}
+        line = json.dumps({**self._content, "outcome": outcome, "ended": now()})
         with deferred():
             with (self._path.parent / "history.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(self._content) + "\n")
+                file.write(line + "\n")
             self._path.unlink(missing_ok=True)
 
-    def _write(self) -> None:
+    def save(self) -> None:
+        """Write it down as it is now."""
         with deferred():
             write_json(self._path, self._content)
+
+    @property
+    def _content(self) -> dict[str, Any]:
+        return {
+            "schema": 1,
+            "command": self.command,
+            "began": self.began,
+            "facts": to_json(self.state),
+            "begun": self.begun,
+            "done": self.done,
+            "reason": self.reason,
+        }
 
 
 @contextmanager

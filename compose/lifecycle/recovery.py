@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from compose.lifecycle import backups, journal, restore, working
 from compose.lifecycle.deploy import Deploy
@@ -12,7 +13,14 @@ from compose.lifecycle.deployment import COLOURED, Deployment, inspected, until
 from compose.lifecycle.journal import Journal, alone
 from compose.lifecycle.restore import Restore
 from compose.lifecycle.rollback import Rollback
-from compose.lifecycle.steps import Step, carry_out, take_back, to_be_finished
+from compose.lifecycle.state import (
+    CommandState,
+    DeployState,
+    RestoreState,
+    RollbackState,
+    UpdateState,
+)
+from compose.lifecycle.steps import Step, StepName, carry_out, take_back, to_be_finished
 from compose.lifecycle.trouble import Refused
 from compose.lifecycle.update import Update
 from gate.containers import Container
@@ -20,11 +28,11 @@ from gate.machine.console import MachineError, say
 from gate.machine.interrupts import deferred
 
 Command = Deploy | Update | Restore
-COMMANDS: dict[str, Callable[[Deployment, Journal], Command]] = {
-    "deploy": Deploy,
-    "update": Update,
-    "rollback": Rollback,
-    "restore": Restore,
+COMMANDS: dict[str, Callable[[Deployment, Journal[Any]], Command]] = {
+    DeployState.command: Deploy,
+    UpdateState.command: Update,
+    RollbackState.command: Rollback,
+    RestoreState.command: Restore,
 }
 ORPHAN_SECONDS = 120.0
 
@@ -34,14 +42,14 @@ def journal_path(deployment: Deployment) -> Path:
     return deployment.state / journal.FILE
 
 
-def steps_of(deployment: Deployment, journal: Journal) -> list[Step]:
+def steps_of(deployment: Deployment, journal: Journal[CommandState]) -> list[Step]:
     """The steps of the command that a journal is about."""
     return COMMANDS[journal.command](deployment, journal).steps()
 
 
 def left(deployment: Deployment) -> str | None:
     """What an earlier command left unfinished, in words; None when nothing is."""
-    journal = Journal.found(journal_path(deployment))
+    journal = Journal.find(journal_path(deployment))
     if journal is None:
         return None
     at = journal.begun[-1] if journal.begun else "its beginning"
@@ -60,19 +68,19 @@ def to_start(deployment: Deployment) -> list[Container]:
     the data back has left no bot that may open them, until it has made the earlier one.
     """
     newest = {one.service: one for one in deployment.newest()}
-    journal = Journal.found(journal_path(deployment))
-    if journal is None or "old" not in journal.facts:
+    journal = Journal.find(journal_path(deployment))
+    if journal is None or not isinstance(journal.state, UpdateState):
         return list(newest.values())
     if not to_be_finished(journal, steps_of(deployment, journal)):
-        old = inspected(list(journal.facts["old"].values()))
+        old = inspected(list(journal.state.old.values()))
         return list((newest | {one.service: one for one in old}).values())
-    made = "start" in journal.done
+    made = StepName.START in journal.done
     return [one for one in newest.values() if made or one.service not in COLOURED]
 
 
 def recover(deployment: Deployment) -> bool:
     """Finish or undo what was left; whether there was anything."""
-    journal = Journal.found(journal_path(deployment))
+    journal = Journal.find(journal_path(deployment))
     if journal is None:
         return False
     say(f"{deployment.project}: {left(deployment)}")
@@ -139,7 +147,7 @@ def _orphans(project: str) -> list[int]:
     return found
 
 
-def do(deployment: Deployment, command: str, facts: dict[str, object]) -> Journal:
+def do(deployment: Deployment, state: CommandState) -> None:
     """Carry a new command out from its first step to its last. Raises `Refused`, `MachineError`.
 
     The journal stays open while a step is neither done nor undone.
@@ -147,7 +155,7 @@ def do(deployment: Deployment, command: str, facts: dict[str, object]) -> Journa
     journal = None
     try:
         with deferred():
-            journal = Journal.begin(journal_path(deployment), command, facts)
+            journal = Journal.begin(journal_path(deployment), state)
             steps = steps_of(deployment, journal)
         carry_out(journal, steps)
     except (Refused, KeyboardInterrupt) as ended:
@@ -157,4 +165,3 @@ def do(deployment: Deployment, command: str, facts: dict[str, object]) -> Journa
             journal.close("done")
         raise
     journal.close("done")
-    return journal

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from compose.lifecycle.deployment import Deployment, docker
 from compose.lifecycle.journal import now, write_json
+from compose.lifecycle.state import ReleaseState
 from compose.lifecycle.trouble import BadInput
 from compose.release import OWN_SERVICES, Release
 from compose.release import image as image
@@ -58,23 +59,18 @@ def config_hash(deployment: Deployment) -> str:
     return digest.hexdigest()[:16]
 
 
-def record(
-    deployment: Deployment,
-    release: Release,
-    schema: int,
-    backup: str | None = None,
-    verdict: str | None = None,
-) -> Manifest:
-    """Write down that this release is what should run now."""
+def record(deployment: Deployment, state: ReleaseState) -> Manifest:
+    """Write down that the release of a command is what should run now."""
+    release = state.release
     made = Manifest(
         release.tag,
         release.version,
         release.revision,
         digests(release),
         config_hash(deployment),
-        schema,
-        backup,
-        verdict,
+        state.new_schema,
+        state.backup,
+        state.verdict,
         now(),
     )
     write_json(deployment.state / "releases" / f"{release.tag}.json", asdict(made))

@@ -9,7 +9,8 @@ from typing import Any
 from compose.lifecycle import archives, backups, deploy, releases, working
 from compose.lifecycle.deployment import API, Deployment, docker, health, until
 from compose.lifecycle.journal import Journal, new_id
-from compose.lifecycle.steps import Step
+from compose.lifecycle.state import RestoreState
+from compose.lifecycle.steps import Step, StepName
 from compose.lifecycle.trouble import Refused
 from compose.release import HERE, Release
 from gate.machine.console import say
@@ -25,20 +26,27 @@ class Restore:
     """One restore, described by its journal alone."""
 
     deployment: Deployment
-    journal: Journal
+    journal: Journal[RestoreState]
+
+    @property
+    def state(self) -> RestoreState:
+        """What the steps know of each other."""
+        return self.journal.state
 
     def steps(self) -> list[Step]:
         """Every step, in order."""
-        name = Path(str(self.journal.facts["archive"])).name
+        name = Path(self.state.archive).name
         every = [
-            Step("backup", "of what is there now, to come back to", self.back_up),
-            Step("stop", "the bot and Redis", self.stop, self.start),
-            Step("data", f"from {name}, no stale -wal", self.put, self.put_back, onward=True),
-            Step("start", "Redis and the bot, until healthy", self.start, final=True),
+            Step(StepName.BACKUP, "of what is there now, to come back to", self.back_up),
+            Step(StepName.STOP, "the bot and Redis", self.stop, self.start),
+            Step(
+                StepName.DATA, f"from {name}, no stale -wal", self.put, self.put_back, onward=True
+            ),
+            Step(StepName.START, "Redis and the bot, until healthy", self.start, final=True),
         ]
-        if self.journal.facts.get("down"):
+        if self.state.down:
             what = "containers and volumes that are gone, of the release that should run"
-            every.insert(0, Step("create", what, self.create, self.uncreate))
+            every.insert(0, Step(StepName.CREATE, what, self.create, self.uncreate))
         return every
 
     def create(self) -> None:
@@ -60,10 +68,11 @@ class Restore:
         if not backups.has_data(self.deployment):
             return say("    there are no data yet to come back to")
         try:
-            made = backups.make(self.deployment, self.journal.facts["key_file"], "restore")
+            made = backups.make(self.deployment, self.state.key_file, "restore")
         except Refused as unsound:
             return say(f"    there is no coming back to what is there now: {unsound}")
-        return self.journal.note(before=str(made))
+        self.state.before = str(made)
+        return self.journal.save()
 
     def stop(self) -> None:
         """Nobody has the data open."""
@@ -71,28 +80,28 @@ class Restore:
 
     def put(self) -> None:
         """The archive's data."""
-        self._put(str(self.journal.facts["archive"]))
+        self._put(self.state.archive)
 
     def put_back(self) -> None:
         """The data that were there before."""
-        before = self.journal.facts.get("before")
+        before = self.state.before
         if before is None:
             return say("    there is nothing to put back: the restored data stay")
         self.stop()
-        backups.set_aside(self.deployment, self.journal.facts["key_file"], "restore")
-        return self._put(str(before))
+        backups.set_aside(self.deployment, self.state.key_file, "restore")
+        return self._put(before)
 
     def _put(self, archive: str) -> None:
-        key = self.journal.facts["key_file"]
+        key = self.state.key_file
         with opened(self.deployment, Path(archive), key) as (folder, _):
             backups.put_data(self.deployment, folder / "data.sqlite3")
             backups.put_redis(self.deployment, folder)
 
     def start(self) -> None:
         """The bot answers again."""
-        if self.journal.facts.get("down"):
-            if "create" in self.journal.done and self.journal.reason is None:
-                deploy.bring_up(self.deployment, self._release, str(self.journal.facts["id"]))
+        if self.state.down:
+            if StepName.CREATE in self.journal.done and self.journal.reason is None:
+                deploy.bring_up(self.deployment, self._release, self.state.id)
                 until(lambda: not self.deployment.unwell(), READY_SECONDS)
             return
         redis, api = (self.deployment.containers(name)[-1].id for name in SERVICES)

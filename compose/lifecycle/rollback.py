@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import ClassVar
 
-from compose.lifecycle import backups, proxy, releases
-from compose.lifecycle.deployment import API, docker
+from compose.lifecycle import backups, proxy, releases, update
+from compose.lifecycle.deployment import API, Deployment, docker
+from compose.lifecycle.journal import Journal
 from compose.lifecycle.restore import opened
-from compose.lifecycle.steps import Step
+from compose.lifecycle.state import RollbackState, SchemaChange, UpdateOptions
+from compose.lifecycle.steps import Step, StepName
 from compose.lifecycle.trouble import BadInput
 from compose.lifecycle.update import STOP_SECONDS, Update, migrate
+from compose.release import Release
 from gate.machine.commands import run
 from gate.target import Trust
 
@@ -21,25 +24,33 @@ class Rollback(Update):
     going back: it was served before, too.
     """
 
+    journal: Journal[RollbackState]
     trust: ClassVar[Trust] = "any"
+
+    @property
+    def state(self) -> RollbackState:
+        """What the steps know of each other."""
+        return self.journal.state
 
     def steps(self) -> list[Step]:
         """Every step, in order."""
         every = super().steps()
-        if not self.journal.facts["schema_differs"]:
+        if not self.state.schema_differs:
             return every
-        stop = Step("stop", "the bot: its data change", self.stop, self.start_old)
+        stop = Step(StepName.STOP, "the bot: its data change", self.stop, self.start_old)
         way, back = self.take_data_back, self.put_data_back
-        data = Step("data", self._data_way(), way, back, onward=True)
-        every = [one for one in every if one.name != "canary"]  # no old colour to compare with
-        at = next(number for number, one in enumerate(every) if one.name == "start")
+        data = Step(StepName.DATA, self._data_way(), way, back, onward=True)
+        every = [
+            one for one in every if one.name != StepName.CANARY
+        ]  # no old colour to compare with
+        at = next(number for number, one in enumerate(every) if one.name == StepName.START)
         return [*every[:at], stop, data, *every[at:]]
 
     def _data_way(self) -> str:
-        archive = self.journal.facts["restore"]
+        archive = self.state.restore
         if archive:
             return f"from {Path(archive).name}: what was written since is lost"
-        return f"down to schema {self.journal.facts['schema']}, by the newer release"
+        return f"down to schema {self.state.schema}, by the newer release"
 
     def start(self) -> None:
         """As an update, but served at once where the old bot had to be stopped for its data.
@@ -47,7 +58,7 @@ class Rollback(Update):
         Else the engine would trade while no emergency stop could reach it.
         """
         super().start()
-        if self.journal.facts["schema_differs"]:
+        if self.state.schema_differs:
             self.prepare()
             self.switch()
 
@@ -57,11 +68,11 @@ class Rollback(Update):
 
         One that hung then is told of up to 4 s later, so that an earlier one proves nothing.
         """
-        return self.alive(API).started_at if self.journal.facts["schema_differs"] else ""
+        return self.alive(API).started_at if self.state.schema_differs else ""
 
     def unstart(self) -> None:
         """The old colour is served, which is started again when its data are back."""
-        if self.journal.facts["schema_differs"]:
+        if self.state.schema_differs:
             self.unswitch()
             proxy.forget(self.deployment, self.folder)
         super().unstart()
@@ -76,28 +87,39 @@ class Rollback(Update):
 
     def take_data_back(self) -> None:
         """The data as the earlier release knows them."""
-        archive = self.journal.facts["restore"]
+        archive = self.state.restore
         if archive:
-            with opened(self.deployment, Path(archive), self.wishes.key_file) as (folder, _):
+            with opened(self.deployment, Path(archive), self.options.key_file) as (folder, _):
                 backups.put_data(self.deployment, folder / "data.sqlite3")
             return
         present = releases.current(self.deployment)
         assert present is not None
-        migrate(self.deployment, present.release, int(self.journal.facts["schema"]))
+        migrate(self.deployment, present.release, self.state.schema)
 
     def put_data_back(self) -> None:
         """The data as they were when the rollback began."""
-        before = backups.folder(self.deployment) / str(self.journal.facts["backup"])
+        before = backups.folder(self.deployment) / str(self.state.backup)
         backups.stop(self.deployment, API)
-        backups.set_aside(self.deployment, self.wishes.key_file, "rollback")
-        with opened(self.deployment, before, self.wishes.key_file) as (folder, _):
+        backups.set_aside(self.deployment, self.options.key_file, "rollback")
+        with opened(self.deployment, before, self.options.key_file) as (folder, _):
             backups.put_data(self.deployment, folder / "data.sqlite3")
 
 
-def schema_facts(
+def read_state(
+    deployment: Deployment,
+    release: Release,
+    options: UpdateOptions,
+    change: SchemaChange = SchemaChange(),  # noqa: B008 (it cannot change)
+) -> RollbackState:
+    """Read what a rollback starts from."""
+    start = update.read_state(deployment, release, options)
+    return RollbackState(**vars(start), **vars(change))
+
+
+def plan_schema_change(
     present: releases.Manifest, wanted: releases.Manifest, archive: Path | None
-) -> dict[str, object]:
-    """What a rollback has to do about the data. Raises `BadInput` where only a backup helps."""
+) -> SchemaChange:
+    """Decide what a rollback does about the data. Raises `BadInput` where only a backup helps."""
     lower = wanted.schema < present.schema
     if lower and archive is None and not _can_migrate(present):
         raise BadInput(
@@ -105,11 +127,7 @@ def schema_facts(
             f" but it cannot: give --restore-data to restore {present.backup}; what was written"
             f" since {present.deployed} is lost then"
         )
-    return {
-        "schema_differs": lower,
-        "schema": wanted.schema,
-        "restore": str(archive) if archive else None,
-    }
+    return SchemaChange(lower, wanted.schema, str(archive) if archive else None)
 
 
 def _can_migrate(release: releases.Manifest) -> bool:

@@ -2,11 +2,32 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from compose.lifecycle.journal import Journal
+from compose.lifecycle.state import CommandState
 from compose.lifecycle.trouble import BadInput, Refused
 from gate.machine.console import MachineError, say
 from gate.machine.interrupts import deferred
+
+
+class StepName(StrEnum):
+    """The steps of all commands, as journals have them."""
+
+    IMAGES = "images"
+    BACKUP = "backup"
+    CREATE = "create"
+    STOP = "stop"
+    DATA = "data"
+    START = "start"
+    READY = "ready"
+    VERIFY = "verify"
+    CANARY = "canary"
+    SWITCH = "switch"
+    CONFIRM = "confirm"
+    HAND_OVER = "hand over"
+    RETIRE = "retire"
+    RECORD = "record"
 
 
 def nothing() -> None:
@@ -34,7 +55,7 @@ def show_plan(title: str, steps: Sequence[Step]) -> None:
         say(f"  {number:2}. {one.name:<10} {one.what}")
 
 
-def carry_out(journal: Journal, steps: Sequence[Step]) -> None:
+def carry_out(journal: Journal[CommandState], steps: Sequence[Step]) -> None:
     """Do the steps that are not done yet. On trouble of any kind undo them all, raise `Refused`.
 
     Who interrupts is obeyed once all is undone, or finished where there is no way back: then
@@ -57,7 +78,7 @@ def carry_out(journal: Journal, steps: Sequence[Step]) -> None:
         raise kind(f"put back as it was, because: {reason}") from None
 
 
-def _do(journal: Journal, steps: Sequence[Step]) -> None:
+def _do(journal: Journal[CommandState], steps: Sequence[Step]) -> None:
     for one in steps:
         if one.name not in journal.done:
             journal.start(one.name)
@@ -74,18 +95,18 @@ def _words(trouble: BaseException) -> str:
     return f"{type(trouble).__name__}: {trouble}"
 
 
-def to_be_finished(journal: Journal, steps: Sequence[Step]) -> bool:
+def to_be_finished(journal: Journal[CommandState], steps: Sequence[Step]) -> bool:
     """Whether a later command has to go on with it, rather than to undo it."""
     onward = any(one.onward and one.name in journal.done for one in steps)
     return committed(journal, steps) or (onward and journal.reason is None)
 
 
-def committed(journal: Journal, steps: Sequence[Step]) -> bool:
+def committed(journal: Journal[CommandState], steps: Sequence[Step]) -> bool:
     """Whether the step after which there is no way back is done."""
     return any(one.final and one.name in journal.done for one in steps)
 
 
-def take_back(journal: Journal, steps: Sequence[Step], reason: str) -> None:
+def take_back(journal: Journal[CommandState], steps: Sequence[Step], reason: str) -> None:
     """Undo every step that was begun, the last one first."""
     journal.fail(reason)
     say(f"  ! {reason}")
@@ -94,4 +115,4 @@ def take_back(journal: Journal, steps: Sequence[Step], reason: str) -> None:
             if one.undo is not nothing:
                 say(f"  · undo {one.name}")
             one.undo()
-            journal.undone(one.name)
+            journal.mark_undone(one.name)

@@ -3,7 +3,7 @@
 import json
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -23,7 +23,8 @@ from compose.lifecycle.deployment import (
     until,
 )
 from compose.lifecycle.journal import Journal, new_id, write_json
-from compose.lifecycle.steps import Step
+from compose.lifecycle.state import ReleaseState, UpdateOptions, UpdateState
+from compose.lifecycle.steps import Step, StepName
 from compose.lifecycle.trouble import Refused
 from compose.release import Release
 from gate.containers import Container
@@ -45,52 +46,42 @@ KEPT = "kept.json"
 TRADING = ("RUNNING", "PAUSED")
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """How careful an update is."""
-
-    watch: float = 30.0
-    """Seconds to watch the new colour after the switch, while the old one can still serve."""
-    canary: float = 0.0
-    """Percent of the API's requests to the new colour before the switch; 0 is no canary."""
-    canary_seconds: float = 60.0
-    keep_minutes: float = 0.0
-    """How long the old containers are kept, stopped; a later command removes them then."""
-    key_file: str | None = None
-    """Key to encrypt the backup with."""
-    backup: bool = True
-
-
 @dataclass
 class Update:
     """One update, described by its journal alone, so that any process can go on with it."""
 
     deployment: Deployment
-    journal: Journal
-    wishes: Wishes = field(init=False)
+    journal: Journal[UpdateState]
     trust: ClassVar[Trust] = "verify"
 
-    def __post_init__(self) -> None:
-        self.wishes = Wishes(**self.journal.facts["wishes"])
+    @property
+    def state(self) -> UpdateState:
+        """What the steps know of each other."""
+        return self.journal.state
+
+    @property
+    def options(self) -> UpdateOptions:
+        """How careful it is."""
+        return self.state.options
 
     @property
     def release(self) -> Release:
         """What is updated to."""
-        return Release(**self.journal.facts["release"])
+        return self.state.release
 
     @property
     def folder(self) -> str:
         """The new release's proxy configuration."""
-        return str(self.journal.facts["id"])
+        return self.state.id
 
     @property
     def old_ids(self) -> list[str]:
         """The containers of the old colour."""
-        return list(self.journal.facts["old"].values())
+        return list(self.state.old.values())
 
     def old(self, service: str) -> str:
         """The old colour's container of a service."""
-        return str(self.journal.facts["old"][service])
+        return self.state.old[service]
 
     def new(self, service: str) -> Container:
         """The new colour's container of a service. Raises `Refused` when there is none."""
@@ -102,37 +93,49 @@ class Update:
     def steps(self) -> list[Step]:
         """Every step, in order."""
         what = f"{self.release.version} ({self.release.revision[:12]})"
-        canary = f"{self.wishes.canary:g} % for {self.wishes.canary_seconds:g} s, then judged"
+        canary = f"{self.options.canary:g} % for {self.options.canary_seconds:g} s, then judged"
         every = [
-            Step("images", f"build or pull {what} while the old release serves", self.images),
-            Step("backup", "data, settings and manifest, while the engine writes", self.back_up),
-            Step("start", "the new colour beside the old one", self.start, self.unstart),
-            Step("ready", "until the new API is healthy", self.ready),
             Step(
-                "verify", "smoke stage on the new colour, without traffic", self.check, self.uncheck
+                StepName.IMAGES, f"build or pull {what} while the old release serves", self.images
             ),
-            Step("canary", canary, self.canary, self.uncanary),
-            Step("switch", "the proxy to the new colour", self.switch, self.unswitch),
-            Step("confirm", f"through the proxy, for {self.wishes.watch:g} s", self.confirm),
             Step(
-                "hand over",
+                StepName.BACKUP,
+                "data, settings and manifest, while the engine writes",
+                self.back_up,
+            ),
+            Step(StepName.START, "the new colour beside the old one", self.start, self.unstart),
+            Step(StepName.READY, "until the new API is healthy", self.ready),
+            Step(
+                StepName.VERIFY,
+                "smoke stage on the new colour, without traffic",
+                self.check,
+                self.uncheck,
+            ),
+            Step(StepName.CANARY, canary, self.canary, self.uncanary),
+            Step(StepName.SWITCH, "the proxy to the new colour", self.switch, self.unswitch),
+            Step(
+                StepName.CONFIRM, f"through the proxy, for {self.options.watch:g} s", self.confirm
+            ),
+            Step(
+                StepName.HAND_OVER,
                 "drain the old colour, stop it, its engine's lease to the new one",
                 self.hand_over,
                 self.unhand_over,
                 final=True,
             ),
-            Step("retire", "the old colour; write the release manifest", self.retire),
+            Step(StepName.RETIRE, "the old colour; write the release manifest", self.retire),
         ]
-        left_out = {"backup"} if not self.wishes.backup else set()
-        left_out |= {"canary"} if not self.wishes.canary else set()
+        left_out = {StepName.BACKUP} if not self.options.backup else set()
+        left_out |= {StepName.CANARY} if not self.options.canary else set()
         return [one for one in every if one.name not in left_out]
 
     # The steps
 
     def back_up(self) -> None:
         """Data as they were before."""
-        made = backups.make(self.deployment, self.wishes.key_file, self.journal.command)
-        self.journal.note(backup=made.name)
+        made = backups.make(self.deployment, self.options.key_file, self.journal.command)
+        self.state.backup = made.name
+        self.journal.save()
 
     def images(self) -> None:
         """All images of the release, on this machine."""
@@ -142,7 +145,8 @@ class Update:
         """A second container of each coloured service."""
         scale = [word for one in COLOURED for word in ("--scale", f"{one}=2")]
         flags = ["--no-recreate", "--no-build", "--pull", "never"]
-        self.journal.note(new_schema=building.schema(self.release))
+        self.state.new_schema = building.schema(self.release)
+        self.journal.save()
         remove_others(self.deployment, self.old_ids)
         # Not `up`: that starts the old colour too, where a rollback has stopped it, and a newer
         # release would take the data up to its own schema again.
@@ -153,7 +157,7 @@ class Update:
         """Only the old colour's containers stay, and data that it can read."""
         schema_taken_back(self.deployment, self.release, self.journal)
         remove_others(self.deployment, self.old_ids)
-        if self.journal.facts.get("stopped"):
+        if self.state.stopped:
             self.bring_back()
 
     def bring_back(self) -> None:
@@ -198,7 +202,8 @@ class Update:
         self.prepare()
         with verify.entry(self.deployment, self.release, self.folder, self.trust) as where:
             verdict = verify.smoke(self.deployment, where, self.release)
-        self.journal.note(verdict=verdict)
+        self.state.verdict = verdict
+        self.journal.save()
 
     def prepare(self) -> None:
         """The new release's proxy configuration, with the new colour behind it."""
@@ -212,11 +217,11 @@ class Update:
     def canary(self) -> None:
         """A part of the requests, and the judgement on both colours."""
         split = f"{self.folder}-canary"
-        old = str(self.journal.facts["folder"])
-        proxy.split(self.deployment, old, split, self.new(API), self.wishes.canary)
+        old = self.state.folder
+        proxy.split(self.deployment, old, split, self.new(API), self.options.canary)
         since = f"{time.time():.3f}"
         proxy.switch(self.deployment, split)
-        ends = time.monotonic() + self.wishes.canary_seconds
+        ends = time.monotonic() + self.options.canary_seconds
         while time.monotonic() < ends:
             self.alive(API)
             time.sleep(LOOK_SECONDS)
@@ -246,7 +251,7 @@ class Update:
         self._serve_old()
 
     def _serve_old(self) -> None:
-        old = str(self.journal.facts["folder"])
+        old = self.state.folder
         if proxy.serving(self.deployment) != old:
             proxy.switch(self.deployment, old)
             for one in self.deployment.containers(API):
@@ -263,7 +268,7 @@ class Update:
 
         if not until(lambda: started and look().get("started_at") == started, SWITCH_SECONDS):
             raise Refused("the proxy does not lead to the new API after the switch")
-        ends = time.monotonic() + self.wishes.watch
+        ends = time.monotonic() + self.options.watch
         while time.monotonic() < ends:
             self.alive(API)
             if look().get("status") not in ("healthy", "degraded"):
@@ -289,23 +294,21 @@ class Update:
         """Stop what is left of the old colour, keep it or not, and say what runs now."""
         for one in inspected(self.old_ids):
             docker("stop", "--time", str(STOP_SECONDS), one.id)
-        facts = self.journal.facts
-        backup, verdict = facts.get("backup"), facts.get("verdict")
-        releases.record(self.deployment, self.release, facts["new_schema"], backup, verdict)
-        for folder in (str(facts["folder"]), f"{self.folder}-canary"):
+        releases.record(self.deployment, self.state)
+        for folder in (self.state.folder, f"{self.folder}-canary"):
             proxy.forget(self.deployment, folder)
-        keep(self.deployment, self.old_ids, self.wishes.keep_minutes)
+        keep(self.deployment, self.old_ids, self.options.keep_minutes)
 
 
-def facts(deployment: Deployment, release: Release, wishes: Wishes) -> dict[str, Any]:
-    """What an update starts from."""
-    return {
-        "id": new_id(),
-        "release": asdict(release),
-        "old": {service: deployment.container(service).id for service in COLOURED},
-        "folder": proxy.serving(deployment),
-        "wishes": asdict(wishes),
-    }
+def read_state(deployment: Deployment, release: Release, options: UpdateOptions) -> UpdateState:
+    """Read what an update starts from."""
+    return UpdateState(
+        id=new_id(),
+        release=release,
+        old={service: deployment.container(service).id for service in COLOURED},
+        folder=proxy.serving(deployment),
+        options=options,
+    )
 
 
 def answers(api: str) -> None:
@@ -317,18 +320,21 @@ def answers(api: str) -> None:
         )
 
 
-def schema_taken_back(deployment: Deployment, newer: Release, journal: Journal) -> None:
+def schema_taken_back(
+    deployment: Deployment, newer: Release, journal: Journal[ReleaseState]
+) -> None:
     """Take data that the new release has migrated down to the schema of the one that should run.
 
     The bot is stopped for that. An older release refuses a newer schema when it starts.
     """
     present = releases.current(deployment)
-    if present is None or journal.facts.get("new_schema", 0) <= present.schema:
+    if present is None or journal.state.new_schema <= present.schema:
         return
     if backups.schema(deployment) <= present.schema:  # it did not come to its migration
         return
     say(f"    data of a newer schema: down to {present.schema} again")
-    journal.note(stopped=True)
+    journal.state.stopped = True
+    journal.save()
     backups.stop(deployment, API)
     migrate(deployment, newer, present.schema)
 

@@ -15,6 +15,7 @@ from functools import partial
 from compose.lifecycle import recovery, update
 from compose.lifecycle.building import provide
 from compose.lifecycle.deployment import API, Deployment, health, until
+from compose.lifecycle.state import UpdateOptions
 from compose.release import OWN_SERVICES, Release, release
 from gate.machine.console import say
 from gate.machine.interrupts import run_main
@@ -112,8 +113,7 @@ def under_traffic(deployment: Deployment, work: Callable[[], None]) -> Seen:
 
 
 def _update(deployment: Deployment, to: Release) -> None:
-    facts = update.facts(deployment, to, update.Wishes(watch=2.0))
-    recovery.do(deployment, "update", facts)
+    recovery.do(deployment, update.read_state(deployment, to, UpdateOptions(watch=2.0)))
 
 
 def _baselines() -> list[Figure]:

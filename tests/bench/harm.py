@@ -4,13 +4,15 @@ import secrets
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from compose.lifecycle import backups, recovery, restore, update
+from compose.lifecycle import backups, recovery, restore, rollback, update
 from compose.lifecycle.deployment import API, Deployment
 from compose.lifecycle.journal import Journal
+from compose.lifecycle.state import CommandState, DeployState, RestoreState, UpdateOptions
+from compose.lifecycle.steps import StepName
 from compose.lifecycle.trouble import Refused
 from compose.release import Release
 from gate.machine.commands import run
@@ -23,8 +25,8 @@ from tests.lifecycle.witness import rename_preset
 
 COMMANDS = ("update", "deploy", "rollback", "restore", "backup")
 CANARY = ("--canary", "30", "--for", "4")
-WISHES = update.Wishes(watch=harm.WATCH, canary=30.0, canary_seconds=4.0)
-WISHES_QUICK = update.Wishes(watch=harm.WATCH, backup=False)
+OPTIONS = UpdateOptions(watch=harm.WATCH, canary=30.0, canary_seconds=4.0)
+OPTIONS_QUICK = UpdateOptions(watch=harm.WATCH, backup=False)
 BACKUPS = 30
 LOG_LIMIT = 20.0
 Way = Callable[..., None]
@@ -76,35 +78,33 @@ class Broken:
 def _commands(
     deployment: Deployment, first: Release, second: Release, names: Sequence[str]
 ) -> Iterator[Broken]:
-    to_first = partial(brought_to, deployment, first, WISHES_QUICK)
+    to_first = partial(brought_to, deployment, first, OPTIONS_QUICK)
 
     def to_second() -> None:
         to_first()
-        brought_to(deployment, second, WISHES_QUICK)
+        brought_to(deployment, second, OPTIONS_QUICK)
 
     if "update" in names:
-        steps = _steps(deployment, "update", update.facts(deployment, second, WISHES))
+        steps = _steps(deployment, update.read_state(deployment, second, OPTIONS))
         yield Broken(harm.update_to(second, *CANARY), steps, to_first, is_noticed=False)
     if "deploy" in names:
-        facts = {"id": "drill", "release": asdict(second), "had_data": True, "key_file": None}
-        steps = _steps(deployment, "deploy", facts)
+        steps = _steps(deployment, DeployState(id="drill", release=second, had_data=True))
         yield Broken(harm.Command(("deploy",), second), steps, to_first, is_noticed=True)
     if "rollback" in names:
-        data = {"schema_differs": False, "schema": 0, "restore": None}
-        facts = update.facts(deployment, first, WISHES_QUICK) | data
+        state = rollback.read_state(deployment, first, OPTIONS_QUICK)
         words = ("rollback", "--watch", f"{harm.WATCH:g}")
-        steps = ("backup", *_steps(deployment, "rollback", facts))
+        steps = (StepName.BACKUP, *_steps(deployment, state))
         yield Broken(harm.Command(words, first), steps, to_second, is_noticed=False)
     if "restore" in names:
         to_first()
         archive = backups.make(deployment)
-        steps = _steps(deployment, "restore", {"archive": str(archive), "key_file": None})
+        steps = _steps(deployment, RestoreState(archive=str(archive)))
         command = harm.Command(("restore", archive.name), first)
         yield Broken(command, steps, to_first, is_noticed=True)
 
 
-def _steps(deployment: Deployment, command: str, facts: dict[str, object]) -> tuple[str, ...]:
-    journal = Journal(Path(), {"command": command, "facts": facts})
+def _steps(deployment: Deployment, state: CommandState) -> tuple[str, ...]:
+    journal = Journal(Path(), state)
     return tuple(one.name for one in recovery.steps_of(deployment, journal))
 
 
@@ -186,7 +186,7 @@ def _bad(deployment: Deployment, first: Release) -> list[Figure]:
 def _without_images(deployment: Deployment, first: Release) -> bool:
     nowhere = Release(first.version, candidates.revision(), "no-such-tag")
     try:
-        updated(deployment, nowhere, update.Wishes(watch=harm.WATCH))
+        updated(deployment, nowhere, UpdateOptions(watch=harm.WATCH))
     except Refused as refused:
         return "no-such-tag" in str(refused) and leftovers(deployment) is None
     return False

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from compose.machine.commands import must, run
-from compose.machine.console import Parser, say
-from compose.machine.interrupts import run_main
+from gate.machine.commands import must, run
+from gate.machine.console import Parser, say
+from gate.machine.interrupts import run_main
 
 ROOT = Path(__file__).parent.parent.parent
 UNTOUCHED = (

@@ -10,6 +10,7 @@ from compose.lifecycle import owner, proxy, recovery, update, verify
 from compose.lifecycle.deploy import running
 from compose.lifecycle.deployment import API, COLOURED, Deployment, health
 from compose.lifecycle.journal import new_id
+from compose.lifecycle.state import DeployState, UpdateOptions
 from compose.release import HERE, Release
 from gate.machine.console import MachineError
 from gate.machine.ports import free_ports
@@ -42,23 +43,18 @@ def disposable(name: str = NAME) -> Iterator[Deployment]:
 
 def deployed(deployment: Deployment, release: Release) -> None:
     """Deploy a release, as `compose/deploy.sh` does."""
-    facts: dict[str, object] = {
-        "id": new_id(),
-        "release": {"version": release.version, "revision": release.revision, "tag": release.tag},
-        "had_data": False,
-    }
-    recovery.do(deployment, "deploy", facts)
+    recovery.do(deployment, DeployState(id=new_id(), release=release, had_data=False))
 
 
-def updated(deployment: Deployment, wanted: Release, wishes: update.Wishes) -> None:
+def updated(deployment: Deployment, wanted: Release, options: UpdateOptions) -> None:
     """Update to a release, as `compose/update.sh` does. Raises `Refused`."""
-    recovery.do(deployment, "update", update.facts(deployment, wanted, wishes))
+    recovery.do(deployment, update.read_state(deployment, wanted, options))
 
 
-def brought_to(deployment: Deployment, wanted: Release, wishes: update.Wishes) -> None:
+def brought_to(deployment: Deployment, wanted: Release, options: UpdateOptions) -> None:
     """Update to a release where it does not run yet: a check depends on none before it."""
     if running(deployment).tag != wanted.tag:
-        updated(deployment, wanted, wishes)
+        updated(deployment, wanted, options)
 
 
 def revision(deployment: Deployment) -> str:

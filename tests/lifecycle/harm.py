@@ -16,9 +16,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from compose.lifecycle import backups, proxy, recovery, releases, rollback, update
+from compose.lifecycle import backups, proxy, recovery, releases, rollback
 from compose.lifecycle.deployment import API, Deployment, docker, until
 from compose.lifecycle.journal import Journal
+from compose.lifecycle.state import SchemaChange, UpdateOptions
 from compose.lifecycle.trouble import Refused
 from compose.release import HERE, Release
 from gate.checks import expect, fail
@@ -52,7 +53,7 @@ class Bad:
     """Dockerfile lines by service."""
     said: str | None = None
     """The revision that it claims."""
-    wishes: update.Wishes = field(default_factory=lambda: update.Wishes(watch=WATCH))
+    options: UpdateOptions = field(default_factory=lambda: UpdateOptions(watch=WATCH))
     harmless: bool = True
     """Whether nobody may notice it; a canary's share, and a crash after the switch, are noticed."""
 
@@ -96,7 +97,7 @@ BAD = {
     "crashes after 20 s": Bad(
         "the new breakout-bot-api crashed",
         {API: _python(MAIN, "import ", LATE_CRASH + "import ")},
-        wishes=update.Wishes(watch=25.0),
+        options=UpdateOptions(watch=25.0),
         harmless=False,
     ),
     "a migration that fails half-way": Bad(
@@ -112,7 +113,7 @@ BAD = {
     "5 % errors under canary": Bad(
         "canary",
         {API: _python(MIDDLEWARE, PASS_ON, PASS_ON + NOW_AND_THEN)},
-        wishes=update.Wishes(watch=WATCH, canary=50.0, canary_seconds=30.0),
+        options=UpdateOptions(watch=WATCH, canary=50.0, canary_seconds=30.0),
         harmless=False,
     ),
 }
@@ -125,7 +126,7 @@ def taken_back(deployment: Deployment, base: Release, bad: Bad) -> str | None:
     candidate = candidates.make(base, f"bad-{deployment.project[-6:]}", bad.changes, bad.said)
     before, runs = rows(deployment), revision(deployment)
     try:
-        updated(deployment, candidate, bad.wishes)
+        updated(deployment, candidate, bad.options)
         return "the update ended well"
     except Refused as refused:
         said = str(refused)
@@ -148,13 +149,13 @@ def schema_taken_back(deployment: Deployment, first: Release) -> str | None:
     up = "CREATE TABLE extra (x); INSERT INTO extra SELECT hex(randomblob(8))"  # not made twice
     changes = next_schema(up, "DROP TABLE extra")
     newer = candidates.make(first, f"schema-{deployment.project[-6:]}", changes)
-    before, wishes = rows(deployment), update.Wishes(watch=WATCH)
-    updated(deployment, newer, wishes)
+    before, options = rows(deployment), UpdateOptions(watch=WATCH)
+    updated(deployment, newer, options)
     present = releases.load(deployment, newer.tag)
-    data = rollback.schema_facts(present, releases.load(deployment, first.tag), None)
-    if wrong := _in_vain(deployment, replace(first, revision="0" * 40), data):
+    change = rollback.plan_schema_change(present, releases.load(deployment, first.tag), None)
+    if wrong := _in_vain(deployment, replace(first, revision="0" * 40), change):
         return wrong
-    recovery.do(deployment, "rollback", update.facts(deployment, first, wishes) | data)
+    recovery.do(deployment, rollback.read_state(deployment, first, options, change))
     candidates.forget(newer)
     after = rows(deployment)
     if after != before:
@@ -162,12 +163,12 @@ def schema_taken_back(deployment: Deployment, first: Release) -> str | None:
     return leftovers(deployment)
 
 
-def _in_vain(deployment: Deployment, wanted: Release, data: dict[str, object]) -> str | None:
+def _in_vain(deployment: Deployment, wanted: Release, change: SchemaChange) -> str | None:
     """Roll back to a release that the smoke stage holds; what is wrong with how it ended."""
     before, runs = rows(deployment), revision(deployment)
-    facts = update.facts(deployment, wanted, update.Wishes(watch=WATCH)) | data
+    state = rollback.read_state(deployment, wanted, UpdateOptions(watch=WATCH), change)
     try:
-        recovery.do(deployment, "rollback", facts)
+        recovery.do(deployment, state)
         return "a rollback to a release of another revision ended well"
     except Refused as refused:
         if "smoke.version" not in str(refused):
@@ -379,7 +380,7 @@ def _come_to(
 
 
 def _at(path: Path, step: str) -> bool:
-    journal = Journal.found(path)
+    journal = Journal.find(path)
     return journal is not None and step in journal.begun
 
 

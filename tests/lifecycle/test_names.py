@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from compose.lifecycle import proxy, recovery, update, verify
+from compose.lifecycle import proxy, recovery, rollback, verify
 from compose.lifecycle.deployment import API, Deployment, docker
 from compose.lifecycle.releases import image
+from compose.lifecycle.state import UpdateOptions
 from compose.lifecycle.trouble import Refused
 from compose.release import Release
 from gate.checks import check, expect, fail
@@ -12,7 +13,7 @@ from tests.lifecycle.authority import Authority, authority
 from tests.lifecycle.disposable import deployed, disposable, revision, updated
 
 NAME = "trade.company.test"
-WISHES = update.Wishes(watch=1.0, backup=False)
+OPTIONS = UpdateOptions(watch=1.0, backup=False)
 
 
 def install(deployment: Deployment, signed: Authority, release: Release, **lasts: float) -> None:
@@ -55,17 +56,15 @@ def test_lives_under_the_certificate_of_another_authority(
         install(deployment, company, first)
         try:
             deployed(deployment, first)
-            updated(deployment, second, WISHES)
+            updated(deployment, second, OPTIONS)
         except Refused as refused:
             fail("a deploy and an update that end well", refused)
         where = verify.target(deployment, proxy.live(deployment))
         expect(where.urls["proxy"] == f"https://{NAME}", f"https://{NAME}", where.urls["proxy"])
         expect(verify.look(where, "/healthz"), "an answer under that name", "none")
         install(deployment, company, first, days=30, age_days=31)
-        facts = update.facts(deployment, first, WISHES)
-        facts |= {"schema_differs": False, "schema": 0, "restore": None}
         try:
-            recovery.do(deployment, "rollback", facts)
+            recovery.do(deployment, rollback.read_state(deployment, first, OPTIONS))
         except Refused as refused:
             fail("a rollback, whatever the certificate", refused)
         install(deployment, company, first)

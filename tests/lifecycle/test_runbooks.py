@@ -9,6 +9,7 @@ import pytest
 from compose.lifecycle import proxy, verify
 from compose.lifecycle.deploy import running
 from compose.lifecycle.deployment import Deployment, docker, until
+from compose.lifecycle.steps import StepName
 from compose.release import Release
 from gate.checks import check, expect
 from gate.target import Target
@@ -38,7 +39,7 @@ def without_redis(deployment: Deployment) -> None:
 def broken_off(deployment: Deployment) -> None:
     """An update was killed while the new release was verified."""
     with TemporaryDirectory() as name:
-        kill_at(deployment, update_to(running(deployment)), "verify", Path(name))
+        kill_at(deployment, update_to(running(deployment)), StepName.VERIFY, Path(name))
 
 
 SITUATIONS: dict[str, Callable[[Deployment], None]] = {

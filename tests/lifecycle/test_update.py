@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from compose.lifecycle import recovery, releases, update
+from compose.lifecycle import recovery, releases, rollback
 from compose.lifecycle.deployment import API, Deployment
+from compose.lifecycle.state import UpdateOptions
+from compose.lifecycle.steps import StepName
 from compose.release import Release
 from gate.checks import check, expect
 from tests.lifecycle.disposable import brought_to, leftovers, revision, updated
@@ -27,7 +29,7 @@ from tests.lifecycle.witness import LeaseWatch, books, rows, trade_eagerly
 NEEDS = ("stack", "proxy", API)
 DEPLOYED = "lifecycle.deploy.runs_what_should_run"
 RESTARTED = 1012
-WISHES = update.Wishes(watch=1.0)
+OPTIONS = UpdateOptions(watch=1.0)
 CUT = "a colour was removed while requests to it were in flight: see the drain in proxy.py"
 
 
@@ -41,9 +43,9 @@ CUT = "a colour was removed while requests to it were in flight: see the drain i
 def test_nobody_notices_an_update(deployment: Deployment, first: Release, second: Release) -> None:
     trade_eagerly(deployment)
     with LeaseWatch(deployment) as lease, steady(deployment) as seen:
-        updated(deployment, second, WISHES)
+        updated(deployment, second, OPTIONS)
         expect(revision(deployment) == second.revision, second.revision, revision(deployment))
-        updated(deployment, first, WISHES)
+        updated(deployment, first, OPTIONS)
     expect(not seen.failures, "no failed request", f"{len(seen.failures)}: {seen.failures[:5]}")
     expect(seen.requests > 500, "steady traffic", f"{seen.requests} requests")
     expect(not seen.socket_failures, "no refused WebSocket", seen.socket_failures[:3])
@@ -93,7 +95,7 @@ def test_a_disk_that_fills_while_building_changes_nothing(
     expect(recovery.left(deployment) is None, "nothing unfinished", recovery.left(deployment))
 
 
-@pytest.mark.parametrize("step", ["switch", "hand over"])
+@pytest.mark.parametrize("step", [StepName.SWITCH, StepName.HAND_OVER])
 @check(
     "stack",
     cause="a killed update leaves what the next command does not understand",
@@ -108,7 +110,7 @@ def test_a_killed_update_is_put_in_order(
         kill_at(deployment, update_to(second), step, tmp_path)
         left = recovery.left(deployment)
         expect(left and step in left, f"status to name the step {step}", left)
-        with slow_to_reload(deployment, seen) if step == "hand over" else nullcontext():
+        with slow_to_reload(deployment, seen) if step == StepName.HAND_OVER else nullcontext():
             recovery.recover(deployment)
     expect(not seen.failures, "no failed request", seen.failures[:5], cause=CUT)
     expect(recovery.left(deployment) is None, "nothing unfinished", recovery.left(deployment))
@@ -127,7 +129,7 @@ def test_an_update_whose_terminal_hangs_up_is_undone(
 ) -> None:
     runs = revision(deployment)
     with steady(deployment) as seen:
-        hang_up_at(deployment, update_to(second), "confirm", tmp_path)
+        hang_up_at(deployment, update_to(second), StepName.CONFIRM, tmp_path)
         left = recovery.left(deployment)
         recovery.recover(deployment)  # for the checks after this
     expect(left is None, "nothing unfinished", left)
@@ -144,12 +146,10 @@ def test_an_update_whose_terminal_hangs_up_is_undone(
     follows=DEPLOYED,
 )
 def test_rollback_goes_back(deployment: Deployment, first: Release, second: Release) -> None:
-    brought_to(deployment, first, WISHES)
-    brought_to(deployment, second, WISHES)
+    brought_to(deployment, first, OPTIONS)
+    brought_to(deployment, second, OPTIONS)
     before = rows(deployment)
-    facts = update.facts(deployment, first, WISHES)
-    facts |= {"schema_differs": False, "schema": 0, "restore": None}
-    recovery.do(deployment, "rollback", facts)
+    recovery.do(deployment, rollback.read_state(deployment, first, OPTIONS))
     expect(revision(deployment) == first.revision, first.revision, revision(deployment))
     present = releases.current(deployment)
     expect(present and present.tag == first.tag, first.tag, present)
@@ -164,6 +164,6 @@ def test_rollback_goes_back(deployment: Deployment, first: Release, second: Rele
     follows=DEPLOYED,
 )
 def test_rollback_takes_a_newer_schema_back(deployment: Deployment, first: Release) -> None:
-    brought_to(deployment, first, WISHES)
+    brought_to(deployment, first, OPTIONS)
     wrong = schema_taken_back(deployment, first)
     expect(not wrong, "data and schema as before the newer release", wrong)

@@ -29,6 +29,7 @@ import sys, time
 from pathlib import Path
 from compose.lifecycle.deployment import capture
 from compose.lifecycle.journal import Journal
+from compose.lifecycle.state import RestoreState
 from compose.lifecycle.steps import Step, carry_out
 from gate.machine.commands import run
 from gate.machine.console import recorded, say, show
@@ -63,7 +64,7 @@ def main():
     ]
     with recorded(folder / "logs", "x-update", str):
         show("shown")
-        carry_out(Journal.begin(folder / "journal.json", "update", {}), steps)
+        carry_out(Journal.begin(folder / "journal.json", RestoreState(archive="x")), steps)
         show("done")
     return 0
 

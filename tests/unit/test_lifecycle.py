@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +26,8 @@ from compose.lifecycle import (
 from compose.lifecycle.deployment import API, Deployment
 from compose.lifecycle.journal import Journal, alone
 from compose.lifecycle.preflight import settings
-from compose.lifecycle.steps import Step, carry_out, take_back
+from compose.lifecycle.state import RestoreState, RollbackState, UpdateState
+from compose.lifecycle.steps import Step, StepName, carry_out, take_back
 from compose.lifecycle.trouble import BadInput, Refused
 from compose.machine import acme
 from compose.release import Release
@@ -37,6 +38,7 @@ from tests.lifecycle.pages import BLOCK, PAGES
 from tests.lifecycle.test_runbooks import SITUATIONS
 
 RELEASE = Release("1", "abc", "tag")
+STATE = UpdateState(release=RELEASE, old={API: "old"}, folder="served")
 
 
 class Work:
@@ -61,7 +63,7 @@ class Work:
 
 
 def test_a_failed_step_undoes_those_before_it_and_itself(tmp_path: Path) -> None:
-    work, journal = Work("two"), Journal.begin(tmp_path / "j.json", "update", {})
+    work, journal = Work("two"), Journal.begin(tmp_path / "j.json", STATE)
     with pytest.raises(Refused, match="two does not work"):
         carry_out(journal, work.steps())
     assert work.notes == ["one", "two", "-two", "-one"]
@@ -69,7 +71,7 @@ def test_a_failed_step_undoes_those_before_it_and_itself(tmp_path: Path) -> None
 
 
 def test_who_interrupts_is_obeyed_once_all_is_undone(tmp_path: Path) -> None:
-    work, journal = Work("two", KeyboardInterrupt()), Journal.begin(tmp_path / "j", "update", {})
+    work, journal = Work("two", KeyboardInterrupt()), Journal.begin(tmp_path / "j", STATE)
     with pytest.raises(KeyboardInterrupt, match="put back as it was"):
         carry_out(journal, work.steps())
     assert work.notes == ["one", "two", "-two", "-one"]
@@ -77,10 +79,10 @@ def test_who_interrupts_is_obeyed_once_all_is_undone(tmp_path: Path) -> None:
 
 def test_another_process_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
     path = tmp_path / "j.json"
-    first = Journal.begin(path, "update", {"id": "x"})
+    first = Journal.begin(path, STATE)
     for call in (first.start, first.finish):
         call("one")
-    work, found = Work(), Journal.found(path)
+    work, found = Work(), Journal.find(path)
     assert found is not None
     carry_out(found, work.steps())
     assert work.notes == ["two", "three"]
@@ -88,15 +90,15 @@ def test_another_process_goes_on_where_the_journal_ends(tmp_path: Path) -> None:
 
 def test_another_process_undoes_also_the_step_that_was_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "j.json"
-    Journal.begin(path, "update", {}).start("one")
-    work, found = Work(), Journal.found(path)
+    Journal.begin(path, STATE).start("one")
+    work, found = Work(), Journal.find(path)
     assert found is not None
     take_back(found, work.steps(), "it was interrupted")
     assert work.notes == ["-one"]
 
 
 def test_after_the_final_step_nothing_is_undone(tmp_path: Path) -> None:
-    work, journal = Work("two"), Journal.begin(tmp_path / "j.json", "update", {})
+    work, journal = Work("two"), Journal.begin(tmp_path / "j.json", STATE)
     one, two, three = work.steps()
     with pytest.raises(Refused):
         carry_out(journal, [Step("one", "", one.do, one.undo, final=True), two, three])
@@ -125,13 +127,13 @@ def test_what_can_only_be_finished_stays_written_down(
     monkeypatch.setitem(recovery.COMMANDS, "update", lambda *_: command)
     deployment = Deployment("p", (), tmp_path / ".env", tmp_path)
     with pytest.raises(type(how)):
-        recovery.do(deployment, "update", {})
+        recovery.do(deployment, STATE)
     assert bool(recovery.left(deployment)) is open_after
 
 
 @pytest.mark.parametrize("how", [BadInput("no key"), OSError(28, "No space left"), KeyError("x")])
 def test_trouble_of_every_kind_is_undone(tmp_path: Path, how: Exception) -> None:
-    work, journal = Work("two", how), Journal.begin(tmp_path / "j.json", "update", {})
+    work, journal = Work("two", how), Journal.begin(tmp_path / "j.json", STATE)
     with pytest.raises(Refused, match=r"put back as it was, because: .*(no key|No space|KeyError)"):
         carry_out(journal, work.steps())
     assert work.notes == ["one", "two", "-two", "-one"]
@@ -148,7 +150,7 @@ def test_replaced_data_that_are_in_use_are_not_replaced_again_later(
     command = SimpleNamespace(steps=lambda: [replace(one, onward=True), two, three])
     monkeypatch.setitem(recovery.COMMANDS, "restore", lambda *_: command)
     deployment = Deployment("p", (), tmp_path / ".env", tmp_path)
-    journal = Journal.begin(recovery.journal_path(deployment), "restore", {})
+    journal = Journal.begin(recovery.journal_path(deployment), RestoreState(archive="x"))
     journal.start("one")
     journal.finish("one")
     journal.start("two")
@@ -163,11 +165,11 @@ def test_replaced_data_that_are_in_use_are_not_replaced_again_later(
     ("broken_off", "done", "api"),
     [
         ("", [], "new"),
-        ("update", ["start", "switch"], "old"),
-        ("update", ["start", "switch", "hand over"], "new"),
-        ("rollback", ["stop"], "old"),
-        ("rollback", ["stop", "data"], None),
-        ("rollback", ["stop", "data", "start"], "new"),
+        ("update", [StepName.START, StepName.SWITCH], "old"),
+        ("update", [StepName.START, StepName.SWITCH, StepName.HAND_OVER], "new"),
+        ("rollback", [StepName.STOP], "old"),
+        ("rollback", [StepName.STOP, StepName.DATA], None),
+        ("rollback", [StepName.STOP, StepName.DATA, StepName.START], "new"),
     ],
 )
 def test_a_stopped_deployment_starts_what_it_goes_on_with(
@@ -183,15 +185,10 @@ def test_a_stopped_deployment_starts_what_it_goes_on_with(
     monkeypatch.setattr(recovery, "inspected", lambda ids: [old] if ids else [])
     deployment = Deployment("p", (), tmp_path / ".env", tmp_path)
     if broken_off:
-        facts = {
-            "release": asdict(RELEASE),
-            "wishes": {},
-            "old": {API: "old"},
-            "schema_differs": True,
-            "schema": 1,
-            "restore": None,
-        }
-        journal = Journal.begin(recovery.journal_path(deployment), broken_off, facts)
+        state = STATE
+        if broken_off == RollbackState.command:
+            state = RollbackState(**vars(STATE), schema_differs=True, schema=1)
+        journal = Journal.begin(recovery.journal_path(deployment), state)
         for step in done:
             journal.finish(step)
     started = {one.id for one in recovery.to_start(deployment)}
@@ -250,8 +247,8 @@ def test_restored_data_make_an_engine_no_more_active(tmp_path: Path) -> None:
 
 def test_a_closed_journal_is_history(tmp_path: Path) -> None:
     path = tmp_path / "j.json"
-    Journal.begin(path, "update", {}).close("done")
-    assert Journal.found(path) is None
+    Journal.begin(path, STATE).close("done")
+    assert Journal.find(path) is None
     assert json.loads((tmp_path / "history.jsonl").read_text())["outcome"] == "done"
 
 

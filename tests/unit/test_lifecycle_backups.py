@@ -32,6 +32,7 @@ from compose.lifecycle import (
 from compose.lifecycle.deployment import API, Deployment
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.releases import Manifest
+from compose.lifecycle.state import DeployState, RestoreState
 from compose.lifecycle.trouble import BadInput
 from compose.release import Release
 from gate.machine.console import BAD_INPUT, MachineError
@@ -140,8 +141,8 @@ def test_what_a_rollback_or_an_unfinished_command_needs_is_never_pruned(place: D
         made(place, NOW - timedelta(hours=number))
     # c brought a newer schema: a rollback to a or b needs what was made before it.
     deployed(place, ("a", 1, old[0]), ("b", 1, old[1]), ("c", 2, old[2]), ("d", 2, old[3]))
-    facts = {"before": str(backups.folder(place) / old[4]), "id": "x"}
-    Journal.begin(recovery.journal_path(place), "restore", facts)
+    state = RestoreState(archive="x", before=str(backups.folder(place) / old[4]))
+    Journal.begin(recovery.journal_path(place), state)
     backups.prune(place, only_last=1)
     assert set(old[2:5]) <= left(place)
     assert not {old[0], old[1], old[5]} & left(place)
@@ -444,8 +445,8 @@ def test_data_are_looked_at_with_an_image_that_is_still_there(
     with pytest.raises(MachineError, match="there is none of a release that ran here"):
         backups.image(down)
     deployed(down, ("a", 1, None), ("b", 1, None))
-    facts = {"release": asdict(Release("2", "def", "new"))}
-    Journal.begin(recovery.journal_path(down), "deploy", facts)
+    state = DeployState(release=Release("2", "def", "new"), had_data=True)
+    Journal.begin(recovery.journal_path(down), state)
     for name in ("breakout-bot/api:new", "breakout-bot/api:a", "sha256:b"):  # the better, the later
         here.add(name)
         assert backups.image(down) == name
@@ -478,10 +479,10 @@ def test_a_restore_over_data_that_are_not_sound_goes_on(
     monkeypatch.setattr(backups, "snapshot", copied)
     monkeypatch.setattr(backups, "copy_redis", lambda *_: None)
     monkeypatch.setattr(working, "remove_helpers", lambda _: None)
-    facts = {"archive": "x", "key_file": None}
-    one = restore.Restore(down, Journal.begin(recovery.journal_path(down), "restore", facts))
+    state = RestoreState(archive="x")
+    one = restore.Restore(down, Journal.begin(recovery.journal_path(down), state))
     one.back_up()
-    assert "before" not in one.journal.facts
+    assert state.before is None
     one.put_back()  # there is nothing: what was restored stays
     assert not left(down)
 
