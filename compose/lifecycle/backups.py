@@ -1,14 +1,13 @@
 """Backups: a consistent copy of data, Redis and settings while the engine writes."""
 
 import shutil
-import sqlite3
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compose.lifecycle import archives, journal, releases, retention, scripts, working
+from compose.lifecycle import archives, database, journal, releases, retention, scripts, working
 from compose.lifecycle.deployment import API, Deployment, capture, docker, feed
 from compose.lifecycle.journal import Journal, new_id, now
 from compose.lifecycle.state import ReleaseState
@@ -18,7 +17,6 @@ from gate.machine.console import MachineError, say
 from gate.settings import is_secret, quoted
 
 LIMIT = 300.0
-DATABASE = "breakout-bot.sqlite3"
 REDIS, OLD_REDIS = "redis.aof", "redis.rdb"
 """What Redis holds: a base with commands after it; of old its base alone. Redis reads both."""
 BOT, REDIS_USER = "10001:10001", "999:999"
@@ -134,9 +132,8 @@ def has_data(deployment: Deployment) -> bool:
     """Tell whether there is a database: asked of its volume, for containers go with a `down`."""
     if not deployment.has_volume("data"):
         return False
-    script = f"import os, sys; sys.exit(0 if os.path.exists('/data/{DATABASE}') else 9)"
-    done = run(["docker", *_helper(deployment, script, "data")], LIMIT)
-    if done.code not in (0, 9):
+    done = run(["docker", *_bot(deployment, "exists")], LIMIT)
+    if done.code not in (0, database.MISSING):
         raise MachineError(f"Expected to look into {deployment.volume('data')}, but: {done.text}")
     return done.ok
 
@@ -150,24 +147,32 @@ def snapshot(deployment: Deployment, path: Path) -> None:
         )
     free = str(shutil.disk_usage(path.parent).free)
     name = working.name_of(path.parent)
-    capture(
-        ["docker", *_helper(deployment, scripts.SNAPSHOT, "data", free, name=name)], path, LIMIT
-    )
+    words = _bot(deployment, "snapshot", "--free", free, *database.RESERVED, name=name)
+    capture(["docker", *words], path, LIMIT)
 
 
 def schema(deployment: Deployment) -> int:
     """The schema version of the data, whether or not the bot runs."""
-    return int(docker(*_helper(deployment, scripts.SCHEMA, "data")).strip())
+    return int(docker(*_bot(deployment, "schema")))
 
 
 def _helper(
     deployment: Deployment, script: str, volume: str, *words: str, name: str = "", user: str = BOT
 ) -> list[str]:
     """`docker run` of a script on a volume, with the bot's own Python; other memory than theirs."""
+    program = [database.PYTHON, image(deployment), "-c", script, *words]
+    return ["run", *_limits(user, name), *_mounted(deployment, volume), "--entrypoint", *program]
+
+
+def _bot(deployment: Deployment, *words: str, name: str = "") -> list[str]:
+    """`docker run` of the bot's command for its database on the volume."""
+    program = database.program(image(deployment), *words)
+    return ["run", *_limits(BOT, name), *_mounted(deployment, "data"), *program]
+
+
+def _mounted(deployment: Deployment, volume: str) -> list[str]:
     # A new volume would get the owner that this image has for the folder, which is not Redis's.
-    mount = f"{deployment.volume(volume)}:/data:nocopy"
-    program = ["/venv/bin/python", image(deployment), "-c", script, *words]
-    return ["run", *_limits(user, name), "-v", mount, "--entrypoint", *program]
+    return ["-v", f"{deployment.volume(volume)}:/data:nocopy"]
 
 
 def _limits(user: str, name: str) -> list[str]:
@@ -200,20 +205,7 @@ def image(deployment: Deployment) -> str:
 
 def contents(path: Path) -> dict[str, Any]:
     """Schema version and row counts of a database file. Raises `Refused` when it is not sound."""
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as data:
-            (sound,) = data.execute("PRAGMA integrity_check").fetchone()
-            (version,) = data.execute("PRAGMA user_version").fetchone()
-            tables = data.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-            rows = {
-                name: data.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]  # noqa: S608
-                for (name,) in sorted(tables)
-            }
-    except sqlite3.Error as error:
-        raise Refused(f"the copy of the database cannot be read: {error}") from None
-    if sound != "ok":
-        raise Refused(f"the copy of the database is not sound: {sound}")
-    return {"schema": version, "rows": rows}
+    return dict(database.read_copy(path))
 
 
 def copy_redis(deployment: Deployment, folder: Path) -> None:
@@ -249,7 +241,8 @@ def put_data(deployment: Deployment, path: Path) -> None:
     The engine is then no more active than it was: who restores data of a time when it traded does
     not undo an emergency stop, nor start one that was stopped.
     """
-    program = ["/venv/bin/python", image(deployment), "-c", scripts.PUT_DATA]
+    size = str(path.stat().st_size)
+    program = database.program(image(deployment), "replace", size, *database.RESERVED)
     _put(deployment.volume("data"), BOT, program, path)
 
 
@@ -258,14 +251,15 @@ def put_redis(deployment: Deployment, folder: Path) -> None:
     for path in (folder / REDIS, folder / OLD_REDIS):
         if path.is_file():
             of_redis = deployment.containers("redis")[-1].image_id
-            program = ["sh", of_redis, "-ec", scripts.PUT_REDIS, "put"]
+            size = str(path.stat().st_size)
+            program = ["--entrypoint", "sh", of_redis, "-ec", scripts.PUT_REDIS, "put", size]
             _put(deployment.volume("redis-data"), REDIS_USER, program, path)
 
 
 def _put(volume: str, user: str, program: list[str], path: Path) -> None:
     limits = _limits(user, working.name_of(path.parent))
     command = ["docker", "run", "--interactive", *limits, "-v", f"{volume}:/data"]
-    feed([*command, "--entrypoint", *program, str(path.stat().st_size)], path, LIMIT)
+    feed([*command, *program], path, LIMIT)
 
 
 def clear_volumes(deployment: Deployment) -> None:

@@ -1,5 +1,6 @@
 """Images of a release: built from this tree, or there already."""
 
+from compose.lifecycle import database
 from compose.lifecycle.deployment import BUILD_LIMIT, Deployment, docker
 from compose.lifecycle.releases import image
 from compose.lifecycle.trouble import Refused
@@ -31,6 +32,6 @@ def provide(deployment: Deployment, what: Release) -> None:
 
 def schema(what: Release) -> int:
     """The schema version that a release's code works with."""
-    script = "from breakout_bot.database import SCHEMA_VERSION as v; print(v)"
-    flags = ["--rm", "--network", "none", "--memory", "256m", "--entrypoint", "/venv/bin/python"]
-    return int(docker("run", *flags, image("breakout-bot-api", what), "-c", script).strip())
+    flags = ["--rm", "--network", "none", "--memory", "256m"]
+    program = database.program(image("breakout-bot-api", what), "known-schema")
+    return int(docker("run", *flags, *program))

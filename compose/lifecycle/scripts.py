@@ -1,4 +1,4 @@
-"""What helper containers do in the volumes, by the bot's own Python: the data are another user's.
+"""What helper containers do in the volumes besides the bot's database: the data are another user's.
 
 A script gets its numbers as arguments, and says in one line on standard error why it cannot.
 """
@@ -14,43 +14,6 @@ def room(folder, size, free=None):
                  ' give some back, see docs/runbooks/disk-full.md')
 """.replace("RESERVE", str(RESERVE))
 """Asked before anything is copied: a disk that a backup fills is full for what is live, too."""
-RECEIVE = """
-import contextlib, sqlite3
-def receive(path):
-    size = int(sys.argv[1])
-    room('.', size)
-    with open(path, 'wb') as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        os.fsync(file.fileno())
-    if os.path.getsize(path) != size:
-        os.remove(path)
-        sys.exit(f'expected {size} bytes, but they were cut off; what was there stays')
-"""
-SNAPSHOT = (
-    ROOM
-    + """
-import contextlib, sqlite3
-source, copy, free = '/data/breakout-bot.sqlite3', '/tmp/copy.sqlite3', int(sys.argv[1])
-for end in ('', '-wal', '-shm', '-journal'):  # of a version that copied beside the live file
-    with contextlib.suppress(FileNotFoundError): os.remove('/data/.snapshot' + end)
-if not os.path.exists(source): sys.exit('there is no database in its volume')
-size = sum(os.path.getsize(one) for one in (source, source + '-wal') if os.path.exists(one))
-room('/tmp', 2 * size)  # for our caller's copy comes to lie on the same disk as a rule
-room('', 2 * size, free)
-try:
-    live = sqlite3.connect(f'file:{source}?mode=rw', uri=True, timeout=10)
-    new = sqlite3.connect(copy)
-    new.execute('PRAGMA synchronous=OFF')
-    live.backup(new)
-    new.execute('PRAGMA journal_mode=DELETE')
-    new.close()
-    live.close()
-except sqlite3.DatabaseError as error:
-    if isinstance(error, sqlite3.OperationalError): raise
-    copy = source  # not sound: as it is, for who receives it looks
-with open(copy, 'rb') as file: shutil.copyfileobj(file, sys.stdout.buffer)
-"""
-)
 COPY_REDIS = (
     ROOM
     + """
@@ -75,37 +38,6 @@ for part, left in zip(parts, sizes):
         sys.stdout.buffer.write(chunk)
 """
 )
-SCHEMA = """
-import sqlite3
-data = sqlite3.connect('file:/data/breakout-bot.sqlite3?mode=rw', uri=True, timeout=10)
-print(data.execute('PRAGMA user_version').fetchone()[0])
-"""
-_REPLACE_DATA = """
-os.chdir('/data')
-present, new = 'breakout-bot.sqlite3', '.restored'
-for end in ('', '-wal', '-shm', '-journal'):
-    with contextlib.suppress(FileNotFoundError): os.remove(new + end)
-receive(new)
-def engine(path):
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(
-        sqlite3.connect(f'file:{path}?mode=rw', uri=True)
-    ) as data:
-        return data.execute('SELECT state, liquidating, started_at, reason FROM control').fetchone()
-calm = ('EMERGENCY', 'IDLE', 'PAUSED', 'RUNNING')
-now, then = engine(present), engine(new)
-if now and then and calm.index(now[0]) < calm.index(then[0]):
-    with contextlib.closing(sqlite3.connect(new)) as data, data:
-        data.execute(
-            'UPDATE control SET version = version + 1, state = ?, liquidating = ?, started_at = ?,'
-            ' reason = ?', now
-        )
-with open(new, 'rb') as file: os.fsync(file.fileno())
-for end in ('-wal', '-shm', '-journal'):
-    with contextlib.suppress(FileNotFoundError): os.remove(present + end)
-os.replace(new, present)
-os.sync()
-"""
-PUT_DATA = ROOM + RECEIVE + _REPLACE_DATA
 PUT_REDIS = """
 cd /data
 rm -rf .restored .former && mkdir .restored

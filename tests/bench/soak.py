@@ -38,11 +38,10 @@ import os
 rss = next(line for line in open("/proc/1/status") if line.startswith("VmRSS"))
 print(int(rss.split()[1]) / 1024, len(os.listdir("/proc/1/fd")))
 """
-LEDGER = """
-import json, sqlite3
-db = sqlite3.connect("file:/data/breakout-bot.sqlite3?mode=ro", uri=True)
-db.row_factory = sqlite3.Row
-print(json.dumps([dict(row) for row in db.execute("SELECT * FROM orders")]))
+ORDERS = """
+import runpy, sys
+sys.argv[1:] = ["orders"]
+runpy.run_module("breakout_bot.data", run_name="__main__")
 """
 
 
@@ -149,7 +148,7 @@ def _added_up(order: dict[str, Any], fills: list[dict[str, Any]]) -> Row:
 
 def database(stack: Stack) -> Book:
     """The orders that the bot's database says were taken."""
-    rows = json.loads(inside(stack, API, LEDGER))
+    rows = json.loads(inside(stack, API, ORDERS))
     return {row["client_order_id"]: Row.of(row) for row in rows if row["status"] != "refused"}
 
 

@@ -45,7 +45,7 @@ def test_a_backup_can_be_restored(deployment: Deployment) -> None:
 @check(
     API,
     cause="the former -wal was laid over the restored database, or the wrong file was restored",
-    fix="read PUT_DATA in compose/lifecycle/scripts.py",
+    fix="read put_data in compose/lifecycle/backups.py",
     needs=NEEDS,
     follows=DEPLOYED,
 )
@@ -65,7 +65,7 @@ def test_restore_brings_back_what_was_backed_up(deployment: Deployment) -> None:
 @check(
     API,
     cause="the engine's record was taken from the backup, which is of a time when it traded",
-    fix="stop the engine; read PUT_DATA in compose/lifecycle/scripts.py",
+    fix="stop the engine; read put_data in compose/lifecycle/backups.py",
     needs=NEEDS,
     follows=(DEPLOYED, "lifecycle.backup.restore_brings_back_what_was_backed_up"),
 )

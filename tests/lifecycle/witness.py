@@ -1,18 +1,16 @@
 """What only an onlooker can tell: who held the lease when, and what the exchange was told."""
 
 import asyncio
-import sqlite3
 import tempfile
 import threading
 import time
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from compose.lifecycle import backups, proxy, verify
+from compose.lifecycle import backups, database, proxy, verify
 from compose.lifecycle.deployment import API, Deployment
 from gate.checks import fail
 from gate.target import Credentials, Target
@@ -150,18 +148,18 @@ class Books:
 
 def books(deployment: Deployment) -> Books:
     """Both sides' orders, also while the engine trades."""
-    taken = _orders(deployment, " WHERE status NOT IN ('sent', 'refused')")
+    known = _read(deployment, "orders")
+    taken = {one["client_order_id"] for one in known if one["status"] not in ("sent", "refused")}
     log = order_log(deployment)
-    return Books(taken, log, _orders(deployment))
+    return Books(taken, log, {one["client_order_id"] for one in _read(deployment, "orders")})
 
 
-def _orders(deployment: Deployment, which: str = "") -> set[str]:
+def _read(deployment: Deployment, command: str) -> Any:
+    """What the bot's command for its database says of a copy of it."""
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "data.sqlite3"
         backups.snapshot(deployment, path)
-        with closing(sqlite3.connect(path)) as data:
-            rows = data.execute(f"SELECT client_order_id FROM orders{which}").fetchall()
-    return {name for (name,) in rows}
+        return database.read_copy(path, command)
 
 
 def start_engine(deployment: Deployment) -> None:
@@ -219,20 +217,9 @@ def _hands(deployment: Deployment) -> httpx.Client:
     return httpx.Client(base_url=where.urls["proxy"], transport=transport, headers=headers)
 
 
-ALWAYS_WRITTEN = {"probes", "notes", "signals", "trades", "positions", "orders", "control"}
-"""Tables that a trading bot changes by itself."""
-
-
 def rows(deployment: Deployment) -> dict[str, Any]:
     """Every row of the tables that only people change, and the schema."""
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "data.sqlite3"
-        backups.snapshot(deployment, path)
-        with closing(sqlite3.connect(path)) as data:
-            tables = data.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-            wanted = sorted({name for (name,) in tables} - ALWAYS_WRITTEN)
-            found = {name: data.execute(f'SELECT * FROM "{name}"').fetchall() for name in wanted}
-            return {**found, "schema": data.execute("PRAGMA user_version").fetchone()}
+    return dict(_read(deployment, "settled"))
 
 
 def rename_preset(deployment: Deployment, text: str) -> None:

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 from compose import earlier
 from compose.earlier import Version
+from compose.lifecycle import database
 from gate import stack as stacks
 from gate.machine.commands import must
 from gate.machine.console import MachineError
@@ -16,14 +17,7 @@ from gate.stack import GATE_LABELS, Stack
 from gate.sweep import new_run_id
 
 COPY_LIMIT = 60.0
-DATABASE = "breakout-bot.sqlite3"
-COPY = f"""
-import sqlite3
-source = sqlite3.connect('/from/{DATABASE}', timeout=10)
-copy = sqlite3.connect('/to/{DATABASE}')
-source.backup(copy)
-copy.close()
-"""
+FROM, TO = "/from", "/to"
 
 
 @contextmanager
@@ -58,11 +52,12 @@ def _up(stack: Stack, candidate: Stack) -> None:
 
 def _copy_data(candidate: Stack, stack: Stack) -> None:
     """Let both answer from the same rows: what was traded so far makes some answers longer."""
-    volumes = {f"{candidate.project}_data": "/from", f"{stack.project}_data": "/to"}
+    volumes = {f"{candidate.project}_data": FROM, f"{stack.project}_data": TO}
     mounts = [word for name, path in volumes.items() for word in ("--volume", f"{name}:{path}")]
     labels = dict(zip(GATE_LABELS, (stack.run_id, stack.started), strict=True))
     words = ["docker", "run", "--rm", "--network", "none", "--memory", "256m", *mounts]
     words += [f"--label={name}={value}" for name, value in labels.items()]
     image = f"breakout-bot/api:{stack.release.tag}"
-    words += ["--user", "10001:10001", "--entrypoint", "/venv/bin/python", image, "-c", COPY]
+    words += ["--env", f"DATA_DIR={FROM}", "--user", "10001:10001"]
+    words += database.program(image, "copy", TO)
     must(f"copy the data of {API}", words, COPY_LIMIT)

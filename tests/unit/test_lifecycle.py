@@ -1,10 +1,8 @@
 """Journal, steps, lock, archives and the judge: all that needs no Docker."""
 
 import json
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +13,9 @@ import pytest
 from compose.lifecycle import __main__ as command
 from compose.lifecycle import (
     archives,
-    backups,
     judge,
     preflight,
     recovery,
-    scripts,
     update,
     verify,
 )
@@ -227,22 +223,6 @@ def test_kept_containers_go_when_their_time_is_over(
     update.drop_kept(deployment)
     assert (tmp_path / update.KEPT).exists() is left
     assert removed == ([] if left else ["a", "b"])
-
-
-def test_restored_data_make_an_engine_no_more_active(tmp_path: Path) -> None:
-    present, restored = (tmp_path / name for name in (backups.DATABASE, "restored"))
-    for path, state in ((present, "EMERGENCY"), (restored, "RUNNING")):
-        with closing(sqlite3.connect(path)) as data, data:
-            data.execute("CREATE TABLE control (version, state, liquidating, started_at, reason)")
-            data.execute("INSERT INTO control VALUES (1, ?, 1, 5.0, ?)", (state, f"was {state}"))
-    script = scripts.PUT_DATA.replace("/data", str(tmp_path))
-    size = str(restored.stat().st_size)
-    with restored.open("rb") as file:
-        subprocess.run([sys.executable, "-c", script, size], stdin=file, check=True, timeout=30)
-    with closing(sqlite3.connect(present)) as data:
-        found = data.execute("SELECT * FROM control").fetchall()
-    assert found == [(2, "EMERGENCY", 1, 5.0, "was EMERGENCY")]
-    assert sorted(path.name for path in tmp_path.iterdir()) == [backups.DATABASE, "restored"]
 
 
 def test_a_closed_journal_is_history(tmp_path: Path) -> None:

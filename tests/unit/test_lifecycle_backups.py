@@ -27,13 +27,16 @@ from compose.lifecycle import (
     working,
 )
 from compose.lifecycle import (
+    database as bot_database,
+)
+from compose.lifecycle import (
     deployment as deployment_module,
 )
 from compose.lifecycle.deployment import API, Deployment
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.releases import Manifest
 from compose.lifecycle.state import DeployState, RestoreState
-from compose.lifecycle.trouble import BadInput
+from compose.lifecycle.trouble import BadInput, Refused
 from compose.release import Release
 from gate.machine.console import BAD_INPUT, MachineError
 
@@ -361,12 +364,10 @@ def test_a_redis_without_a_file_is_no_trouble(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, b"")
 
 
-@pytest.mark.parametrize("script", [scripts.COPY_REDIS, scripts.SNAPSHOT])
-def test_a_copy_that_would_fill_the_disk_is_not_begun(tmp_path: Path, script: str) -> None:
+def test_a_copy_that_would_fill_the_disk_is_not_begun(tmp_path: Path) -> None:
     append_only(tmp_path)
-    database(tmp_path / backups.DATABASE)
     before = sorted(tmp_path.rglob("*"))
-    done = ran(script, tmp_path, str(archives.RESERVE))
+    done = ran(scripts.COPY_REDIS, tmp_path, str(archives.RESERVE))
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"MB free for a copy, got 64 MB" in done.stderr
     assert sorted(tmp_path.rglob("*")) == before
@@ -378,37 +379,46 @@ def database(path: Path) -> None:
         data.execute("INSERT INTO t VALUES (1)")
 
 
-def test_a_copy_of_the_database_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    database(tmp_path / backups.DATABASE)
-    for name in (".snapshot", ".snapshot-journal"):  # of a version before
-        (tmp_path / name).write_bytes(PLAIN)
-    done = ran(scripts.SNAPSHOT, tmp_path, str(1 << 40))
-    copy = tmp_path / "received"
-    copy.write_bytes(done.stdout)
-    assert backups.contents(copy)["rows"] == {"t": 1}
-    assert {path.name for path in tmp_path.glob(".*")} == set()
-
-
-def test_no_database_is_made_by_a_backup_of_none(tmp_path: Path) -> None:
-    done = ran(scripts.SNAPSHOT, tmp_path, str(1 << 40))
-    assert b"there is no database" in done.stderr
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("script", "present"),
-    [(scripts.PUT_DATA, backups.DATABASE), (scripts.PUT_REDIS, "appendonlydir")],
-)
-def test_data_that_are_cut_off_on_their_way_replace_nothing(
-    tmp_path: Path, script: str, present: str
-) -> None:
+def test_redis_data_that_are_cut_off_on_their_way_replace_nothing(tmp_path: Path) -> None:
     append_only(tmp_path)
-    database(tmp_path / backups.DATABASE)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    done = ran(script, tmp_path, "1000", given=PLAIN)
-    assert done.returncode == 1, present
+    done = ran(scripts.PUT_REDIS, tmp_path, "1000", given=PLAIN)
+    assert done.returncode == 1
     assert b"cut off; what was there stays" in done.stderr
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_copy_that_is_not_sound_is_refused_and_one_that_is_counted(tmp_path: Path) -> None:
+    database(tmp_path / "sound")
+    assert backups.contents(tmp_path / "sound") == {"schema": 0, "rows": {"t": 1}}
+    (tmp_path / "damaged").write_bytes(b"SQLite format 3\0 but damaged" * 1000)
+    with pytest.raises(Refused, match=r"the copy of the database cannot be read: \w+"):
+        backups.contents(tmp_path / "damaged")
+
+
+@pytest.mark.parametrize("has_command", [True, False])
+def test_an_image_without_the_command_is_given_the_text_of_this_checkout(
+    tmp_path: Path, has_command: bool
+) -> None:
+    """An older release has to be backed up, too, before an update and after a rollback."""
+    database(tmp_path / "data.sqlite3")
+    package = tmp_path / "breakout_bot"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    if has_command:
+        (package / "data.py").write_text("import sys; print('its own', sys.argv[1:])")
+    _, _, image, *words = bot_database.program("image", "--file", "data.sqlite3", "schema")
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+        env=os.environ | {"PYTHONPATH": ""},
+    )
+    own = "its own ['--file', 'data.sqlite3', 'schema']"
+    assert (image, done.stdout.strip()) == ("image", own if has_command else "0")
 
 
 # B2: data are asked of volumes

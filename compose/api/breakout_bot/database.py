@@ -17,7 +17,6 @@ from breakout_bot.schema import SCHEMA_VERSION, migrate, version
 
 T = TypeVar("T")
 LIMIT_SECONDS = 2.0
-FILE = "breakout-bot.sqlite3"
 
 
 class DatabaseError(Exception):

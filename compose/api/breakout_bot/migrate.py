@@ -14,7 +14,8 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from breakout_bot.database import FILE, DatabaseError
+from breakout_bot.data import FILE
+from breakout_bot.database import DatabaseError
 from breakout_bot.schema import SCHEMA_VERSION, migrate, version
 
 

@@ -14,7 +14,8 @@ from redis.backoff import NoBackoff
 
 from breakout_bot.bus import Bus
 from breakout_bot.clock import iso
-from breakout_bot.database import FILE, Database
+from breakout_bot.data import FILE
+from breakout_bot.database import Database
 from breakout_bot.engine import Engine
 from breakout_bot.exchange import Exchange
 from breakout_bot.health import Health

@@ -5,7 +5,8 @@ import sqlite3
 
 import pytest
 from breakout_bot import control, migrate, presets, schema, trades
-from breakout_bot.database import FILE, Database, DatabaseError, transaction
+from breakout_bot.data import FILE
+from breakout_bot.database import Database, DatabaseError, transaction
 from breakout_bot.schema import SCHEMA_VERSION
 from breakout_bot.states import Command, State, WrongState
 
