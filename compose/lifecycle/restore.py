@@ -59,9 +59,7 @@ class Restore:
 
     @property
     def _release(self) -> Release:
-        present = releases.current(self.deployment)
-        assert present is not None
-        return present.release
+        return deploy.running(self.deployment)
 
     def back_up(self) -> None:
         """What is there now, as far as it is sound: who restores may do so because it is not."""
