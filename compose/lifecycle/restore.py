@@ -157,13 +157,12 @@ def _tag(deployment: Deployment) -> str:
     return present.tag
 
 
-def clear_scratch(deployment: Deployment, note: str) -> Deployment:
-    """Remove the scratch stack of a verification that was killed; its deployment."""
+def clear_scratch(deployment: Deployment, note: str) -> None:
+    """Remove the scratch stack of a verification that was killed."""
     project, tag = note.split()
     scratch = _scratch(deployment, project)
     release = Release("scratch", "scratch", tag)
     scratch.compose("down", "--volumes", "--timeout", "5", release=release)
-    return scratch
 
 
 def _compare(scratch: Deployment, folder: Path, manifest: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ shell scripts on folders of its own, and lets no time pass but by its clock.
 """
 
 import json
+import os
 import re
 import sqlite3
 import subprocess
@@ -12,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,16 @@ import pytest
 
 from compose.lifecycle import deployment as deployment_module
 from compose.lifecycle import verify
-from compose.lifecycle.database import LAUNCHER
-from compose.lifecycle.deployment import API, COLOURED, FRONTEND, Deployment
+from compose.lifecycle.database import LAUNCHER, UNSOUND
+from compose.lifecycle.deployment import API, FRONTEND, Deployment
+from compose.lifecycle.journal import write_json
+from compose.lifecycle.releases import Manifest
 from compose.release import HERE, OWN_SERVICES
 from gate.machine import commands
 from gate.machine.commands import Result
 from gate.machine.console import MachineError
 
 SERVICES = ("proxy", API, FRONTEND, "redis", "exchange", "prometheus")
-SCRATCH_SERVICES = ("redis", "exchange", API)
 COMPOSE_LABEL = "com.docker.compose"
 
 
@@ -175,6 +177,14 @@ class LyingDocker:
 
         self._table.insert(0, (pattern, give))
 
+    def observe(self, pattern: str, look: Callable[[], object]) -> None:
+        """Look at something whenever a call matches, before it is answered."""
+
+        def give() -> None:
+            look()
+
+        self._table.insert(0, (pattern, give))
+
     def lie(self, pattern: str, looks: int) -> None:
         """Give the answer of now again to the next so many calls that match, whatever happens."""
         self._lies.append([pattern, looks, None])
@@ -262,7 +272,7 @@ class LyingDocker:
         del cwd, feed
         assert limit > 0
         if words[0] == sys.executable and "breakout_bot.data" in words:
-            return _really(words)
+            return _described(Path(words[words.index("--file") + 1]))
         return self._asked(list(words), environment, None)
 
     def piped(self, words: Sequence[str], limit: float, **streams: Any) -> None:
@@ -373,7 +383,7 @@ class LyingDocker:
     def _stop(self, words: list[str], _: Any) -> None:
         for name in words[2:] if words[0] == "--time" else words:
             one = self.containers[name]
-            one.state = "exited"
+            one.state = "exited" if one.state == "running" else one.state
             if one.lease:
                 one.lease = False
                 for api in self.all(API, one.project):
@@ -502,7 +512,7 @@ class LyingDocker:
             self._stop([one.id for one in self._mine(project)], None)
         if verb == "down":
             self._down(project, volumes="--volumes" in rest)
-        services = {"services": {name: {} for name in SERVICES}}
+        services: dict[str, Any] = {"services": {name: {} for name in SERVICES}}
         return Result(0, json.dumps(services) if verb == "config" else "", "")
 
     def _down(self, project: str, *, volumes: bool) -> None:
@@ -551,6 +561,17 @@ class LyingDocker:
         return dict(self.health(self.serving_api)), "200"
 
 
+def _described(path: Path) -> Result:
+    """What the bot's command says of a copy, without the time that a program takes to start."""
+    try:
+        with closing(sqlite3.connect(path)) as data:
+            rows = {"presets": data.execute("SELECT count(*) FROM presets").fetchone()[0]}
+            (schema,) = data.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error as error:
+        return Result(UNSOUND, "", f"cannot be read: {error}")
+    return Result(0, json.dumps({"schema": schema, "rows": rows}), "")
+
+
 def _really(words: Sequence[str]) -> Result:
     done = subprocess.run(
         [str(word) for word in words],
@@ -569,8 +590,18 @@ def install(monkeypatch: pytest.MonkeyPatch, docker: LyingDocker) -> None:
     monkeypatch.setattr(commands, "variables_of", lambda _: {})
     monkeypatch.setattr(deployment_module, "piped", docker.piped)
     monkeypatch.setattr(verify, "_look", docker.look)
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # a busy disk takes longer than all the rest
     monkeypatch.setattr(time, "sleep", docker.clock.sleep)
     monkeypatch.setattr(time, "monotonic", docker.clock.monotonic)
+
+
+def recorded(deployment: Deployment, *given: tuple[str, int, str | None]) -> None:
+    """Write down releases that were deployed: tag, schema, backup before it."""
+    for tag, schema, backup in given:
+        images = {API: f"sha256:{API}-{tag}"}
+        made = Manifest(tag, tag, "abc", images, "", schema, backup, None, "then")
+        write_json(deployment.state / "releases" / f"{tag}.json", asdict(made))
+    write_json(deployment.state / "order.json", [tag for tag, _, _ in given])
 
 
 def placed(folder: Path, project: str = "bot") -> Deployment:
@@ -578,6 +609,3 @@ def placed(folder: Path, project: str = "bot") -> Deployment:
     settings = folder / "settings.env"
     settings.write_text("API_KEY=0123456789abcdef\n")
     return Deployment(project, (HERE / "compose.yaml",), settings, folder / "state")
-
-
-__all__ = ["COLOURED", "SCRATCH_SERVICES", "Killed", "LyingDocker", "database", "install", "placed"]
