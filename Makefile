@@ -12,7 +12,7 @@ PARTS = lint types unit bot-tests page-tests stages fault-tests
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
 .PHONY: deploy update rollback backup restore status start stop adopt drill lifecycle help gate smoke contract contract-accept contract-deep bench-contract test lint types unit bot-tests page-tests stages fault-tests faults bench-smoke repeat \
-	format lock env manifest report clean venv machine
+	format lock env manifest report clean venv venv-gate venv-production machine
 .PHONY: findings calm
 
 # $(call part,NAME,COMMAND): run it, and say in one line how it ended and how long it took.
@@ -39,29 +39,29 @@ endef
 help:
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-gate: venv machine ## full stack, all stages, report; fails unless the verdict is PROMOTE
+gate: venv-gate machine ## full stack, all stages, report; fails unless the verdict is PROMOTE
 	@$(PYTHON) -m pytest
 
-smoke: venv machine ## the smoke stage on a disposable stack
+smoke: venv-gate machine ## the smoke stage on a disposable stack
 	@$(PYTHON) -m pytest -m smoke
 
-lifecycle: venv machine ## the lifecycle stage, on disposable stacks of its own
+lifecycle: venv-gate machine ## the lifecycle stage, on disposable stacks of its own
 	@$(PYTHON) -m pytest -m lifecycle
 
-contract: venv machine ## the contract stage on a disposable stack
+contract: venv-gate machine ## the contract stage on a disposable stack
 	@$(PYTHON) -m pytest -m contract
 
-deploy update rollback backup restore status start stop adopt: venv machine ## the deployment of this machine (ARGS="…"; compose/*.sh are the same)
+deploy update rollback backup restore status start stop adopt: venv-production machine ## the deployment of this machine (ARGS="…"; compose/*.sh are the same)
 	@$(PYTHON) -m compose.lifecycle $@ $(ARGS)
 
-drill: venv machine ## measure updates under traffic, into reports/bench
+drill: venv-gate machine ## measure updates under traffic, into reports/bench
 	@$(PYTHON) -m tests.bench.drill
 
-contract-deep: venv machine ## explore the contract for MINUTES (30), with a seed of its own
+contract-deep: venv-gate machine ## explore the contract for MINUTES (30), with a seed of its own
 	@GATE_CONTRACT_MINUTES=$(or $(MINUTES),30) GATE_CONTRACT_SEED=$$(date +%s) \
 		$(PYTHON) -m pytest -m contract
 
-contract-accept: venv machine ## agree on the API as this tree serves it (or FROM=file or URL)
+contract-accept: venv-gate machine ## agree on the API as this tree serves it (or FROM=file or URL)
 	@$(PYTHON) -m contracts $(FROM)
 
 test: ## the project's own tests, cheapest first
@@ -83,79 +83,87 @@ bot-tests: venv machine ## the bot's and the exchange's own tests, in their imag
 page-tests: venv machine ## the page's own tests, in its image
 	$(call part,$@,$(call image_tests,frontend))
 
-stages: venv machine ## every stage on one disposable stack
+stages: venv-gate machine ## every stage on one disposable stack
 	$(call part,$@,$(PYTHON) -m pytest -q)
 
-fault-tests: venv machine ## planted faults turn their checks red
+fault-tests: venv-gate machine ## planted faults turn their checks red
 	$(call part,$@,$(PYTHON) -m pytest -q tests/faults)
 
-faults: venv machine ## plant faults, see which are caught: make faults [FAULTS=DIR] [STAGE=ui] [AGAIN=1] [JOBS=2] [QUICK=1]
+faults: venv-gate machine ## plant faults, see which are caught: make faults [FAULTS=DIR] [STAGE=ui] [AGAIN=1] [JOBS=2] [QUICK=1]
 	@$(PYTHON) -m tests.faults.matrix $(if $(FAULTS),--faults $(FAULTS)) $(if $(STAGE),--stage $(STAGE)) $(if $(AGAIN),--again) $(if $(JOBS),--jobs $(JOBS)) $(if $(QUICK),--quick)
 
-calm: venv machine ## count false alarms on healthy stacks: make calm [N=30] [AGAIN=1] [KIND=contended] [STAGES=smoke]
+calm: venv-gate machine ## count false alarms on healthy stacks: make calm [N=30] [AGAIN=1] [KIND=contended] [STAGES=smoke]
 	@$(PYTHON) -m tests.bench.calm --runs $(or $(N),30) $(if $(AGAIN),--again) $(if $(KIND),--kind $(KIND)) $(if $(STAGES),--stages "$(STAGES)")
 
 .PHONY: bench-health soak
-bench-health: venv machine ## measure health while the engine trades, into reports/bench
+bench-health: venv-gate machine ## measure health while the engine trades, into reports/bench
 	@$(PYTHON) -m tests.bench.health
 
-soak: venv machine ## a week of paper trading in ten minutes, into reports/bench
+soak: venv-gate machine ## a week of paper trading in ten minutes, into reports/bench
 	@$(PYTHON) -m tests.bench.soak
 
 .PHONY: load
-load: venv machine ## a minute of load on a disposable stack, held to load/slo.toml: make load [WORKERS=2]
+load: venv-gate machine ## a minute of load on a disposable stack, held to load/slo.toml: make load [WORKERS=2]
 	@$(PYTHON) -m pytest -m load $(if $(WORKERS),--load-workers=$(WORKERS))
 
 .PHONY: nightly
-nightly: venv machine ## twenty minutes of load, then the trend of all nights: make nightly [PROFILE=nightly]
+nightly: venv-gate machine ## twenty minutes of load, then the trend of all nights: make nightly [PROFILE=nightly]
 	@$(PYTHON) -m pytest -m load --load-profile=$(or $(PROFILE),nightly); code=$$?; $(PYTHON) -m load trend; exit $$code
 
 .PHONY: bench-load
-bench-load: venv machine ## measure the load generator against others, into reports/bench (12 minutes)
+bench-load: venv-gate machine ## measure the load generator against others, into reports/bench (12 minutes)
 	@$(PYTHON) -m tests.bench.load
 
-bench-judge: venv machine ## measure the load judge, into reports/bench
+bench-judge: venv-gate machine ## measure the load judge, into reports/bench
 	@$(PYTHON) -m tests.bench.judge
 
-bench-smoke: venv machine ## measure the smoke stage, into reports/bench
+bench-smoke: venv-gate machine ## measure the smoke stage, into reports/bench
 	@$(PYTHON) -m tests.bench.smoke
 
-repeat: venv machine ## a stage many times in a row: make repeat [N=10] [STAGE=control]
+repeat: venv-gate machine ## a stage many times in a row: make repeat [N=10] [STAGE=control]
 	@$(PYTHON) -m tests.bench.repeat $(or $(STAGE),control) $(or $(N),10)
 
-bench-contract: venv machine ## measure the contract stage against schemathesis run (an hour)
+bench-contract: venv-gate machine ## measure the contract stage against schemathesis run (an hour)
 	@$(PYTHON) -m tests.bench.contract
 
 format: venv ## put the code in its format
 	@.venv/bin/ruff check --quiet --fix . ; .venv/bin/ruff format .
 
-lock: venv $(LOCK_TOOL) ## lock every requirements.in with hashes (UPGRADE=--upgrade for newer ones)
-	$(call lock,.,3.11)
+lock: venv $(LOCK_TOOL) ## lock requirements/ and every requirements.in with hashes (UPGRADE=--upgrade for newer ones)
+	@cd requirements && $(LOCK) --python-version 3.11 development.in -o development.txt
+	@cd requirements && for layer in gate production; do \
+		$(LOCK) --python-version 3.11 -c development.txt $$layer.in -o $$layer.txt || exit 1; done
 	$(call lock,compose/api,3.13)
 	$(call lock,compose/exchange,3.13)
 	$(call lock,load,3.13)
 
-env: venv ## compose/.env with new secrets, when there is none
+env: venv-production ## compose/.env with new secrets, when there is none
 	@$(PYTHON) -m compose.machine.secrets
 
-manifest: venv findings ## list every check in tests/manifest.toml, explain it in docs/findings.md
+manifest: venv-gate findings ## list every check in tests/manifest.toml, explain it in docs/findings.md
 	@$(PYTHON) -m gate.manifest
 
-findings: venv ## docs/findings.md: what each finding means, from the checks themselves
+findings: venv-gate ## docs/findings.md: what each finding means, from the checks themselves
 	@$(PYTHON) -m gate.findings
 
-report: venv ## write a run's reports again: make report RUN=reports/runs/ID
+report: venv-production ## write a run's reports again: make report RUN=reports/runs/ID
 	@$(PYTHON) -m reports $(RUN)
 
-clean: venv ## remove what runs left behind, and caches
+clean: venv-production ## remove what runs left behind, and caches
 	@$(PYTHON) -m gate.sweep --all
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 venv:
-	@sh compose/machine/venv.sh
+	@sh compose/machine/venv.sh development
 
-machine: venv
+venv-gate:
+	@sh compose/machine/venv.sh gate
+
+venv-production:
+	@sh compose/machine/venv.sh production
+
+machine: venv-production
 	@$(PYTHON) -m compose.machine
 
 $(LOCK_TOOL):

@@ -1,11 +1,24 @@
 #!/bin/sh
-# Makes .venv from the hash-locked requirements.txt; costs milliseconds when that is done already.
+# Makes .venv with the packages of `venv.sh production|gate|development`, locked with hashes in
+# requirements/; each has the one before in it. Costs milliseconds when that is done already.
 set -eu
 cd "$(dirname "$0")/../.."
-stamp=.venv/requirements.sha256
-wanted=$(cat requirements.txt pyproject.toml | sha256sum)
+case ${1:-development} in
+production) layers=production ;;
+gate) layers="production gate" ;;
+development) layers="production gate development" ;;
+*)
+    echo "expected production, gate or development, got $1; see requirements/" >&2
+    exit 4
+    ;;
+esac
+layer=${layers##* }
 
-current() { [ -x .venv/bin/python ] && [ "$(cat $stamp 2>/dev/null)" = "$wanted" ]; }
+locked() { cat "requirements/$1.txt" pyproject.toml | sha256sum; }
+
+current() {
+    [ -x .venv/bin/python ] && [ "$(cat .venv/$layer.sha256 2>/dev/null)" = "$(locked $layer)" ]
+}
 
 usable() {
     "$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
@@ -35,7 +48,7 @@ fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 started=$(date +%s)
-echo "making .venv ..." >&2
+echo "making .venv for $layer ..." >&2
 if ! find_python && [ -f /etc/debian_version ] && [ "$(id -u)" = 0 ]; then
     quietly apt-get -q update
     DEBIAN_FRONTEND=noninteractive quietly apt-get -qy install --no-install-recommends \
@@ -47,7 +60,8 @@ find_python || {
 }
 [ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 ||
     quietly $python -m venv --clear .venv
-quietly .venv/bin/python -m pip install --require-hashes --quiet -r requirements.txt
+rm -f .venv/*.sha256 # a larger set that shares packages with this one is looked at again
+quietly .venv/bin/python -m pip install --require-hashes --quiet -r requirements/$layer.txt
 quietly .venv/bin/python -m pip install --no-deps --no-build-isolation --no-index --quiet -e .
-echo "$wanted" >$stamp
-echo "making .venv: $(($(date +%s) - started)) s" >&2
+for each in $layers; do locked "$each" >".venv/$each.sha256"; done
+echo "making .venv for $layer: $(($(date +%s) - started)) s" >&2
