@@ -1,6 +1,7 @@
 """The three sets of packages: what each holds, and that .venv is made with what was asked for."""
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -127,6 +128,7 @@ class Tree:
         python = root / ".venv" / "bin" / "python"
         python.write_text(f'#!/bin/sh\necho "$@" >>{root}/calls\n')
         python.chmod(0o755)
+        shutil.copy(python, python.with_name("python3"))
 
     def make(self, *words: str) -> tuple[list[str], str]:
         """Ask for a set; the files that were installed from, and what was printed."""
@@ -134,6 +136,7 @@ class Tree:
         done = subprocess.run(
             ["sh", "compose/machine/venv.sh", *words],
             cwd=self.root,
+            env={"PATH": f"{self.root}/.venv/bin:{os.environ['PATH']}"},
             capture_output=True,
             text=True,
             timeout=30,
