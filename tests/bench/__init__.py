@@ -1,1 +1,1 @@
-"""Measures what README claims; each bench writes one file under reports/bench/."""
+"""Measures what docs/measured.md claims; each bench writes one file under reports/bench/."""

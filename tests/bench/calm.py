@@ -23,7 +23,7 @@ from statistics import median
 from compose.release import release
 from gate.machine.console import Parser, say
 from gate.sweep import new_run_id
-from tests.bench.record import FOLDER, Figure, in_readme, write, write_rows
+from tests.bench.record import FOLDER, Figure, publish, write, write_rows
 from tests.faults import matrix
 from tests.faults.runs import ROOT, Outcome, gate, stoppable
 
@@ -130,10 +130,10 @@ def kept() -> list[Row]:
 
 
 def keep(rows: list[Row]) -> None:
-    """Write the runs where they are committed, their figures, and README's table of them."""
+    """Write the runs where they are committed, their figures, and the table in docs/measured.md."""
     write_rows(RESULTS, rows)
     write("gate", list(figures(rows)))
-    in_readme("calm", table(rows))
+    publish("calm", table(rows))
 
 
 def main() -> int:
@@ -179,7 +179,7 @@ def figures(rows: list[Row]) -> Iterator[Figure]:
 
 
 def table(rows: list[Row]) -> str:
-    """What README tells of these runs, as a table of Markdown."""
+    """What docs/measured.md tells of these runs, as a table of Markdown."""
     titles = {**KINDS, **FORMER}
     of = {title: [row for row in rows if row.kind == kind] for kind, title in titles.items()}
     return (

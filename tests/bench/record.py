@@ -1,4 +1,4 @@
-"""Writes measured figures in the one form that README's tables are made from."""
+"""Writes measured figures in the one form that the tables of docs/measured.md are made from."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from gate.machine.commands import run
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "reports" / "bench"
-README = ROOT / "README.md"
+MEASURED = ROOT / "docs" / "measured.md"
 
 
 @dataclass
@@ -69,15 +69,16 @@ def write_whole(path: Path, text: str) -> None:
     new.replace(path)
 
 
-def in_readme(name: str, table: str) -> None:
-    """Put a table in README, between `<!-- NAME -->` and `<!-- end -->`."""
-    README.write_text(with_table(README.read_text(encoding="utf-8"), name, table), encoding="utf-8")
+def publish(name: str, table: str) -> None:
+    """Put a table into docs/measured.md, between `<!-- NAME -->` and `<!-- end -->`."""
+    text = with_table(MEASURED.read_text(encoding="utf-8"), name, table)
+    MEASURED.write_text(text, encoding="utf-8")
 
 
-def with_table(readme: str, name: str, table: str) -> str:
-    """README's text with another table between the marks of this name."""
+def with_table(text: str, name: str, table: str) -> str:
+    """Return the text with another table between the marks of this name."""
     between = re.compile(f"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)", re.DOTALL)
-    return between.sub(lambda old: f"{old[1]}{table}{old[2]}", readme)
+    return between.sub(lambda old: f"{old[1]}{table}{old[2]}", text)
 
 
 def machine() -> dict[str, str | int | float]:

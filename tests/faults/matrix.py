@@ -26,7 +26,7 @@ from gate.machine.console import BAD_INPUT, MachineError, Parser, say
 from gate.stack import Stack
 from gate.stages import STAGES
 from reports.checks import matches
-from tests.bench.record import FOLDER, Figure, in_readme, write, write_rows, write_whole
+from tests.bench.record import FOLDER, Figure, publish, write, write_rows, write_whole
 from tests.faults.fault import CATALOGUE, Fault, FaultError, folder
 from tests.faults.runs import Result, digest, healthy_stack, judged, stoppable
 
@@ -217,11 +217,11 @@ def theirs() -> list[Result]:
 
 
 def keep(results: Iterable[Result]) -> None:
-    """Write the rows of our own catalogue where they are committed, and README's table of them."""
+    """Write the rows of our own catalogue, their figures, and the table in docs/measured.md."""
     order = list(STAGES)
     told = sorted(results, key=lambda one: (order.index(one.stage), one.fault))
     write_rows(RESULTS, told)
-    in_readme("kill matrix", by_stage(told))
+    publish("kill matrix", by_stage(told))
 
 
 def report(results: list[Result]) -> None:
@@ -241,7 +241,7 @@ def report(results: list[Result]) -> None:
 
 
 def by_stage(results: list[Result]) -> str:
-    """What each stage caught and how soon, as a table of Markdown; README shows it."""
+    """What each stage caught and how soon, as a table of Markdown, for docs/measured.md."""
     stages = [(stage, [one for one in results if one.stage == stage]) for stage in STAGES]
     rows = [_told(f"`{stage}`", its) for stage, its in stages if its]
     return (
@@ -287,7 +287,7 @@ def html(found: Mapping[str, Any]) -> str:
 
 
 def figures(results: list[Result], wall: float) -> list[Figure]:
-    """The figures that README's table is made from."""
+    """The figures of reports/bench/faults.json."""
     found = summary(results)
     return [
         Figure("faults planted", "", [found["faults"]], 100, "higher"),

@@ -69,11 +69,11 @@ def test_figures_count_errors_as_not_caught() -> None:
     assert (found["caught_percent"], found["errors"], found["smoke_seconds"]) == (50.0, 1, 2.5)
 
 
-def test_the_table_in_readme_is_that_of_the_rows() -> None:
-    readme = record.README.read_text(encoding="utf-8")
+def test_the_published_table_is_that_of_the_rows() -> None:
+    text = record.MEASURED.read_text(encoding="utf-8")
     results = matrix.rows(matrix.RESULTS)
-    assert f"| all | {len(results)} | " in readme
-    assert record.with_table(readme, "kill matrix", matrix.by_stage(results)) == readme
+    assert f"| all | {len(results)} | " in text
+    assert record.with_table(text, "kill matrix", matrix.by_stage(results)) == text
 
 
 def test_reports_show_every_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,12 +98,12 @@ def test_what_is_known_of_a_fault_holds_until_its_file_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(matrix, "RESULTS", tmp_path / "matrix.jsonl")
-    monkeypatch.setattr(record, "README", tmp_path / "README.md")
-    record.README.write_text("<!-- kill matrix -->\n<!-- end -->\n", encoding="utf-8")
+    monkeypatch.setattr(record, "MEASURED", tmp_path / "measured.md")
+    record.MEASURED.write_text("<!-- kill matrix -->\n<!-- end -->\n", encoding="utf-8")
     result = read(FAULT, "smoke", ran(RUNNING))
     matrix.keep([result])
     known = matrix.rows(matrix.RESULTS)
-    assert "| `smoke` | 1 | 1 (100.0 %) |" in record.README.read_text(encoding="utf-8")
+    assert "| `smoke` | 1 | 1 (100.0 %) |" in record.MEASURED.read_text(encoding="utf-8")
     assert known == [result]
     whole = [("smoke", FAULT)]
     assert matrix.still_true(known, whole) == {("smoke", FAULT.id): result}
