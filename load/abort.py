@@ -53,7 +53,7 @@ class Watch:
 
 
 MARGIN = 30
-"""More than the share allows, so that the miss is beyond the doubt of a sample, too."""
+"""More than the share allows: beyond the doubt of a sample, too (docs/judge.md)."""
 
 
 def _may_be_bad(level: Level) -> float | None:

@@ -18,6 +18,8 @@ from scipy import stats
 
 from load.slo import QUANTILES, Level
 
+# How each constant was chosen, and what changing it does: docs/judge.md.
+
 Floats = NDArray[np.floating[Any]]
 Outcome = Literal["met", "missed", "not enough data"]
 Verdict = Literal["better", "same", "worse", "not enough data"]

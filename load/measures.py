@@ -17,6 +17,7 @@ from load.slo import Level
 Floats = NDArray[Any]
 WHOLE = "run"
 """In place of an operation: all of them together."""
+# How each constant was chosen: docs/judge.md.
 WINDOW_SECONDS = 1.0
 SLOWER = 2.0
 FLOOR_MS = 50.0

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# How each constant was chosen: docs/judge.md.
 LAG_MS = 50.0
 """Schedule lag at its 99th percentile: an arrival sent later than that was not sent in its time."""
 CPU = 0.9

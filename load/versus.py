@@ -18,6 +18,8 @@ from load.measures import WHOLE
 from load.profile import SAFE, Profile
 from load.samples import MEASURED, Array, Run, RunError, Samples
 
+# How each constant was chosen: docs/judge.md.
+
 CANDIDATE, BASELINE = range(len(SIDES))
 LEAST_APART = 1.5
 """Ratio of latencies that counts between runs at different times: less is often the machine's."""
