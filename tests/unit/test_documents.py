@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import options
+from gate import options
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = sorted(
