@@ -1,6 +1,7 @@
 """The proxy's configuration of each release, and which one it serves: the colour switch.
 
 /live is a volume of the proxy: a folder a release, and `current`, a link to the one that is served.
+docs/drain.md tells step by step how an update goes through it, and what was measured.
 """
 
 import json

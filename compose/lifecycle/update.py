@@ -37,7 +37,7 @@ SCRAPED_SECONDS = 15.0
 """Three scrapes: who is not seen by then is for the smoke stage to tell."""
 SWITCH_SECONDS = 15.0
 DRAIN_SECONDS = 20.0
-"""Longer than the proxy lets any request take."""
+"""Longer than the proxy lets any request stand still; docs/drain.md has all limits."""
 STOP_SECONDS = 30
 LEASE_SECONDS = 20.0
 MIGRATE_LIMIT = 120.0
