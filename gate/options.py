@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +134,7 @@ def _read(config: pytest.Config) -> Options:
     )
     more = {"contract": _exploring_seconds()}
     stages = may_run(asked(option("markexpr")), target, bool(option("markexpr")))
+    require_packages(stages, target)
     planted = fault(option("--fault"), target)
     known = option("--previous-contract")
     if known is None and planted is not None:
@@ -188,6 +190,15 @@ def may_run(stages: tuple[str, ...], target: Target, named: bool) -> tuple[str, 
             f" judge, got the live target {target.name}"
         )
     return tuple(stage for stage in stages if stage not in refused)
+
+
+def require_packages(stages: tuple[str, ...], target: Target) -> None:
+    """Raise `pytest.UsageError` where .venv has only what compose/*.sh needs, and more is asked."""
+    if (target.ours or stages != ("smoke",)) and find_spec("testcontainers") is None:
+        raise pytest.UsageError(
+            "expected the gate's packages in .venv, got those of a production host, which suffice"
+            " for the smoke stage on a live target only; run `make venv-gate`"
+        )
 
 
 def _holds(node: ast.expr, stage: str, expression: str) -> bool:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from gate import options
+from gate import target as targets
+
 ROOT = Path(__file__).parent.parent.parent
 LAYERS = ("production", "gate", "development")
 PIN = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
@@ -113,6 +116,19 @@ def test_the_smoke_stage_of_a_deploy_needs_only_what_a_production_host_has(tmp_p
     )
     assert "can be reached" in done.stdout, done.stdout + done.stderr
     assert (tmp_path / "latest" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(("stages", "live"), [(("smoke",), False), (("smoke", "ui"), True)])
+def test_where_only_that_set_is_installed_other_runs_say_what_to_install(
+    stages: tuple[str, ...], live: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = targets.read(None, None), targets.read("https://bot.example.org", None)
+    target = there if live else here
+    options.require_packages(stages, target)
+    monkeypatch.setattr(options, "find_spec", lambda _: None)
+    options.require_packages(("smoke",), there)
+    with pytest.raises(pytest.UsageError, match="run `make venv-gate`"):
+        options.require_packages(stages, target)
 
 
 class Tree:
