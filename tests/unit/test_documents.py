@@ -1,5 +1,6 @@
 """What documents tell people to type and to open is there."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -20,6 +21,19 @@ TARGETS = set(
         re.findall(r"^([a-z -]+):(?!=)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     ).split()
 )
+
+
+EXPLAINED = {
+    "load": ("judge", "versus", "measures", "validity", "abort", "blocks"),
+    "compose/lifecycle": ("judge",),
+}
+"""Modules whose numbers docs/judge.md explains, by folder."""
+DRAIN = {
+    "update": "DRAIN_SECONDS STOP_SECONDS LEASE_SECONDS READY_SECONDS SCRAPED_SECONDS",
+    "proxy": "LIMIT",
+    "deployment": "POLL_SECONDS",
+}
+"""The limits of docs/drain.md, by module of compose/lifecycle."""
 
 
 def typed(path: Path) -> str:
@@ -60,3 +74,52 @@ def test_every_option_is_explained() -> None:
     options.add(declared)  # type: ignore[arg-type]
     rows = re.findall(r"^\| (`--[^|]*)\|", (ROOT / "docs/gate.md").read_text("utf-8"), re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"--[a-z-]+", row)} == declared.names
+
+
+def constants(path: Path) -> dict[str, tuple[float, ...]]:
+    """The numbers that a module names, one or several a name."""
+    found: dict[str, tuple[float, ...]] = {}
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign):
+            for name, value in pairs(node.targets[0], node.value):
+                numbers = value.elts if isinstance(value, ast.Tuple) else [value]
+                given = [getattr(one, "value", None) for one in numbers]
+                if all(isinstance(one, int | float) for one in given) and given:
+                    found[name] = tuple(float(str(one)) for one in given)
+    return found
+
+
+def pairs(target: ast.expr, value: ast.expr) -> list[tuple[str, ast.expr]]:
+    """Names and what they are set to; `A, B = 1, 2` has two."""
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        return [(ast.unparse(one), of) for one, of in zip(target.elts, value.elts, strict=True)]
+    return [(ast.unparse(target), value)]
+
+
+def unexplained(text: str, numbers: dict[str, tuple[float, ...]]) -> list[str]:
+    """The names that no line of a document has with their numbers."""
+    lines = text.replace(",000", "000").splitlines()
+
+    def has(line: str, value: float) -> bool:
+        return re.search(rf"(?<![\d.]){re.escape(f'{value:g}')}(?!\d|\.\d)", line) is not None
+
+    return [
+        name
+        for name, values in numbers.items()
+        if not any(f"`{name}`" in line and all(has(line, of) for of in values) for line in lines)
+    ]
+
+
+@pytest.mark.parametrize("folder", EXPLAINED)
+def test_every_number_of_the_judges_is_explained(folder: str) -> None:
+    text = (ROOT / "docs/judge.md").read_text(encoding="utf-8")
+    for name in EXPLAINED[folder]:
+        assert unexplained(text, constants(ROOT / folder / f"{name}.py")) == []
+
+
+def test_the_limits_of_the_drain_are_those_of_the_code() -> None:
+    text = (ROOT / "docs/drain.md").read_text(encoding="utf-8")
+    for module, names in DRAIN.items():
+        found = constants(ROOT / "compose/lifecycle" / f"{module}.py")
+        assert unexplained(text, {name: found[name] for name in names.split()}) == []
+    assert unexplained("`LIMIT` is 300 s", {"LIMIT": (30.0,)}) == ["LIMIT"]
