@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from gate.stages import STAGES
+from gate.stages import STAGES, TESTS
 
 if TYPE_CHECKING:
     import pytest
@@ -104,14 +104,16 @@ def node(item: "pytest.Item") -> str:
 
 
 def identifier(nodeid: str) -> str:
-    """Name the check of a test: `tests/smoke/test_tls.py::test_lasts[a]` is `smoke.tls.lasts[a]`.
+    """Name a check after its place.
 
-    One product's own stand in a folder of its own: `bot.control.pause.…` in tests/bot/control.
+    `tests/smoke/test_tls.py::test_days_left[a]` is `smoke.tls.days_left[a]`; one of a stack's own
+    checks has their folder in front: `tests/bot/smoke/test_engine.py` has `bot.smoke.engine.…`.
     """
     path, _, name = nodeid.partition("::")
     *folders, file = path.removesuffix(".py").split("/")
-    inside = folders[folders.index("tests") + 1 :] if "tests" in folders else folders[-1:]
-    return ".".join([*inside, file.removeprefix("test_"), name.removeprefix("test_")])
+    own = [folder for folder in folders[-2:-1] if folder != TESTS.name]
+    words = [*own, *folders[-1:], file.removeprefix("test_"), name.removeprefix("test_")]
+    return ".".join(words)
 
 
 def stage_of(identifier: str) -> str:

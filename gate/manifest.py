@@ -9,11 +9,15 @@ import sys
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gate.checks import Check, stage_of
-from gate.stages import STAGES, folders
+from gate.stages import STAGES, TESTS, folders
 
-FILE = Path(__file__).parent.parent / "tests" / "manifest.toml"
+if TYPE_CHECKING:
+    import pytest
+
+FILE = TESTS / "manifest.toml"
 HEAD = """\
 # Every check and what it needs of a target; all whose needs a target has must run for PROMOTE.
 # Written by `make manifest`, read by every run: a line that goes is a promise that goes.
@@ -110,6 +114,11 @@ def items() -> list[tuple[str, Check]]:
     if code != pytest.ExitCode.OK:
         raise SystemExit(f"expected the checks to be collected, got pytest's exit code {code}")
     return found
+
+
+def is_own(item: "pytest.Item") -> bool:
+    """Return whether a check is one of the stack's own."""
+    return item.path.parent.parent != TESTS
 
 
 def parameters(item: object) -> dict[str, object]:

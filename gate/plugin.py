@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 sys.dont_write_bytecode = False
 gc.set_threshold(200_000)
 
-from gate import options
+from gate import manifest, options
 from gate.evidence import Evidence
 from gate.machine import interrupts
 from gate.machine.console import Unfailing
@@ -59,6 +60,16 @@ def of_our_own(config: pytest.Config) -> bool:
     return all(any(path.resolve().is_relative_to(one) for one in own) for path in paths)
 
 
+def share(config: pytest.Config, *fixtures: ModuleType) -> None:
+    """Register modules of fixtures that several folders of checks use, once; the last one counts.
+
+    Called by their conftest files: what one of those imports is fixtures of its own folder only.
+    """
+    for module in fixtures:
+        if not config.pluginmanager.has_plugin(module.__name__):
+            config.pluginmanager.register(module, module.__name__)
+
+
 def quiet(config: pytest.Config) -> None:
     """The gate shows its own report; of pytest only errors in the suite itself remain."""
     config.option.verbose = -2
@@ -67,11 +78,17 @@ def quiet(config: pytest.Config) -> None:
     sys.stdout = cast(TextIO, Unfailing(sys.stdout))  # the reporter, made after this, takes it
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, Any, Any]:
+    # Collected before those for any stack, a stack's own checks are run after them.
+    items.sort(key=manifest.is_own)
+    result = yield
     if GATE in config.stash:
         config.stash[GATE].collected(items)
         gc.freeze()  # pytest collects garbage as it ends: 50 ms for what is still in use
+    return result
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

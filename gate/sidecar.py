@@ -116,7 +116,7 @@ class Beside:
     def _broken_off(self) -> Trouble:
         said = (self._folder / "output.log").read_text("utf-8", "replace").strip()[-600:]
         return Trouble(
-            f"the gate of tests/{self.stage}/ ended with {self._process.returncode}",
+            f"the gate of {self.stage} ended with {self._process.returncode}",
             expected="it to judge all of its checks",
             seen=said or "it said nothing",
             next_step=f"run `pytest -m {self.stage}` by itself",

@@ -94,7 +94,10 @@ EXTENSIONS = (
 
 
 def folders(stages: Iterable[str]) -> Iterator[Path]:
-    """Give the folders that hold checks of these stages."""
-    owners = [TESTS, *sorted(path for path in TESTS.iterdir() if path.name not in STAGES)]
+    """Give the folders that hold checks of these stages.
+
+    A product's own come first: their fixtures replace some of those for any stack.
+    """
+    owners = [*sorted(path for path in TESTS.iterdir() if path.name not in STAGES), TESTS]
     for stage in stages:
         yield from (owner / stage for owner in owners if (owner / stage).is_dir())

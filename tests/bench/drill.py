@@ -21,10 +21,10 @@ from gate.machine.console import say
 from gate.machine.interrupts import run_main
 from tests.bench import harm
 from tests.bench.record import Figure, write
-from tests.lifecycle import candidates
-from tests.lifecycle.disposable import deployed, disposable
-from tests.lifecycle.traffic import DRILL_RATE, SOCKETS, Seen, steady
-from tests.lifecycle.witness import Books, LeaseWatch, books, trade_eagerly
+from tests.bot.lifecycle import candidates
+from tests.bot.lifecycle.disposable import deployed, disposable
+from tests.bot.lifecycle.traffic import DRILL_RATE, SOCKETS, Seen, steady
+from tests.bot.lifecycle.witness import Books, LeaseWatch, books, trade_eagerly
 
 UPDATES = int(os.environ.get("DRILL_UPDATES", "20"))
 BASELINE_RUNS = int(os.environ.get("DRILL_BASELINES", "3"))

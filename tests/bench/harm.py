@@ -18,10 +18,10 @@ from compose.release import Release
 from gate.machine.commands import run
 from gate.machine.console import MachineError, say
 from tests.bench.record import Figure
-from tests.lifecycle import candidates, harm
-from tests.lifecycle.disposable import brought_to, leftovers, updated
-from tests.lifecycle.traffic import DRILL_RATE, Seen, steady
-from tests.lifecycle.witness import rename_preset
+from tests.bot.lifecycle import candidates, harm
+from tests.bot.lifecycle.disposable import brought_to, leftovers, updated
+from tests.bot.lifecycle.traffic import DRILL_RATE, Seen, steady
+from tests.bot.lifecycle.witness import rename_preset
 
 COMMANDS = ("update", "deploy", "rollback", "restore", "backup")
 CANARY = ("--canary", "30", "--for", "4")

@@ -1,74 +1,10 @@
-"""Wiring of the contract stage: its ledger, its explorer, when an operation is judged."""
-
-from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Any
+"""Share this stage's fixtures with the checks of a stack's own."""
 
 import pytest
 
-from contracts.budget import budget
-from contracts.rules import RULES
-from gate.operator import Operator
-from gate.run import Gate
-from reports.events import Table
-from tests.contract.engine import put_preset, to_idle
-from tests.contract.ledger import COLUMNS, Ledger
-from tests.contract.state import Before, seen
-
-if TYPE_CHECKING:
-    from tests.contract.explorer import Explorer
+from gate.plugin import share
+from tests.contract import fixtures
 
 
-NAMED = 4
-"""Operations that the table of rules names; the breaches themselves are in the findings."""
-
-
-@pytest.fixture(scope="session")
-def ledger(gate: Gate) -> Iterator[Ledger]:
-    """What this stage sends and sees; at its end it goes into the report as tables."""
-    made = Ledger(budget().seed)
-    yield made
-    emit = gate.stream.emit
-    title = f"Contract: what was tested ({made.title})"
-    emit(Table(title, COLUMNS, list(made.rows())))
-    rules = [
-        [name, "blocking" if rule.blocking else "advisory", rule.reason, _count(made, name)]
-        for name, rule in RULES.items()
-    ]
-    columns = ["rule", "kind", "reason", "operations that broke it"]
-    emit(Table("Contract: the rules", columns, rules))
-
-
-def _count(ledger: Ledger, rule: str) -> str:
-    found = [label for label, all_ in ledger.breaches.items() if any(b.rule == rule for b in all_)]
-    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    return (", ".join(found[:NAMED]) or "none") + more
-
-
-@pytest.fixture(scope="session")
-def before(operator: Operator) -> Before:
-    """What the deployment held before the first check of this stage that changes anything."""
-    held = seen(operator)
-    put_preset(operator)
-    return held
-
-
-@pytest.fixture(scope="session")
-def explorer(operator: Operator, ledger: Ledger) -> Iterator["Explorer"]:
-    """Sends the cases; the engine is put back to rest at the end."""
-    from tests.contract.explorer import Explorer
-
-    to_idle(operator)
-    put_preset(operator)
-    yield Explorer(operator, ledger, budget())
-    to_idle(operator)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
-    """An operation is judged when all its cases were sent, so that the first bad one hides none."""
-    result = yield
-    label = getattr(pyfuncitem, "operation_label", None)
-    if label is not None:
-        ledger: Ledger = pyfuncitem.funcargs["explorer"].ledger  # type: ignore[attr-defined]
-        ledger.judge(label)
-    return result
+def pytest_configure(config: pytest.Config) -> None:
+    share(config, fixtures)

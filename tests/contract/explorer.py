@@ -1,10 +1,11 @@
 """Sends Schemathesis's cases through the operator's hands and writes down what came of them."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import requests
+from hypothesis import HealthCheck, settings
 from schemathesis import Case
 from schemathesis.core import NotSet
 from schemathesis.core.failures import Failure, FailureGroup
@@ -14,17 +15,8 @@ from contracts.budget import Budget
 from contracts.fuzz import KEY_HEADER, Received, broken, rule_of, session
 from gate.operator import Operator
 from gate.wire import Answer, WireError
-from tests.contract.engine import to_state
 from tests.contract.ledger import Breach, Ledger, shown
 
-NEEDED_STATE = {
-    "POST /api/engine/start": "IDLE",
-    "POST /api/engine/stop": "RUNNING",
-    "POST /api/engine/pause": "RUNNING",
-    "POST /api/engine/resume": "PAUSED",
-    "POST /api/engine/reset": "EMERGENCY",
-}
-"""Where the engine has to be for an operation to do its work; elsewhere it answers 409."""
 PATIENCE = 3
 LONGEST_WAIT = 5.0
 
@@ -32,8 +24,11 @@ LONGEST_WAIT = 5.0
 class Explorer:
     """One explored stack."""
 
-    def __init__(self, operator: Operator, ledger: Ledger, budget: Budget) -> None:
+    def __init__(
+        self, operator: Operator, ledger: Ledger, budget: Budget, lead: Callable[[str], None]
+    ) -> None:
         self.operator = operator
+        self.lead = lead
         self.ledger = ledger
         self.budget = budget
         self.session = session(self._send)
@@ -72,14 +67,13 @@ class Explorer:
             self.ledger.saw(label, answer.status)
 
     def explore(self, case: Case[Any]) -> None:
-        """Send one case, after leading the engine to where it can be carried out."""
+        """Send one case, after leading the stack to where it can be carried out."""
         label = case.operation.label
         begun = self._begun.setdefault(label, time.monotonic())
         if time.monotonic() - begun > self.budget.seconds_each:
             return
         self.ledger.sends(written(case))
-        if label in NEEDED_STATE:
-            to_state(self.operator, NEEDED_STATE[label])
+        self.lead(label)
         try:
             response = case.call(**self.options)
         except requests.ConnectionError as error:
@@ -146,3 +140,15 @@ def _parameters(case: Case[Any]) -> set[str]:
     places = {"path": case.path_parameters, "query": case.query, "header": case.headers}
     found = {f"{place} {name}" for place, held in places.items() for name in held or {}}
     return found | ({"body"} if case.media_type else set())
+
+
+def repeatable(examples: int, steps: int, **more: Any) -> settings:
+    """Hypothesis without a clock, a memory or an opinion: a seed alone decides what is played."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        **more,
+    )

@@ -9,8 +9,7 @@ from contracts.diff import label_parts, operations
 from gate.checks import check, expect
 from gate.operator import API, KEY_HEADER, Operator
 from gate.wire import SAFE_METHODS, Answer
-from tests.contract.engine import to_state
-from tests.contract.explorer import NEEDED_STATE
+from tests.contract.fixtures import Lead
 from tests.contract.ledger import Ledger, as_curl
 from tests.contract.test_agreed import PATH
 
@@ -33,11 +32,10 @@ BODIES = {"PUT /api/presets/{name}": {}, "POST /api/engine/command": {"command":
 )
 @pytest.mark.usefixtures("before")
 @pytest.mark.parametrize("operation", list(KEYED))
-def test_needs_the_key(operator: Operator, ledger: Ledger, operation: str) -> None:
+def test_needs_the_key(operator: Operator, ledger: Ledger, lead: Lead, operation: str) -> None:
     method, template = label_parts(operation)
     path = template.format_map(VALUES)
-    if operation in NEEDED_STATE:  # so that it would work if it were not for the key
-        to_state(operator, NEEDED_STATE[operation])
+    lead(operation)  # so that it would work if it were not for the key
     for how, (headers, wanted) in ASKED.items():
         answer = operator.http(
             path, method=method, key=False, headers=headers, json=BODIES.get(operation)

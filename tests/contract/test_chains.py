@@ -13,9 +13,8 @@ from contracts.budget import Budget
 from contracts.fuzz import agreed_schema
 from gate.checks import check
 from gate.operator import API
-from tests.contract.explorer import Explorer
+from tests.contract.explorer import Explorer, repeatable
 from tests.contract.ledger import Ledger
-from tests.contract.machine import repeatable
 
 
 def play(explorer: Explorer, budget: Budget) -> None:
@@ -63,7 +62,8 @@ def _chains(explorer: Explorer, budget: Budget) -> Any:
     follows="contract.fuzz.*",
 )
 def test_hold_together(explorer: Explorer) -> None:
-    chained = Explorer(explorer.operator, Ledger(explorer.ledger.seed), explorer.budget)
+    ledger = Ledger(explorer.ledger.seed)
+    chained = Explorer(explorer.operator, ledger, explorer.budget, explorer.lead)
     play(chained, explorer.budget)
     for label, statuses in chained.ledger.statuses.items():
         for status in statuses:

@@ -12,6 +12,7 @@ from typing import Any
 from compose.release import OWN_SERVICES
 from gate import manifest as manifests
 from gate import toml
+from gate.checks import stage_of
 from gate.stages import STAGES
 from gate.target import SERVICES
 from gate.toml import (
@@ -28,8 +29,8 @@ from gate.toml import (
     optional,
 )
 from reports.checks import matches
+from tests.bot.lifecycle import pages
 from tests.faults.sources import MODULES
-from tests.lifecycle import pages
 
 CATALOGUE = Path(__file__).with_name("catalogue")
 BEFORE, WHILE = "before start", "while running"
@@ -224,14 +225,13 @@ def _check_together(table: toml.Table, kind: str, row: Mapping[str, Any]) -> Non
 
 def _check_findings(table: toml.Table, stages: list[str], findings: list[str]) -> None:
     manifest = manifests.load()
+    every = [check for checks in manifest.values() for check in checks]
     for glob in findings:
-        known = manifest.get(glob.partition(".")[0], {})
-        if not any(matches(glob, check) for check in known):
-            every = [*known] or [check for checks in manifest.values() for check in checks]
-            near = toml.nearest(glob, every)
+        if not any(matches(glob, check) for check in every):
+            near = toml.nearest(glob, [*manifest.get(stage_of(glob), every)])
             raise table.error(
                 f"expected a check of tests/manifest.toml, got {glob!r}{near}", "findings"
             )
     for stage in stages:
-        if not any(glob.startswith(f"{stage}.") for glob in findings):
+        if not any(matches(glob, check) for glob in findings for check in manifest[stage]):
             raise table.error(f"expected a check of the stage {stage}, got {findings}", "findings")

@@ -22,9 +22,9 @@ from gate.machine.commands import must, run
 from gate.machine.console import MachineError
 from gate.stack import BUILD_LIMIT, POLL_SECONDS, Stack
 from gate.wire import Answer, Wire, WireError
+from tests.bot.lifecycle import pages
 from tests.faults import sources
 from tests.faults.fault import Part
-from tests.lifecycle import pages
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = ROOT / "compose"

@@ -76,7 +76,7 @@ def test_a_killed_gate_beside_the_run_leaves_its_checks_unknown(tmp_path: Path) 
         os.kill(process_with(own), signal.SIGKILL)
         outcome = whole.result()
     assert outcome.code == 6, outcome.output
-    assert outcome.troubles == ["the gate of tests/lifecycle/ ended with -9"]
+    assert outcome.troubles == ["the gate of lifecycle ended with -9"]
     assert "run `pytest -m lifecycle` by itself" in outcome.output
     assert containers(run_id(tmp_path)) == []
     sweep()  # the killed one's

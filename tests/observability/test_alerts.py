@@ -114,7 +114,7 @@ def _seconds(duration: str) -> float:
     cause="the bot renamed a metric, or a rule has a typing error: it can never fire",
     fix="compare the names in rules.yml with /api/metrics",
     needs=NEEDS,
-    follows="smoke.prometheus.*",
+    follows="*smoke.prometheus.*",
 )
 def test_asks_for_metrics_that_exist(operator: Operator) -> None:
     known = set(prometheus(operator, "label/__name__/values"))
@@ -127,7 +127,7 @@ def test_asks_for_metrics_that_exist(operator: Operator) -> None:
     cause="the bot renamed a label, or a rule has a typing error: it can never fire",
     fix="compare the labels in rules.yml with those in /api/metrics",
     needs=NEEDS,
-    follows=("smoke.prometheus.*", "observability.alerts.asks_for_metrics_that_exist"),
+    follows=("*smoke.prometheus.*", "observability.alerts.asks_for_metrics_that_exist"),
 )
 def test_asks_for_labels_that_exist(operator: Operator) -> None:
     missing = strange_labels(operator, [rule["expr"] for rule in rules()])
@@ -158,7 +158,7 @@ def test_says_what_to_do(operator: Operator, rule: str) -> None:
     cause="Alertmanager runs with another file, or ALERT_WEBHOOK_URL did not reach it",
     fix="`docker compose logs alertmanager` names its receiver; set ALERT_WEBHOOK_URL",
     needs=(*NEEDS, "direct:alertmanager"),
-    follows="smoke.*",
+    follows="*smoke.*",
 )
 def test_routes_are_those_of_the_file(operator: Operator) -> None:
     loaded = yaml.safe_load(operator.json("/api/v2/status", "alertmanager")["config"]["original"])

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from gate.checks import check, expect, fail
+from gate.checks import check, expect
 from gate.operator import API, Operator
 from gate.wire import Answer
 from tests.observability.files import NEEDS, config, contains, prometheus, series
@@ -114,42 +114,3 @@ def test_counts_every_request(operator: Operator) -> None:
     operator.together([{"path": "/api/presets/"}] * REQUESTS)
     seen = counted() - before
     expect(seen >= REQUESTS, f"{REQUESTS} more requests counted", f"{seen:g} more")
-
-
-@check(
-    API,
-    cause="the loop that the engine trades in is dead, or its counter is not wired to it",
-    fix="look for the last cycle in the API's log",
-    needs=NEEDS,
-)
-def test_cycles_rise(operator: Operator) -> None:
-    name = "breakout_bot_cycles_total"
-    before = counters(operator.http("/api/metrics")).get(name)
-    if before is None:
-        fail(name, "no such metric")
-
-    def risen() -> float:
-        return counters(operator.http("/api/metrics"))[name]
-
-    operator.until(risen, 5, f"{name} above {before:g}", lambda now: now > before)
-
-
-@check(
-    API,
-    cause="the metric of the engine's state is not wired to the state: alerts about it are blind",
-    fix="compare breakout_bot_engine_state with /api/engine/status",
-    needs=NEEDS,
-    follows="observability.alerts.asks_for_metrics_that_exist",
-)
-def test_tells_the_engine_s_state(operator: Operator) -> None:
-    for command in ("emergency-stop", "reset"):
-        operator.command(command)
-        _tells(operator, operator.state())
-
-
-def _tells(operator: Operator, state: str) -> None:
-    def told() -> str:
-        found = series(operator, "breakout_bot_engine_state == 1")
-        return ", ".join(one["metric"]["state"] for one in found)
-
-    operator.until(told, 15, f"the state {state} in Prometheus", lambda seen: seen == state)

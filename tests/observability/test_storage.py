@@ -17,7 +17,10 @@ QUERY = "breakout_bot_cycles_total"
     cause="its data is not in a named volume, or --storage.tsdb.path leads elsewhere",
     fix="mount prometheus-data at the path that --storage.tsdb.path names",
     needs=NEEDS,
-    follows=("smoke.containers.keeps_its_data_in_a_named_volume[prometheus]", "smoke.prometheus.*"),
+    follows=(
+        "smoke.containers.keeps_its_data_in_a_named_volume[prometheus]",
+        "*smoke.prometheus.*",
+    ),
 )
 def test_samples_survive_a_new_container(operator: Operator) -> None:
     at = str(time.time() - SETTLED_SECONDS)

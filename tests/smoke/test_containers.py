@@ -53,7 +53,7 @@ def test_is_running(seen: Evidence, service: str) -> None:
     follows=(
         "smoke.stack.*",
         "smoke.containers.is_running[*]",
-        "smoke.health.*",
+        "*smoke.health.*",
         "smoke.containers.health_*",
     ),
 )

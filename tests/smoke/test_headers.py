@@ -87,7 +87,7 @@ def test_server_version_is_not_told(seen: Evidence) -> None:
     API,
     cause="CORS_ORIGINS does not name the origin that the page is served from",
     fix="set CORS_ORIGINS to the page's origin",
-    follows="smoke.health.reaches[*]",
+    follows="*smoke.health.reaches[*]",
 )
 def test_own_origin_may_send_commands(seen: Evidence) -> None:
     answer = seen[OWN_PREFLIGHT]

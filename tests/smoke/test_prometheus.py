@@ -13,7 +13,6 @@ JOBS = (API, "prometheus", "alertmanager")
 TARGETS = get("/prometheus/api/v1/targets?state=active", "prometheus")
 RULES = get("/prometheus/api/v1/rules", "prometheus")
 MANAGERS = get("/prometheus/api/v1/alertmanagers", "prometheus")
-SAMPLES = get("/prometheus/api/v1/query?query=breakout_bot_build_info", "prometheus")
 RECEIVER = get("/api/v2/status", "alertmanager", service="alertmanager")
 AWAY = (
     "smoke.reach.answers*[prometheus]",
@@ -54,17 +53,6 @@ def test_scrapes(seen: Evidence, job: str) -> None:
         f"{found['health']}: {found['lastError']}",
         f"scrape URL {found['scrapeUrl']}, last scrape {found['lastScrape']}",
     )
-
-
-@check(
-    "prometheus",
-    cause="the scrape answers 200 with something other than the bot's metrics",
-    fix="look at the scrape URL: it must serve breakout_bot_… metrics",
-    follows=("smoke.prometheus.scrapes[breakout-bot-api]", *AWAY),
-)
-def test_has_samples_of_the_bot(seen: Evidence) -> None:
-    found = data(seen, SAMPLES)["result"]
-    expect(found, "a sample of breakout_bot_build_info", "none")
 
 
 @check(

@@ -70,15 +70,3 @@ def test_can_save(seen: Evidence) -> None:
 def test_persists_what_it_is_given(seen: Evidence) -> None:
     facts = info(seen)
     expect(facts.get("aof_enabled") == "1", "aof_enabled: 1", facts.get("aof_enabled"))
-
-
-@check(
-    "redis",
-    cause="a policy that evicts keys may drop the engine's lease under memory pressure",
-    fix="`maxmemory-policy noeviction` in compose/redis/redis.conf",
-    needs="direct:redis",
-    follows="smoke.redis.takes_its_password",
-)
-def test_never_evicts_the_lease(seen: Evidence) -> None:
-    policy = info(seen).get("maxmemory_policy")
-    expect(policy == "noeviction", "maxmemory_policy: noeviction", policy)

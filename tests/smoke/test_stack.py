@@ -56,7 +56,7 @@ def test_starts(seen: Evidence, service: str) -> None:
         "smoke.stack.is_prepared[*]",
         "smoke.stack.starts[*]",
         "smoke.containers.is_running[*]",
-        "smoke.health.reaches[*]",
+        "*smoke.health.reaches[*]",
     ),
 )
 def test_becomes_ready(seen: Evidence, service: str) -> None:

@@ -1,55 +1,10 @@
-"""The evidence of this stage, each gathered once: a visit, buttons pressed, a restart."""
-
-from collections.abc import Iterator
+"""Share this stage's fixtures with the checks of a stack's own."""
 
 import pytest
 
-from gate.checks import expect
-from gate.operator import Operator
-from tests.ui.browser import Browser
-from tests.ui.hands import Hands
-from tests.ui.restart import Restart, restart
-from tests.ui.session import Session, session
-from tests.ui.visit import Visit, visit
+from gate.plugin import share
+from tests.bot.ui import fixtures
 
 
-@pytest.fixture(scope="session")
-def browser(operator: Operator) -> Iterator[Browser]:
-    """A browser with one page, for the whole stage."""
-    with Browser(operator.target) as made:
-        yield made
-
-
-@pytest.fixture(scope="session")
-def visited(operator: Operator, browser: Browser) -> Visit:
-    """The page as it is before anything is pressed."""
-    seen = browser.do(lambda page: visit(browser, page))
-    keep(operator, seen.pictures)
-    return seen
-
-
-@pytest.fixture(scope="session")
-def pressed(operator: Operator, browser: Browser, visited: Visit) -> Session:
-    """Every button pressed, once the page has been looked at and there is something to press."""
-    expect(
-        visited.live and visited.shown.get("engine-state"),
-        "a live page to press buttons on",
-        f"live: {visited.shown.get('live', 'no page')}",
-    )
-    seen = session(Hands(operator, browser))
-    keep(operator, seen.pictures)
-    return seen
-
-
-@pytest.fixture(scope="session")
-def restarted(operator: Operator, browser: Browser, pressed: Session) -> Restart:
-    """The API restarted under the open page, after all else."""
-    assert pressed is not None
-    seen = restart(operator, browser)
-    keep(operator, seen.pictures)
-    return seen
-
-
-def keep(operator: Operator, pictures: dict[str, bytes]) -> None:
-    for title, data in pictures.items():
-        operator.picture(title, data)
+def pytest_configure(config: pytest.Config) -> None:
+    share(config, fixtures)

@@ -16,12 +16,12 @@ def items(*nodes: str) -> list[Any]:
     return [SimpleNamespace(nodeid=node, fixturenames=FIXTURES.get(node, [])) for node in nodes]
 
 
-CONTROL = "tests/control/test_pause.py::test_a"
-UPDATE = "tests/lifecycle/test_update.py::test_b"
-BACKUP = "tests/lifecycle/test_backup.py::test_c"
+CONTROL = "tests/bot/control/test_pause.py::test_a"
+UPDATE = "tests/bot/lifecycle/test_update.py::test_b"
+BACKUP = "tests/bot/lifecycle/test_backup.py::test_c"
 SMOKE = "tests/smoke/test_tls.py::test_d"
 LOAD = "tests/load/test_levels.py::test_e"
-CERTIFICATES = "tests/lifecycle/test_certificates.py::test_f"
+CERTIFICATES = "tests/bot/lifecycle/test_certificates.py::test_f"
 FIXTURES = {UPDATE: ["deployment"], BACKUP: ["deployment"], CERTIFICATES: ["operator"]}
 
 
@@ -48,7 +48,7 @@ def test_what_is_of_the_run_s_own_stack_stays_with_it() -> None:
 
 
 def beside(folder: Path) -> Beside:
-    one = Beside("control", ["tests/control/test_none.py::test_none"], folder, [], 7.0)
+    one = Beside("control", ["tests/bot/control/test_none.py::test_none"], folder, [], 7.0)
     one.join()
     return one
 
@@ -56,7 +56,7 @@ def beside(folder: Path) -> Beside:
 def test_one_that_judges_nothing_is_trouble(tmp_path: Path) -> None:
     (trouble,) = beside(tmp_path).events()
     assert isinstance(trouble, Trouble)
-    assert trouble.message == "the gate of tests/control/ ended with 4"
+    assert trouble.message == "the gate of control ended with 4"
     assert "test_none" in str(trouble.seen)
     assert trouble.next_step == "run `pytest -m control` by itself"
 

@@ -12,7 +12,7 @@ from compose.lifecycle import preflight
 from compose.lifecycle.deployment import Deployment
 from compose.lifecycle.trouble import BadInput
 from compose.release import HERE, Release
-from tests.lifecycle.authority import authority
+from tests.bot.lifecycle.authority import authority
 
 SCRIPT = HERE / "proxy" / "certs.sh"
 RELEASE = Release("1", "abc", "tag")

@@ -21,6 +21,20 @@ def test_the_stage_of_a_check_is_told_by_its_id(name: str) -> None:
     assert stage_of(name) == "control"
 
 
+def test_a_stack_s_own_check_has_its_folder_in_front() -> None:
+    nodeid = "tests/bot/control/test_emergency.py::test_holds[a.b]"
+    assert identifier(nodeid) == "bot.control.emergency.holds[a.b]"
+    assert identifier("../shop/checks/smoke/test_cart.py::test_is_kept") == (
+        "checks.smoke.cart.is_kept"
+    )
+
+
+def test_the_stage_is_in_the_id() -> None:
+    assert stage_of("smoke.tls.certificate_lasts") == "smoke"
+    assert stage_of("bot.control.emergency.holds") == "control"
+    assert stage_of("nonsense") == ""
+
+
 def test_a_check_fills_in_its_parameters() -> None:
     @check("{service}", cause="c", fix="start {service}", needs=("project", "{service}"))
     def judged() -> None: ...

@@ -9,10 +9,10 @@ from typing import cast
 import pytest
 
 from gate.stack import Stack
+from tests.bot.lifecycle import pages
 from tests.faults import sources
 from tests.faults.fault import BEFORE, CATALOGUE, PLANTERS, WHILE, FaultError, Part, load
 from tests.faults.planters import ACTIONS, IN_COMPOSE, NotPlanted, in_sources, patched
-from tests.lifecycle import pages
 
 ROOT = Path(__file__).parent.parent.parent
 HEAD = {

@@ -29,9 +29,9 @@ from compose.machine import acme
 from compose.release import Release
 from gate.machine.commands import Result
 from gate.target import Target
-from tests.lifecycle import test_certificates
-from tests.lifecycle.pages import BLOCK, PAGES
-from tests.lifecycle.test_runbooks import SITUATIONS
+from tests.bot.lifecycle import test_certificates
+from tests.bot.lifecycle.pages import BLOCK, PAGES
+from tests.bot.lifecycle.test_runbooks import SITUATIONS
 
 RELEASE = Release("1", "abc", "tag")
 STATE = UpdateState(release=RELEASE, old={API: "old"}, folder="served")

@@ -20,7 +20,7 @@ from gate import target as targets
 from gate.target import Credentials, Target, TargetError, leading_to
 from gate.wire import Wire, WireError, least_left
 from load.client import Client
-from tests.lifecycle.authority import authority
+from tests.bot.lifecycle.authority import authority
 from tests.ui.browser import _connected
 
 NAME = "bot.example.test"

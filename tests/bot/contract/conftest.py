@@ -1,0 +1,11 @@
+"""Let the bot's fixtures replace some of the stage's."""
+
+import pytest
+
+from gate.plugin import share
+from tests.bot.contract import fixtures as own
+from tests.contract import fixtures
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    share(config, fixtures, own)

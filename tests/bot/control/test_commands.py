@@ -1,0 +1,176 @@
+"""Commands twice, at once, under load and with bad values; stop by its effects."""
+
+import asyncio
+from collections import Counter
+from itertools import permutations
+
+import pytest
+
+from gate.checks import check, expect
+from gate.operator import API, KEY_HEADER, Operator
+from gate.wire import Answer, Wire
+from tests.bot.control.engine import PRESET, expect_state, hold, run
+from tests.bot.control.test_states import TABLE
+from tests.bot.control.witness import OURS, Witness
+
+NEEDS = ("disposable", "proxy", API, "direct:exchange")
+AT_ONCE = 8
+READERS = 8
+READS = ("/api/positions", "/api/trading/orders", "/api/performance/equity", "/api/health")
+COMMAND_SECONDS = 2.0
+QUIET_SECONDS = 4.0
+"""Some scans long: a loop that still runs would have bought by then."""
+
+
+@check(
+    API,
+    cause="start does not ask whether the engine runs already: two loops trade",
+    fix="start through next_state in breakout_bot/states.py, under the command lock",
+    needs=NEEDS,
+)
+def test_starting_twice_makes_no_second_loop(operator: Operator, witness: Witness) -> None:
+    before = witness.mark()
+    run(operator, witness)
+    again = operator.command("start", preset=PRESET)
+    expect(again.status == 409, "a second start to answer 409", again.brief)
+    witness.entered("BTCUSDT", "ETHUSDT")
+    witness.expect_no_entry(["BTCUSDT", "ETHUSDT"], QUIET_SECONDS, "where one is held")
+    bought = Counter(order["symbol"] for order in witness.openings(before))
+    expect(set(bought.values()) == {1}, "one order for each symbol", dict(bought))
+
+
+@check(
+    API,
+    cause="two starts at the same moment both see IDLE",
+    fix="read the state and change it in one transaction (control.apply)",
+    needs=NEEDS,
+)
+def test_of_starts_at_once_one_wins(operator: Operator) -> None:
+    answers = at_once(operator, ["start"] * AT_ONCE)
+    seen = Counter(statuses(answers))
+    wanted = {200: 1, 409: AT_ONCE - 1}
+    expect(seen == wanted, f"answers {wanted} to {AT_ONCE} starts at once", dict(seen))
+    expect_state(operator, "RUNNING", "after them")
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        ("pause", "stop", "pause", "stop", "resume", "resume"),
+        ("emergency-stop", "pause", "resume", "stop", "reset"),
+        ("stop", "start", "stop", "start", "pause"),
+    ],
+    ids=("pause-stop", "emergency", "start-stop"),
+)
+@check(
+    API,
+    cause="commands run into each other: one reads a state that another is changing",
+    fix="let each command hold the command lock from reading the state to having acted",
+    needs=NEEDS,
+)
+def test_commands_at_once_act_one_after_another(
+    operator: Operator, witness: Witness, commands: tuple[str, ...]
+) -> None:
+    run(operator, witness)
+    answers = statuses(at_once(operator, list(commands)))
+    final = operator.state()
+    seen = tuple(zip(commands, answers, strict=True))
+    possible = any(explains(order, final) for order in permutations(seen))
+    said = ", ".join(f"{command}: {status}" for command, status in seen)
+    expect(possible, "answers that some order of the commands gives", f"{said}; then {final}")
+
+
+def explains(order: tuple[tuple[str, int], ...], final: str) -> bool:
+    """Whether commands in this order, from RUNNING, would have been answered so."""
+    state = "RUNNING"
+    for command, status in order:
+        after = TABLE[state].get(command)
+        if status != (200 if after else 409):
+            return False
+        state = after or state
+    return state == final
+
+
+def at_once(operator: Operator, commands: list[str]) -> list[Answer]:
+    """Send the commands at the same time."""
+    calls = [{"path": f"/api/engine/{command}", "method": "POST"} for command in commands]
+    answers = operator.together(calls)
+    return [one for one in answers if isinstance(one, Answer)]
+
+
+def statuses(answers: list[Answer]) -> list[int]:
+    """Their status codes."""
+    return [answer.status for answer in answers]
+
+
+@check(
+    API,
+    cause="commands wait behind reads: work on the event loop, or one worker for everything",
+    fix="look at the request durations in /api/metrics and move blocking work off the loop",
+    needs=NEEDS,
+)
+def test_commands_are_quick_under_load(operator: Operator) -> None:
+    headers = {KEY_HEADER: operator.credentials.api_key or ""}
+    commands = ("start", "pause", "resume", "stop", "start", "emergency-stop", "reset")
+
+    async def command_under_load(wire: Wire) -> list[Answer]:
+        async def read(number: int) -> None:
+            while True:
+                await wire.http(READS[number % len(READS)])
+
+        readers = [asyncio.create_task(read(number)) for number in range(READERS)]
+        try:
+            return [
+                await wire.http(f"/api/engine/{one}", method="POST", headers=headers, fresh=True)
+                for one in commands
+            ]
+        finally:
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
+
+    answers = operator.run(command_under_load)
+    for command, answer in zip(commands, answers, strict=True):
+        expect(answer.status == 200, f"{command} under load to answer 200", answer.brief)
+        slow = f"{command} took {answer.seconds:.2f} s"
+        expect(answer.seconds < COMMAND_SECONDS, f"commands within {COMMAND_SECONDS:g} s", slow)
+
+
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        ({"preset": "no-such-preset"}, 400),
+        ({"mode": "live"}, 400),
+        ({"mode": "yolo"}, 422),
+        ({"preset": 7}, 422),
+        ({"presett": PRESET}, 422),
+    ],
+    ids=("unknown-preset", "another-mode", "no-mode", "number", "misspelt"),
+)
+@check(
+    API,
+    cause="start takes what it does not know, and trades by something else than was asked for",
+    fix="validate the body of start (StartRequest) and the preset's name before the state changes",
+    needs=NEEDS,
+)
+def test_start_refuses_what_it_does_not_know(
+    operator: Operator, value: dict[str, object], status: int
+) -> None:
+    answer = operator.command("start", **value)
+    expect(answer.status == status, f"start with {value} to answer {status}", answer.brief)
+    expect_state(operator, "IDLE", "after it")
+
+
+@check(
+    API,
+    cause="stop changes the state and leaves the loop, its orders or its positions behind",
+    fix="look at Engine.stop: it must flatten and give the lease up before it answers",
+    needs=NEEDS,
+)
+def test_stop_leaves_no_loop_and_nothing_open(operator: Operator, witness: Witness) -> None:
+    hold(operator, witness, "BTCUSDT", "ETHUSDT")
+    witness.rest(OURS, "XRPUSDT")
+    answer = operator.command("stop")
+    expect(answer.status == 200, "stop to answer 200", answer.brief)
+    witness.expect_flat("once stop has answered")
+    witness.expect_no_entry(["SOLUSDT", "BTCUSDT"], QUIET_SECONDS, "after stop")

@@ -1,0 +1,73 @@
+"""Every cell of the engine's state table, the illegal ones too."""
+
+from typing import Any
+
+import pytest
+
+from gate.checks import check, expect
+from gate.operator import API, Operator
+from tests.bot.control.engine import expect_state
+
+NEEDS = ("disposable", "proxy", API)
+TABLE = {
+    "IDLE": {"start": "RUNNING", "emergency-stop": "EMERGENCY"},
+    "RUNNING": {"stop": "IDLE", "pause": "PAUSED", "emergency-stop": "EMERGENCY"},
+    "PAUSED": {"stop": "IDLE", "resume": "RUNNING", "emergency-stop": "EMERGENCY"},
+    "EMERGENCY": {"emergency-stop": "EMERGENCY", "reset": "IDLE"},
+}
+"""state → command → next state; what is missing answers 409 and changes nothing (design, 4)."""
+
+WAYS = {
+    "IDLE": (),
+    "RUNNING": ("start",),
+    "PAUSED": ("start", "pause"),
+    "EMERGENCY": ("emergency-stop",),
+}
+COMMANDS = ("start", "stop", "pause", "resume", "emergency-stop", "reset")
+TOLD = ("state", "preset", "mode", "startedAt")
+"""What an illegal command must leave as it was."""
+
+
+def bring(operator: Operator, state: str) -> dict[str, Any]:
+    """Bring an idle engine to a state; what it says of itself there."""
+    for step in WAYS[state]:
+        operator.command(step)
+    expect_state(operator, state, f"after {' and '.join(WAYS[state]) or 'nothing'}")
+    return operator.status()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("state", list(TABLE))
+@check(
+    API,
+    cause="the table of states was changed, or a command skips it",
+    fix="compare breakout_bot/states.py with the table in tests/control/test_states.py",
+    needs=NEEDS,
+)
+def test_table_holds(operator: Operator, state: str, command: str) -> None:
+    before = bring(operator, state)
+    answer = operator.command(command)
+    wanted = TABLE[state].get(command)
+    status = 200 if wanted else 409
+    expect(answer.status == status, f"{command} in {state} to answer {status}", answer.brief)
+    after = operator.status()
+    if wanted:
+        expect(after["state"] == wanted, f"{wanted} after {command} in {state}", after["state"])
+    else:
+        changed = {name: after[name] for name in TOLD if after[name] != before[name]}
+        expect(not changed, f"{command} in {state} to change nothing", f"now {changed}")
+
+
+@pytest.mark.parametrize("state", list(TABLE))
+@check(
+    API,
+    cause="/api/engine/commands is made from something else than the table of states",
+    fix="make allowed_commands in breakout_bot/states.py the only source of that list",
+    needs=NEEDS,
+)
+def test_commands_that_are_offered_are_those_that_work(operator: Operator, state: str) -> None:
+    bring(operator, state)
+    listed = operator.json("/api/engine/commands")["commands"]
+    offered = {one["name"] for one in listed if one["allowed"]} & set(COMMANDS)
+    wanted = set(TABLE[state])
+    expect(offered == wanted, f"{sorted(wanted)} to be offered in {state}", sorted(offered))

@@ -1,0 +1,140 @@
+"""Backups: consistent while the engine writes, proved by restoring them, never half used."""
+
+import secrets
+import tarfile
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from compose.lifecycle import backups, recovery, restore
+from compose.lifecycle.archives import FORMAT, MANIFEST
+from compose.lifecycle.deployment import API, Deployment
+from compose.lifecycle.state import RestoreState
+from compose.lifecycle.steps import StepName
+from compose.lifecycle.trouble import BadInput, Refused
+from gate.checks import check, expect, fail
+from tests.bot.lifecycle.harm import hung_until
+from tests.bot.lifecycle.witness import engine_state, rename_preset, rows, start_engine, tell_engine
+
+NEEDS = ("stack", "proxy", API)
+DEPLOYED = "bot.lifecycle.deploy.runs_what_should_run"
+
+
+@check(
+    API,
+    cause="the copy of the database or of Redis cannot be used",
+    fix="`compose/backup.sh --verify`; read what the scratch stack said",
+    needs=NEEDS,
+    follows=DEPLOYED,
+)
+def test_a_backup_can_be_restored(deployment: Deployment) -> None:
+    marker = secrets.token_hex(8)
+    rename_preset(deployment, marker)
+    archive = backups.make(deployment)
+    try:
+        restore.verify(deployment, archive, None)
+    except Refused as refused:
+        fail("a backup that can be restored", refused)
+    with restore.opened(deployment, archive, None) as (folder, _):
+        found = (folder / "data.sqlite3").read_bytes()
+    expect(marker.encode() in found, "what was written just before it", "nothing of it")
+
+
+@check(
+    API,
+    cause="the former -wal was laid over the restored database, or the wrong file was restored",
+    fix="read put_data in compose/lifecycle/backups.py",
+    needs=NEEDS,
+    follows=DEPLOYED,
+)
+def test_restore_brings_back_what_was_backed_up(deployment: Deployment) -> None:
+    rename_preset(deployment, "before")
+    archive, wanted = backups.make(deployment), rows(deployment)
+    rename_preset(deployment, "after")
+    # A bot that is told to stop leaves no -wal; one that hangs is why there is a restore.
+    with hung_until(deployment, StepName.STOP):
+        try:
+            recovery.do(deployment, RestoreState(archive=str(archive)))
+        except Refused as refused:
+            fail("the bot to come up with the restored data", refused)
+    expect(rows(deployment) == wanted, "the rows of the backup", rows(deployment))
+
+
+@check(
+    API,
+    cause="the engine's record was taken from the backup, which is of a time when it traded",
+    fix="stop the engine; read put_data in compose/lifecycle/backups.py",
+    needs=NEEDS,
+    follows=(DEPLOYED, "bot.lifecycle.backup.restore_brings_back_what_was_backed_up"),
+)
+def test_restore_undoes_no_emergency_stop(deployment: Deployment) -> None:
+    start_engine(deployment)
+    archive = backups.make(deployment)
+    tell_engine(deployment, "emergency-stop")
+    try:
+        recovery.do(deployment, RestoreState(archive=str(archive)))
+        state = engine_state(deployment)
+    except Refused as refused:
+        fail("the bot to come up with the restored data", refused)
+    finally:
+        with suppress(httpx.HTTPError):  # only an emergency can be reset
+            tell_engine(deployment, "reset")
+    expect(state == "EMERGENCY", "the engine still in EMERGENCY after the restore", state)
+
+
+@pytest.mark.parametrize("harm", ["cut", "changed", "foreign", "of another system", "mixed"])
+@check(
+    API,
+    cause="a restore begins before the archive was checked as a whole",
+    fix="read unpack in compose/lifecycle/archives.py",
+    needs=NEEDS,
+    follows=DEPLOYED,
+)
+def test_a_harmed_archive_touches_nothing(
+    deployment: Deployment, tmp_path: Path, harm: str
+) -> None:
+    before, api = rows(deployment), deployment.container(API)
+    archive = harmed(backups.make(deployment), tmp_path / "backup.tar.gz", harm)
+    try:
+        with restore.opened(deployment, archive, None):
+            said = "the archive was taken"
+    except (BadInput, Refused) as refused:
+        said = str(refused)
+    expect("nothing was touched" in said, "a refusal", said)
+    expect(rows(deployment) == before, "data as before", rows(deployment))
+    same = deployment.container(API)
+    expect(same.started_at == api.started_at, "the bot untouched", "it was restarted")
+
+
+def harmed(whole: Path, path: Path, harm: str) -> Path:
+    """A copy of an archive that is no good."""
+    content = whole.read_bytes()
+    middle = len(content) // 2
+    if harm == "cut":
+        path.write_bytes(content[:middle])
+    elif harm == "changed":
+        path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    elif harm == "foreign":
+        path.write_bytes(b"PK\x03\x04 an archive of something else")
+    else:
+        packed_again(whole, path, harm)
+    return path
+
+
+def packed_again(whole: Path, path: Path, harm: str) -> None:
+    """A sound archive that says it is of another system, or whose parts are not of one backup."""
+    folder = path.with_suffix(".parts")
+    with tarfile.open(whole) as tar:
+        tar.extractall(folder, filter="data")
+    manifest = folder / MANIFEST
+    if harm == "of another system":
+        text = manifest.read_text(encoding="utf-8")
+        manifest.write_text(text.replace(FORMAT, "another-backup"), encoding="utf-8")
+    else:
+        with (folder / "data.sqlite3").open("ab") as file:
+            file.write(b"of another night")
+    with tarfile.open(path, "w:gz") as tar:
+        for one in sorted(folder.iterdir()):
+            tar.add(one, one.name)

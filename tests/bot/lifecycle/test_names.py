@@ -1,0 +1,71 @@
+"""A whole life under a public name, with a certificate that another authority has signed."""
+
+from pathlib import Path
+
+from compose.lifecycle import proxy, recovery, rollback, verify
+from compose.lifecycle.deployment import API, Deployment, docker
+from compose.lifecycle.releases import image
+from compose.lifecycle.state import UpdateOptions
+from compose.lifecycle.trouble import Refused
+from compose.release import Release
+from gate.checks import check, expect, fail
+from tests.bot.lifecycle.authority import Authority, authority
+from tests.bot.lifecycle.disposable import deployed, disposable, revision, updated
+
+NAME = "trade.company.test"
+OPTIONS = UpdateOptions(watch=1.0, backup=False)
+
+
+def install(deployment: Deployment, signed: Authority, release: Release, **lasts: float) -> None:
+    """Put a certificate for the deployment's name, and its authority, where operators put them."""
+    signed.issue(deployment.server_name, f"*.{deployment.server_name}", **lasts)
+    volume = deployment.volume("tls")
+    labels = {"project": deployment.project, "volume": "tls"}
+    own = [f"--label=com.docker.compose.{name}={value}" for name, value in labels.items()]
+    docker("volume", "create", *own, *_of_the_run(deployment), volume)
+    # By way of standard input: a folder of this machine need not be one of the engine's.
+    script = "cd /tls && " + " && ".join(
+        f"printf %s '{(signed.folder / name).read_text()}' >{name}"
+        for name in ("ca.crt", "server.crt", "server.key")
+    )
+    script += " && chown 101 server.key && chmod 400 server.key"
+    flags = ["--rm", "--user", "0:0", "--network", "none", "-v", f"{volume}:/tls"]
+    docker("run", *flags, image("proxy", release), "sh", "-c", script)
+
+
+def _of_the_run(deployment: Deployment) -> list[str]:
+    values = deployment.values
+    labels = zip(verify.GATE_LABELS, ("GATE_RUN_ID", "GATE_STARTED"), strict=True)
+    return [f"--label={label}={values[name]}" for label, name in labels]
+
+
+@check(
+    "proxy",
+    cause="a command asks the deployment by another name than SERVER_NAME, or trusts another"
+    " authority than the one beside its certificate",
+    fix="read `target` in compose/lifecycle/verify.py; `openssl s_client -servername NAME` shows"
+    " what is served",
+    needs=("stack", "proxy", API),
+    follows="bot.lifecycle.deploy.runs_what_should_run",
+)
+def test_lives_under_the_certificate_of_another_authority(
+    first: Release, second: Release, tmp_path: Path
+) -> None:
+    company = authority(tmp_path, "Company CA")
+    with disposable(NAME) as deployment:
+        install(deployment, company, first)
+        try:
+            deployed(deployment, first)
+            updated(deployment, second, OPTIONS)
+        except Refused as refused:
+            fail("a deploy and an update that end well", refused)
+        where = verify.target(deployment, proxy.live(deployment))
+        expect(where.urls["proxy"] == f"https://{NAME}", f"https://{NAME}", where.urls["proxy"])
+        expect(verify.look(where, "/healthz"), "an answer under that name", "none")
+        install(deployment, company, first, days=30, age_days=31)
+        try:
+            recovery.do(deployment, rollback.read_state(deployment, first, OPTIONS))
+        except Refused as refused:
+            fail("a rollback, whatever the certificate", refused)
+        install(deployment, company, first)
+        expect(revision(deployment) == first.revision, first.revision, revision(deployment))

@@ -1,0 +1,1 @@
+"""Do metrics and alerts follow the bot's engine? Real conditions, real alerts."""

@@ -1,0 +1,63 @@
+"""Alerts end to end: a real condition reaches the webhook through Prometheus and Alertmanager."""
+
+import pytest
+
+from gate.checks import check
+from gate.operator import API, Operator
+from tests.observability.companions import (
+    DELIVERY_NEEDS,
+    FIRES_SECONDS,
+    Webhook,
+    expect_delivered,
+    expect_fires,
+)
+
+AWAY = ("*smoke.*", "observability.alerts.*", "*observability.prometheus.*")
+RULES = {
+    "EngineEmergency": "an emergency stop",
+    "StopUnfinished": "an emergency stop while the market of a position is halted",
+    "MarketDataStale": "prices that stand still",
+}
+ENDED = "EngineEmergency"
+
+
+@pytest.mark.parametrize(("rule", "source"), [(rule, API) for rule in RULES])
+@check(
+    "{source}",
+    cause="the metric does not tell the condition, or the rule does not see it",
+    fix="put the rule's expression to Prometheus, then look at the metric in /api/metrics",
+    needs=DELIVERY_NEEDS,
+    follows=AWAY,
+)
+def test_fires(operator: Operator, rule: str, source: str) -> None:
+    expect_fires(operator, rule, RULES[rule], source)
+
+
+@pytest.mark.parametrize("rule", list(RULES))
+@check(
+    "alertmanager",
+    cause="Alertmanager has no way out, or Prometheus none to it: alerts end in silence",
+    fix="look at Alertmanager's log for `notify`, then at ALERT_WEBHOOK_URL and `alerting:`",
+    needs=DELIVERY_NEEDS,
+    follows=(*AWAY, "*observability.delivery.fires[{rule}*"),
+)
+def test_reaches_the_webhook(webhook: Webhook, rule: str) -> None:
+    expect_delivered(webhook, rule)
+
+
+@check(
+    "alertmanager",
+    cause="`send_resolved` is off, or the end of an alert is not evaluated",
+    fix="set send_resolved: true in alertmanager.yml, so that the end of trouble is told too",
+    needs=DELIVERY_NEEDS,
+    follows=(*AWAY, "*observability.delivery.reaches_the_webhook[*]"),
+)
+def test_end_of_trouble_is_known(operator: Operator, webhook: Webhook) -> None:
+    operator.command("reset")
+
+    def told_last() -> list[str]:
+        told = [one["status"] for one in webhook.alerts() if one["labels"]["alertname"] == ENDED]
+        return told[-1:]
+
+    what = f"the end of {ENDED} at the webhook after a reset"
+    operator.until(told_last, FIRES_SECONDS, what, lambda status: status == ["resolved"])

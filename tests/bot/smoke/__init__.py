@@ -1,0 +1,1 @@
+"""Is the bot itself well, by its own word? Looks only."""

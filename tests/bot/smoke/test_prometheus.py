@@ -1,0 +1,18 @@
+"""Prometheus has samples of the bot."""
+
+from gate.checks import check, expect
+from gate.evidence import Evidence, get
+from tests.smoke.test_prometheus import AWAY, data
+
+SAMPLES = get("/prometheus/api/v1/query?query=breakout_bot_build_info", "prometheus")
+
+
+@check(
+    "prometheus",
+    cause="the scrape answers 200 with something other than the bot's metrics",
+    fix="look at the scrape URL: it must serve breakout_bot_… metrics",
+    follows=("smoke.prometheus.scrapes[breakout-bot-api]", *AWAY),
+)
+def test_has_samples_of_the_bot(seen: Evidence) -> None:
+    found = data(seen, SAMPLES)["result"]
+    expect(found, "a sample of breakout_bot_build_info", "none")

@@ -1,0 +1,204 @@
+"""A session at the controls: every button once, and what the exchange saw of it."""
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from playwright.sync_api import Error as BrowserError
+from playwright.sync_api import Page, Route
+
+from gate.checks import CheckFailed
+from gate.operator import Operator
+from tests.bot.ui.hands import (
+    SHOWN_SECONDS,
+    Hands,
+    Press,
+    after_a_poll,
+    answered,
+    button,
+    press,
+    use_key,
+)
+from tests.ui.looking import arrive, attempt, photograph
+
+PRESET, LIKE = "gate-ui", "aggressive"
+"""The preset chosen on the page, and the built-in one that it is made from."""
+FREE = {"daily_loss_limit_r": 100, "cooldown_seconds": 0}
+WRONG_KEY = "not-the-key-of-this-stack"
+RISEN = "BTCUSDT"
+"""The symbol whose price is made to rise, so that the engine has something to buy."""
+RISE_PERCENT = 8.0
+TRADE_SECONDS = 8.0
+STOP = "**/api/engine/stop"
+STORED = "() => JSON.stringify(localStorage) + document.cookie"
+
+
+@dataclass
+class Session:
+    """What was seen, in the order it was done."""
+
+    wrong_key: Press = field(default_factory=Press)
+    presses: dict[str, Press] = field(default_factory=dict)
+    """By command."""
+    preset: str = "nothing"
+    """The engine's, after the start."""
+    bought: list[dict[str, Any]] = field(default_factory=list)
+    """Buy orders in the exchange's log since the start."""
+    positions: str = ""
+    orders: str = ""
+    """What the page shows of them while the exchange holds some."""
+    followed: bool = False
+    """Whether the page showed in time what another client did."""
+    question: str = ""
+    """What the page asked before the emergency stop."""
+    sent: list[str] = field(default_factory=list)
+    """What the page sent, reads aside, from asking to cancelling."""
+    after_cancel: Press = field(default_factory=Press)
+    beside: str = "nothing"
+    """What stood in the way of an emergency stop while another command had no answer yet."""
+    left: list[dict[str, Any]] = field(default_factory=list)
+    """The bot's open orders and positions at the exchange after the emergency stop."""
+    emptied: str = ""
+    """What the page then shows of positions."""
+    addresses: list[str] = field(default_factory=list)
+    """Every address that the page asked for."""
+    stored: str = ""
+    """What the page left in the browser for good."""
+    pictures: dict[str, bytes] = field(default_factory=dict)
+
+
+def session(hands: Hands) -> Session:
+    """Sit down at the page, press every button, leave the engine idle."""
+    seen, do = Session(), hands.browser.do
+    _offer(hands.operator)
+    do(lambda page: arrive(page, "/"))
+    hands.reach("IDLE")
+    _wrong_key(hands, seen)
+    key = hands.operator.credentials.api_key or ""
+    do(lambda page: attempt(lambda: use_key(page, key)))
+    _start(hands, seen)
+    _follow(hands, seen)
+    for command in ("resume", "pause"):
+        seen.presses[command] = hands.press(command)
+    _emergency(hands, seen)
+    seen.presses["reset"] = hands.press("reset")
+    hands.reach("RUNNING")
+    seen.beside = do(lambda page: attempt(lambda: _beside_another(page)))
+    seen.presses["stop"] = hands.press("stop")
+    seen.addresses = [*hands.browser.diary.requests]
+    seen.stored = do(lambda page: str(page.evaluate(STORED)))
+    return seen
+
+
+def _offer(operator: Operator) -> None:
+    """Save a preset that trades on, whatever was traded and lost on this stack just now."""
+    numbers = {**operator.json(f"/api/presets/{LIKE}"), **FREE}
+    del numbers["name"]
+    operator.http(f"/api/presets/{PRESET}", method="PUT", json=numbers)
+
+
+def _wrong_key(hands: Hands, seen: Session) -> None:
+    def enter(page: Page) -> str:
+        return attempt(lambda: use_key(page, WRONG_KEY)) or press(page, "start")
+
+    seen.wrong_key.trouble = hands.browser.do(enter)
+    hands.look(seen.wrong_key, "IDLE")
+
+
+def _start(hands: Hands, seen: Session) -> None:
+    operator, do = hands.operator, hands.browser.do
+    ends = int(operator.json("/log?limit=1", "exchange")["last_seq"])
+    with suppress(CheckFailed):
+        _raise(operator)
+    do(lambda page: attempt(lambda: page.get_by_label("Preset").select_option(PRESET)))
+    seen.presses["start"] = hands.press("start")
+    seen.preset = str(operator.status().get("preset"))
+
+    def bought() -> list[dict[str, Any]]:
+        entries = operator.json(f"/log?after={ends}", "exchange")["entries"]
+        return [one for one in entries if one.get("side") == "buy"]
+
+    with suppress(CheckFailed):
+        seen.bought = operator.until(bought, TRADE_SECONDS, "an order to buy")
+    seen.positions = do(lambda page: _part(page, "positions", RISEN))
+    seen.orders = do(lambda page: _part(page, "orders", RISEN))
+    do(lambda page: photograph(seen.pictures, "while it trades", page))
+
+
+def _raise(operator: Operator) -> None:
+    """Make a price rise, and wait for the exchange's chart to show it."""
+    path = f"/candles/{RISEN}?limit=1"
+
+    def price() -> float:
+        return float(operator.json(path, "exchange")["candles"][-1]["close"])
+
+    before = price()
+    rise = {"moves": {RISEN: RISE_PERCENT}}
+    operator.http("/drills", "exchange", "PUT", key=False, json=rise)
+    operator.until(price, TRADE_SECONDS, "a risen price", lambda now: now > before * 1.05)
+
+
+def _part(page: Page, part: str, text: str) -> str:
+    """A part of the page, once it shows a text or does not in time."""
+    found = page.locator(f"#{part}")
+    with suppress(BrowserError):
+        found.filter(has_text=text).wait_for(timeout=SHOWN_SECONDS * 1000)
+    with suppress(BrowserError):
+        return found.inner_text()
+    return ""
+
+
+def _follow(hands: Hands, seen: Session) -> None:
+    hands.reach("RUNNING")
+    hands.browser.do(after_a_poll)
+    hands.operator.command("pause")
+    seen.followed = hands.shows_state("PAUSED")
+
+
+def _emergency(hands: Hands, seen: Session) -> None:
+    browser = hands.browser
+    hands.reach("RUNNING")
+    before = len(browser.diary.requests)
+    cancelled = seen.after_cancel
+    cancelled.trouble = browser.do(lambda page: attempt(lambda: _ask_and_cancel(page, seen)))
+    hands.look(cancelled, "RUNNING")
+    seen.sent = [one for one in browser.diary.requests[before:] if not one.startswith("GET ")]
+    seen.presses["emergency-stop"] = hands.press("emergency-stop")
+    seen.left = _of_the_bot(hands, seen)
+    seen.emptied = browser.do(lambda page: _part(page, "positions", "No open position"))
+    browser.do(lambda page: photograph(seen.pictures, "after the emergency stop", page))
+
+
+def _beside_another(page: Page) -> None:
+    """Raises `BrowserError` where the emergency stop cannot be pressed while a stop waits."""
+    waiting: list[Route] = []
+    page.route(STOP, lambda route: waiting.append(route))
+    try:
+        with page.expect_request(STOP):
+            button(page, "Stop").click()
+        button(page, "Emergency stop").click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    finally:
+        for route in waiting:
+            route.continue_()
+        page.unroute(STOP)
+        with suppress(BrowserError):  # until then no other button can be pressed
+            answered(page)
+
+
+def _ask_and_cancel(page: Page, seen: Session) -> None:
+    button(page, "Emergency stop").click()
+    dialog = page.get_by_role("dialog")
+    seen.question = dialog.inner_text()
+    photograph(seen.pictures, "emergency stop asks first", page, whole=False)
+    dialog.get_by_role("button", name="Cancel").click()
+    dialog.wait_for(state="hidden")
+
+
+def _of_the_bot(hands: Hands, seen: Session) -> list[dict[str, Any]]:
+    """What the exchange still holds open of whoever bought."""
+    clients = {one["client_id"] for one in seen.bought}
+    orders = hands.operator.json("/orders", "exchange")
+    held = hands.operator.json("/positions", "exchange")
+    is_open = [one for one in orders if one["status"] in ("open", "partially_filled")]
+    return [one for one in [*is_open, *held] if one["client_id"] in clients]
