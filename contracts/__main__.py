@@ -8,9 +8,10 @@ import sys
 from typing import Any
 
 from compose.release import release
-from contracts.agreed import FILE, ContractError, accept, read, whole
+from contracts.agreed import FILE, accept, read, whole
 from gate import stack as stacks
-from gate.machine.console import BAD_INPUT, MACHINE, MachineError, Parser, say
+from gate.errors import GateError, MachineError
+from gate.machine.console import Parser, say
 from gate.machine.interrupts import run_main
 from gate.stack import Stack
 from gate.sweep import new_run_id
@@ -47,12 +48,9 @@ def main(arguments: list[str]) -> int:
     source = parser.parse_args(arguments).source
     try:
         accepted = accept(read(source) if source is not None else served())
-    except ContractError as error:
+    except GateError as error:
         say(str(error))
-        return BAD_INPUT
-    except MachineError as error:
-        say(str(error))
-        return MACHINE
+        return error.exit_code
     for change in accepted.changes:
         say(f"{'BREAKING' if change.breaking else 'ok':8} {change.where}: {change.what}")
     say(f"{FILE.name}: version {accepted.version}, {len(accepted.changes)} changes")

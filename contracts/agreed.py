@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from contracts.diff import METHODS, Change, compare, lost, verdict
+from gate.errors import UsageError
 
 FILE = Path(__file__).with_name("openapi.json")
 LOG = Path(__file__).with_name("CHANGELOG.md")
@@ -16,7 +17,7 @@ FETCH_SECONDS = 10.0
 HEAD = "# Contract changelog\n"
 
 
-class ContractError(ValueError):
+class ContractError(UsageError):
     """A contract that cannot be used, said in one sentence: what was expected, what was given."""
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from gate.stages import STAGES, TESTS
+from gate.errors import HOLD, GateError
 
 if TYPE_CHECKING:
     import pytest
@@ -42,8 +43,10 @@ class Failure:
     cause: str | None = None
 
 
-class CheckFailed(Exception):
+class CheckFailed(GateError):
     """A promise that does not hold. Not an assertion, so that no traceback is made for it."""
+
+    exit_code = HOLD
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"expected {failure.expected}, seen {failure.seen}")

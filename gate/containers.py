@@ -189,7 +189,7 @@ async def _inspect(wire: Wire, container_id: str) -> Container | None:
     try:
         return Container(await wire.docker(f"/containers/{container_id}/json"))
     except WireError as error:
-        if "404" in str(error):  # removed since it was listed
+        if error.status == 404:  # removed since it was listed
             return None
         raise
 

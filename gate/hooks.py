@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol, cast
 
+from gate.errors import UsageError
 from gate.model import ModelError, model
 
 
@@ -33,7 +34,7 @@ class Version:
     release: Release | None = None
 
 
-class VersionError(ValueError):
+class VersionError(UsageError):
     """A version that cannot be had, in one sentence: what was expected, what was given."""
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from gate.errors import UsageError
+
 FILE = Path(__file__).parent.parent / "compose" / "stack.toml"
 SCHEMA = 1
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")
@@ -26,7 +28,7 @@ SCHEMES = ("http", "https", "redis")
 GENERATED = "# Written by `make manifest` from {file}: the same services on free ports, labelled."
 
 
-class ModelError(ValueError):
+class ModelError(UsageError):
     """A stack file that cannot be used: file, key, what was expected, what was given."""
 
 

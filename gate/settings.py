@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from gate.errors import UsageError
 from gate.machine.commands import run, variables_of
 
 SECRET_WORDS = ("KEY", "PASSWORD", "SECRET", "TOKEN", "WEBHOOK")
@@ -33,7 +34,7 @@ _UNSET = re.compile(r'The \\?"([^"\\]*)\\?" variable is not set')
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_]\w*)")
 
 
-class SettingsError(ValueError):
+class SettingsError(UsageError):
     """Settings that cannot be used, in one sentence that quotes none of them."""
 
 

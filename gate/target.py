@@ -17,6 +17,7 @@ from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from gate import settings
+from gate.errors import UsageError
 from gate.machine.docker import engine_is_here
 from gate.machine.ports import is_own_address
 
@@ -47,7 +48,7 @@ SECRET_WORDS = ("password", "secret", "api_key", "apikey", "token")
 Trust = Literal["verify", "any"]
 
 
-class TargetError(ValueError):
+class TargetError(UsageError):
     """A target that cannot be used, said in one sentence: what was expected, what was given."""
 
 

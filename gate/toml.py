@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
+from gate.errors import UsageError
+
 T = TypeVar("T", covariant=True)
 D = TypeVar("D")
 Where = tuple[str | int, ...]
@@ -25,7 +27,7 @@ Where = tuple[str | int, ...]
 _MISSING: Any = object()
 
 
-class FileError(ValueError):
+class FileError(UsageError):
     """A file that cannot be used."""
 
 

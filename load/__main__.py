@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gate import target as targets
-from gate.machine.console import BAD_INPUT, MachineError, Parser, say
+from gate.errors import BAD_INPUT, GateError
+from gate.machine.console import Parser, say
 from gate.machine.interrupts import run_main
 from gate.target import Target, TargetError
-from gate.toml import FileError
 from load import history, measures, profile, runner, samples, slo, trend, versus
-from load.history import HistoryError
 from load.judge import Answer
-from load.samples import Run, RunError
+from load.samples import Run
 
 REPORTS = Path(__file__).parent.parent / "reports"
 RUNS = REPORTS / "load"
@@ -27,15 +26,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         found = options.work(options)
-    except (FileError, HistoryError, RunError, TargetError) as error:
+    except GateError as error:
         say(str(error))
-        return BAD_INPUT
+        return error.exit_code
     except OSError as error:
         say(f"expected a folder that can be written, got {error.filename}: {error.strerror}")
         return BAD_INPUT
-    except MachineError as error:
-        say(str(error))
-        return INVALID
     return told(found) if found else 0
 
 

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
+from gate.errors import UsageError
 from load.judge import quantile
 from load.samples import Run, Samples
 from load.slo import QUANTILES
@@ -29,7 +30,7 @@ KEPT = (
 Entry = dict[str, Any]
 
 
-class HistoryError(ValueError):
+class HistoryError(UsageError):
     """A line that is no entry: file, line, expected, given."""
 
 

@@ -15,6 +15,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from gate.errors import UsageError
+
 SCHEMA = 1
 SUMMARY, SAMPLES = "run.json", "samples.npz"
 WARM_UP, MEASURED, RECOVERY = 0, 1, 2
@@ -30,7 +32,7 @@ NEEDED = (
 Array = NDArray[Any]
 
 
-class RunError(ValueError):
+class RunError(UsageError):
     """A folder that holds no load run, said in one sentence: what was expected, what was found."""
 
 

@@ -17,22 +17,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from gate.errors import BAD_INPUT as BAD_INPUT
+from gate.errors import MACHINE as MACHINE
+from gate.errors import MachineError as MachineError
+
 QUIET_SECONDS = 2.0
 STUCK_SECONDS = 2.0
 """How long a reader is waited for who takes nothing more, as a terminal stopped with Ctrl-S."""
 PIECE = 1000
 """Characters at a time: a pipe that can be written to has room for 4096 bytes."""
 LOGS_KEPT = 30
-BAD_INPUT = 4
-"""Exit code of a command that was given something it cannot use."""
-MACHINE = 6
-"""Exit code of a command that the machine kept from coming to an answer."""
 INTERRUPTED = 130
 """Exit code of a command that Ctrl-C ended, as shells have it."""
-
-
-class MachineError(Exception):
-    """The machine cannot do what the stack needs: expected, seen, and what to do next."""
 
 
 class Parser(argparse.ArgumentParser):

@@ -6,10 +6,10 @@ guard.py                                         what may leave, and the record 
 address.py                                       where it goes, and whose certificate counts
 """
 
+from gate.errors import DockerSilent, LiveTargetError, WireError
 from gate.wire.address import tls_context
 from gate.wire.client import Wire
-from gate.wire.docker import DockerSilent
-from gate.wire.guard import SAFE_METHODS, SAFE_REDIS, Guard, LiveTargetError, Sent, WireError
+from gate.wire.guard import SAFE_METHODS, SAFE_REDIS, Guard, Sent
 from gate.wire.http import Answer, Transport
 from gate.wire.tls import Certificate, in_days, least_left
 from gate.wire.websocket import Conversation

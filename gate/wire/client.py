@@ -5,11 +5,12 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from gate.errors import WireError
 from gate.target import Credentials, Target
 from gate.wire import redis, tls, websocket
 from gate.wire.address import address, tls_context
 from gate.wire.docker import Docker
-from gate.wire.guard import SAFE_METHODS, SAFE_REDIS, Guard, Sent, WireError
+from gate.wire.guard import SAFE_METHODS, SAFE_REDIS, Guard, Sent
 from gate.wire.http import Answer, Http
 from gate.wire.tls import Certificate
 from gate.wire.websocket import Conversation

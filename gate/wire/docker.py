@@ -5,10 +5,10 @@ from typing import Any
 
 import httpx
 
+from gate.errors import DockerSilent, MachineError, WireError
 from gate.machine import docker as engines
-from gate.machine.console import MachineError
 from gate.target import Target
-from gate.wire.guard import Guard, WireError
+from gate.wire.guard import Guard
 from gate.wire.http import Http, Transport
 
 DOCKER_SECONDS = 10.0
@@ -16,10 +16,6 @@ DOCKER_SECONDS = 10.0
 check's own limit (3 s, compose.yaml) is over."""
 READ_ONLY = Guard(Target("docker", "live"))
 """Docker's API as the wire sees it: to be read only."""
-
-
-class DockerSilent(WireError):
-    """Docker gave no answer: nothing is known of the containers, and none of them is to blame."""
 
 
 class Docker:
@@ -54,7 +50,7 @@ class Docker:
         if answer.status >= 500:
             raise DockerSilent(f"GET {url}: {answer.brief}")
         if answer.status != 200:
-            raise WireError(f"GET {url}: {answer.brief}")
+            raise WireError(f"GET {url}: {answer.brief}", answer.status)
         return answer.json() if answer.content_type == "application/json" else answer.body
 
 

@@ -15,19 +15,12 @@ from typing import TypeVar
 import hiredis
 import httpx
 
+from gate.errors import LiveTargetError, WireError
 from gate.target import Target
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SAFE_REDIS = frozenset({"AUTH", "PING", "INFO", "TIME", "LASTSAVE", "DBSIZE"})
 T = TypeVar("T")
-
-
-class LiveTargetError(RuntimeError):
-    """Something tried to change a live target; it was stopped before it left the process."""
-
-
-class WireError(Exception):
-    """No answer came: the text says what was tried and what happened."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from gate.errors import WireError
 from gate.wire.address import Address
-from gate.wire.guard import WireError
 
 
 @dataclass(frozen=True)

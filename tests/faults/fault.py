@@ -13,6 +13,7 @@ from compose.release import OWN_SERVICES
 from gate import manifest as manifests
 from gate import toml
 from gate.checks import stage_of
+from gate.errors import UsageError
 from gate.stages import STAGES
 from gate.target import SERVICES
 from gate.toml import (
@@ -39,7 +40,7 @@ DOCKER_VERBS = ("stop", "kill", "pause", "restart", "disconnect", "remove")
 CONDITIONS = ("drop", "reject", "loss", "rate", "delay")
 
 
-class FaultError(ValueError):
+class FaultError(UsageError):
     """A fault file that cannot be used, in one sentence: file, key, expected, given."""
 
 

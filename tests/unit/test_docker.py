@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from compose import release as releases
+from gate.errors import DockerSilent, MachineError
 from gate.machine import docker
 from gate.machine.commands import piped, run, start
-from gate.machine.console import MachineError
 from gate.stack import GateCompose
 from gate.target import read
 from gate.wire import docker as docker_api
@@ -231,12 +231,10 @@ def test_the_wire_follows_a_context(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("HOME", str(tmp_path))
     assert docker_api.docker_socket() == "/mine.sock"
     monkeypatch.setenv("DOCKER_CONTEXT", "far")
-    with pytest.raises(
-        docker_api.DockerSilent, match=r"tcp://192\.0\.2\.1:2375.*DOCKER_CONTEXT=far"
-    ):
+    with pytest.raises(DockerSilent, match=r"tcp://192\.0\.2\.1:2375.*DOCKER_CONTEXT=far"):
         docker_api.docker_socket()
     monkeypatch.setenv("DOCKER_CONTEXT", "none")
-    with pytest.raises(docker_api.DockerSilent, match="none"):
+    with pytest.raises(DockerSilent, match="none"):
         docker_api.docker_socket()
 
 

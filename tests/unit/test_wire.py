@@ -6,9 +6,11 @@ import http.server
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gate.containers import containers
 from gate.target import Credentials, Target
 from gate.wire import Answer, DockerSilent, LiveTargetError, Sent, Wire, WireError
 from gate.wire import docker as docker_api
@@ -112,6 +114,30 @@ def test_docker_that_is_away_is_told_apart_from_a_service_that_is(
     with pytest.raises(DockerSilent, match="docker:/containers/json"):
         asyncio.run(ask())
     gc.collect()  # the HTTP library leaves its socket to the collector
+
+
+@pytest.mark.parametrize("error", [DockerSilent("no answer"), WireError("500 404", 500)])
+def test_an_id_with_404_in_it_is_not_a_container_that_is_gone(error: WireError) -> None:
+    """A container that Docker said nothing of was left out when its id had these digits."""
+
+    class Docker:
+        async def docker(self, path: str) -> Any:
+            if path.startswith("/containers/json"):
+                return [{"Id": "9404c"}]
+            raise type(error)(f"GET docker:{path}: {error}", error.status)
+
+    with pytest.raises(WireError, match="9404c"):
+        asyncio.run(containers(Docker(), "p"))  # type: ignore[arg-type]
+
+
+def test_a_container_that_went_while_docker_was_asked_is_left_out() -> None:
+    class Docker:
+        async def docker(self, path: str) -> Any:
+            if path.startswith("/containers/json"):
+                return [{"Id": "a"}]
+            raise WireError(f"GET docker:{path}: 404", 404)
+
+    assert asyncio.run(containers(Docker(), "p")) == {}  # type: ignore[arg-type]
 
 
 def test_what_hangs_holds_up_only_questions_to_itself(server: tuple[str, list[str]]) -> None:

@@ -1,0 +1,68 @@
+"""Every exception of the suite, in one tree, each with the exit code of the command it ends.
+
+    GateError
+    ├── UsageError            4  what was asked for cannot be used
+    │   ├── TargetError          --target, a target file, secrets         gate/target.py
+    │   ├── SettingsError        a deployment's .env                      gate/settings.py
+    │   ├── FileError            a TOML file that people write            gate/toml.py
+    │   ├── ModelError           the stack file                           gate/model.py
+    │   ├── RunError             a load run that was recorded             load/samples.py
+    │   ├── HistoryError         the history of load runs                 load/history.py
+    │   ├── ContractError        an API's document                        contracts/agreed.py
+    │   ├── VersionError         an earlier version                       gate/hooks.py
+    │   ├── FaultError           a fault file                             tests/faults/fault.py
+    │   └── BadInput             a lifecycle command            compose/lifecycle/trouble.py
+    ├── Refused               1  a lifecycle command did nothing  compose/lifecycle/trouble.py
+    ├── MachineError          6  the machine cannot: nothing is known
+    │   ├── ComposeError         compose ended with an error              gate/stack.py
+    │   ├── NotPlanted           a fault that is not in the stack         tests/faults/planters.py
+    │   └── DockerSilent         also a WireError: Docker did not answer
+    ├── WireError             6  no answer came from a target
+    ├── LiveTargetError       6  something tried to change a live target
+    └── CheckFailed           1  a promise does not hold                  gate/checks.py
+
+The text is one sentence for people: "expected …, got …; next step". The main function of a command
+needs one line: `except GateError as error: say(str(error)); return error.exit_code`.
+"""
+
+HOLD = 1
+"""Exit code of what was judged, and found wanting or refused."""
+BAD_INPUT = 4
+"""Exit code of a command that was given something it cannot use."""
+MACHINE = 6
+"""Exit code of a command that the machine kept from coming to an answer."""
+
+
+class GateError(Exception):
+    """It cannot go on; the text says what was expected, what was seen and what to do next."""
+
+    exit_code = MACHINE
+
+
+class UsageError(GateError, ValueError):
+    """What was asked for cannot be used."""
+
+    exit_code = BAD_INPUT
+
+
+class MachineError(GateError):
+    """The machine cannot do what the stack needs: nothing is known of the stack."""
+
+
+class WireError(GateError):
+    """No answer came: the text says what was tried and what happened.
+
+    `status` is the HTTP status, where an answer came that cannot be used.
+    """
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class DockerSilent(WireError, MachineError):
+    """Docker gave no answer: nothing is known of the containers, and none of them is to blame."""
+
+
+class LiveTargetError(GateError):
+    """Something tried to change a live target; it was stopped before it left the process."""
