@@ -38,7 +38,7 @@ PORTS = {
 SERVICES = tuple(PORTS)
 DEPLOYED_PROJECT = "breakout-bot"
 KEYS = {"name", "kind", "mode", "ca_file", "trust", "project", "plain_http", "connect", "services"}
-DEFAULT_PORTS = {"https": 443, "http": 80, "redis": 6379}
+DEFAULT_PORTS = {"https": 443, "http": 80, "redis": 6379, "rediss": 6379}
 LOOPBACK = "127.0.0.1"
 HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.%]+")
 """A name, or an address of IPv6."""
@@ -335,11 +335,13 @@ def _services(path: Path, table: dict[str, Any]) -> tuple[dict[str, str], frozen
 
 
 def _service_url(path: Path, service: str, value: Any) -> str:
-    schemes = {"proxy": ("https",), "redis": ("redis",)}.get(service, ("http", "https"))
+    schemes = {"proxy": ("https",), "redis": ("redis", "rediss")}.get(service, ("http", "https"))
     where = f"{path}: {service}"
     if not isinstance(value, str):
         raise TargetError(f'{where}: expected a URL, "internal" or "absent", got {value!r}')
-    return origin(_split(value, where, schemes))
+    parts = _split(value, where, schemes, user=service == "redis")
+    base = origin(parts)
+    return base.replace("://", f"://{parts.username}@", 1) if parts.username else base
 
 
 def _plain_http(path: Path, table: dict[str, Any]) -> str | None:
@@ -392,7 +394,13 @@ def _trust(path: Path, table: dict[str, Any], connect: Mapping[str, str]) -> Any
     return trust
 
 
-def _split(url: str, where: str, schemes: tuple[str, ...], like: str | None = None) -> SplitResult:
+def _split(
+    url: str,
+    where: str,
+    schemes: tuple[str, ...],
+    like: str | None = None,
+    user: bool = False,
+) -> SplitResult:
     wanted = f"{where}: expected {like or f'a URL like {schemes[0]}://host[:port]'}"
     try:
         parts = urlsplit(url)
@@ -401,8 +409,9 @@ def _split(url: str, where: str, schemes: tuple[str, ...], like: str | None = No
         raise TargetError(f"{wanted}, got {_shown(url)!r}: {error}") from None
     if parts.scheme not in schemes or not HOST.fullmatch(host):
         raise TargetError(f"{wanted}, got {_shown(url)!r}")
-    if parts.username or parts.password:
-        raise TargetError(f"{wanted} without a user or password, got {_shown(url)!r}")
+    if parts.password or (parts.username and not user):
+        without = "a password" if user else "a user or password"
+        raise TargetError(f"{wanted} without {without}, got {_shown(url)!r}")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise TargetError(f"{wanted} and nothing after it, got {_shown(url)!r}")
     return parts
@@ -437,6 +446,8 @@ class Credentials:
     api_key: str | None = field(default=None, repr=False)
     redis_password: str | None = field(default=None, repr=False)
     grafana_password: str | None = field(default=None, repr=False)
+    redis_user: str | None = None
+    """Who logs in to Redis with the password; Redis's default user without one."""
 
     @property
     def known(self) -> list[str]:
@@ -455,7 +466,12 @@ def credentials(target: Target, environment: Mapping[str, str] = os.environ) -> 
         given = environment.get(f"GATE_{name}") or _secret_file(environment, f"GATE_{name}_FILE")
         return given or stored.get(name) or None
 
-    return Credentials(secret("API_KEY"), secret("REDIS_PASSWORD"), secret("GRAFANA_PASSWORD"))
+    return Credentials(
+        secret("API_KEY"),
+        secret("REDIS_PASSWORD"),
+        secret("GRAFANA_PASSWORD"),
+        secret("REDIS_USER"),
+    )
 
 
 def _secret_file(environment: Mapping[str, str], variable: str) -> str | None:

@@ -9,7 +9,7 @@ address.py                                       where it goes, and whose certif
 from gate.errors import DockerSilent, LiveTargetError, WireError
 from gate.wire.address import tls_context
 from gate.wire.client import Wire
-from gate.wire.guard import SAFE_METHODS, SAFE_REDIS, Guard, Sent
+from gate.wire.guard import SAFE_METHODS, SAFE_REDIS, Guard, RedisReplyError, Sent
 from gate.wire.http import Answer, Transport
 from gate.wire.tls import Certificate, in_days, least_left
 from gate.wire.websocket import Conversation
@@ -23,6 +23,7 @@ __all__ = [
     "DockerSilent",
     "Guard",
     "LiveTargetError",
+    "RedisReplyError",
     "Sent",
     "Transport",
     "Wire",

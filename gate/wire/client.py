@@ -2,15 +2,16 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from gate.errors import WireError
 from gate.target import Credentials, Target
-from gate.wire import redis, tls, websocket
+from gate.wire import tls, websocket
 from gate.wire.address import address, tls_context
 from gate.wire.docker import Docker
-from gate.wire.guard import SAFE_METHODS, SAFE_REDIS, Guard, Sent
+from gate.wire.guard import SAFE_METHODS, Guard, Sent, is_read
 from gate.wire.http import Answer, Http
 from gate.wire.tls import Certificate
 from gate.wire.websocket import Conversation
@@ -121,18 +122,21 @@ class Wire:
     async def redis(self, *commands: tuple[str, ...], password: str | None = None) -> list[Any]:
         """Send `commands` in one go over one connection, and give their answers.
 
-        An error answer comes back as a `hiredis.ReplyError` in the list. Raises `WireError`,
-        and `LiveTargetError` for a command that could write to a live target.
+        An error answer comes back as a `RedisReplyError` in the list. With `password` the user of
+        the URL, else of the credentials, logs in first. Raises `WireError`, and `LiveTargetError`
+        for a command that could write to a live target.
         """
         self._guard.allow_redis(*commands)
-        mutation = any(name.upper() not in SAFE_REDIS for name, *_ in commands)
+        mutation = not all(map(is_read, commands))
         line = " ".join(name for name, *_ in commands)
-        auth = [("AUTH", password)] if password else []
         url = self.base("redis")
-        to = address(self.target, url)
-        work = redis.ask(to.host, to.port, [*auth, *commands])
+        user = unquote(urlsplit(url).username or "") or self.credentials.redis_user
+        login = [("AUTH", *([user] if user else []), password)] if password else []
+        ask = await asyncio.to_thread(_redis)
+        to, tls = address(self.target, url), self._tls if url.startswith("rediss:") else None
+        work = ask(to, tls, [*login, *commands], self.limit)
         answers = await self._guard.recorded(line, url, "redis", work, mutation)
-        return answers[len(auth) :]
+        return answers[len(login) :]
 
     async def docker(self, path: str) -> Any:
         """Give what Docker's API answers to a GET of `path`: JSON, or bytes for logs.
@@ -140,3 +144,10 @@ class Wire:
         Raises `WireError`, `DockerSilent` when Docker is not at hand.
         """
         return await self._docker.get(path)
+
+
+def _redis() -> Callable[..., Awaitable[list[Any]]]:
+    """Import redis-py while other answers are on their way: a run without Redis does without."""
+    from gate.wire.redis import ask
+
+    return ask

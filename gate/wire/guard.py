@@ -8,18 +8,18 @@ down what was sent, so that a report can prove that a live target was not touche
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-import hiredis
 import httpx
 
 from gate.errors import LiveTargetError, WireError
 from gate.target import Target
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-SAFE_REDIS = frozenset({"AUTH", "PING", "INFO", "TIME", "LASTSAVE", "DBSIZE"})
+SAFE_REDIS = frozenset({"AUTH", "PING", "INFO", "TIME", "LASTSAVE", "DBSIZE", "CONFIG GET"})
+"""Commands that change nothing, with the sub-command where others of the same name do."""
 T = TypeVar("T")
 
 
@@ -35,6 +35,16 @@ class Sent:
     status: int | str | None
     error: str | None
     mutation: bool
+
+
+class RedisReplyError(Exception):
+    """An error that Redis answered, in its own words: `NOAUTH Authentication required.`"""
+
+
+def is_read(command: Sequence[str]) -> bool:
+    """Tell whether a Redis command is on the list of those that change nothing."""
+    name, *rest = (word.upper() for word in command[:2])
+    return name in SAFE_REDIS or " ".join([name, *rest]) in SAFE_REDIS
 
 
 class Guard:
@@ -66,9 +76,9 @@ class Guard:
 
     def allow_redis(self, *commands: tuple[str, ...]) -> None:
         """Raises `LiveTargetError` for a command that could write to a live Redis."""
-        for name, *_ in commands:
-            if self.target.live and name.upper() not in SAFE_REDIS:
-                raise LiveTargetError(f"expected only reads on a live Redis, got {name}")
+        for command in commands:
+            if self.target.live and not is_read(command):
+                raise LiveTargetError(f"expected only reads on a live Redis, got {command[0]}")
 
     def base(self, service: str) -> str:
         """Give the base URL of a service. Raises `WireError` when it has none from here."""
@@ -100,7 +110,7 @@ class Guard:
         except (TimeoutError, httpx.TimeoutException):
             problem = f"no answer within {limit:g} s"
             raise WireError(f"{method} {url}: {problem}") from None
-        except (httpx.HTTPError, hiredis.HiredisError, OSError, EOFError) as error:
+        except (httpx.HTTPError, OSError, EOFError) as error:
             problem = reason(error)
             raise WireError(f"{method} {url}: {problem}") from error
         finally:

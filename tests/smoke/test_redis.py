@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from hiredis import ReplyError
-
 from gate.checks import check, expect, fail
 from gate.evidence import Evidence, probe
-from gate.wire import Wire
+from gate.wire import RedisReplyError, Wire
 from tests.smoke.probes import REDIS
 
 
@@ -43,7 +41,7 @@ def test_takes_its_password(seen: Evidence) -> None:
 )
 def test_refuses_who_has_no_password(seen: Evidence) -> None:
     answer = seen[NO_PASSWORD][0]
-    expect(isinstance(answer, ReplyError), "an error: NOAUTH", str(answer)[:80])
+    expect(isinstance(answer, RedisReplyError), "an error: NOAUTH", str(answer)[:80])
 
 
 @check(

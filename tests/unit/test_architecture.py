@@ -18,7 +18,7 @@ ALLOWED = {
     "load": {"load", "gate", "reports"},
     "tests": {"tests", "contracts", "load", "compose", "gate", "reports"},
 }
-HEAVY = ("locust", "schemathesis", "testcontainers", "docker", "hypothesis")
+HEAVY = ("locust", "schemathesis", "testcontainers", "docker", "hypothesis", "redis")
 
 
 def imported(path: Path) -> set[str]:

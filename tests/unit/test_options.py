@@ -140,7 +140,7 @@ def test_expressions_ask_for_stages() -> None:
         ("", {"redis": ""}, "got nothing for redis"),
         ("", {"redis": '"http://x:1"'}, "redis://"),
         ("", {"redis": "6379"}, "expected a URL"),
-        ("", {"redis": '"redis://:hunter2@x:1"'}, "without a user or password"),
+        ("", {"redis": '"redis://:hunter2@x:1"'}, "without a password"),
         ("", {"proxy": '"absent"'}, "expected a URL for the proxy"),
         ("", {"kafka": '"absent"'}, "unknown service 'kafka'"),
         ("knid = 'live'", {}, "unknown key 'knid'"),
@@ -169,6 +169,14 @@ def test_a_target_file_says_what_is_there(tmp_path: Path) -> None:
     assert target.mode == "live"
     assert {"proxy", "redis", "direct:redis"} <= target.has
     assert "grafana" not in target.has
+
+
+def test_redis_may_be_behind_tls_and_have_a_user(tmp_path: Path) -> None:
+    path = written(tmp_path / "target.toml", "mode = 'live'", redis='"rediss://gate@r"')
+    target = targets.read(str(path))
+    assert target.urls["redis"] == "rediss://gate@r"
+    assert target.address_of(target.urls["redis"]) == ("r", 6379)
+    assert targets.credentials(target, {"GATE_REDIS_USER": "gate"}).redis_user == "gate"
 
 
 def test_a_url_is_a_live_target_of_which_only_the_proxy_is_known() -> None:
