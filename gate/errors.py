@@ -16,7 +16,8 @@
     ├── MachineError          6  the machine cannot: nothing is known
     │   ├── ComposeError         compose ended with an error              gate/stack.py
     │   ├── NotPlanted           a fault that is not in the stack         tests/faults/planters.py
-    │   └── DockerSilent         also a WireError: Docker did not answer
+    │   ├── DockerSilent         also a WireError: Docker did not answer
+    │   └── NotSent              also a WireError: no descriptor, no memory, no resolver
     ├── WireError             6  no answer came from a target
     ├── LiveTargetError       6  something tried to change a live target
     └── CheckFailed           1  a promise does not hold                  gate/checks.py
@@ -62,6 +63,10 @@ class WireError(GateError):
 
 class DockerSilent(WireError, MachineError):
     """Docker gave no answer: nothing is known of the containers, and none of them is to blame."""
+
+
+class NotSent(WireError, MachineError):
+    """The machine kept something from being sent: nothing is known of who should have answered."""
 
 
 class LiveTargetError(GateError):

@@ -98,6 +98,8 @@ class Evidence:
 
     def __getitem__(self, probe: Probe[Seen]) -> Seen:
         found = self.answers.get(probe)
+        if isinstance(found, MachineError):
+            raise found
         if isinstance(found, WireError):
             fail("an answer", found, component=probe.component)
         if found is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gate.checks import CheckFailed, expect, fail
+from gate.errors import MachineError
 from gate.machine.commands import must
 from gate.stack import Stack, wait_ready
 from gate.target import Credentials, Target
@@ -164,6 +165,8 @@ class Operator:
             if not isinstance(seen, WireError | CheckFailed) and holds(seen):
                 return seen
             if time.monotonic() > deadline:
+                if isinstance(seen, MachineError):
+                    raise seen
                 fail(f"{what} within {seconds:g} s", _shown(seen), component=component)
             time.sleep(POLL_SECONDS)
 

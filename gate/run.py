@@ -33,11 +33,12 @@ from gate.evidence import CONTAINERS, REGISTRY, Evidence, gather
 from gate.machine.console import MachineError, Unfailing
 from gate.machine.interrupts import NUMBERS
 from gate.machine.interrupts import name as signal_name
+from gate.machine.limits import machine_error
 from gate.options import Options
 from gate.sidecar import Beside
 from gate.stages import STAGES
 from gate.sweep import new_run_id
-from gate.wire import DockerSilent, Sent, Wire, WireError
+from gate.wire import Sent, Wire, WireError
 from reports import terminal
 from reports.events import (
     CheckResult,
@@ -174,8 +175,7 @@ class Gate:
             self._trouble(str(error))
             return False
         except Exception as error:
-            path = self.stream.attach("crash.log", traceback.format_exc())
-            self._trouble(f"the gate crashed: {_where(error)}; its traceback is in {path}")
+            self._trouble(str(machine_error(error) or self._crash(error)))
             return False
         self._require()
         items[:] = [item for item in items if self._will_run(item)]
@@ -183,6 +183,10 @@ class Gate:
             self._elsewhere = beside.chosen(items)
             items[:] = beside.ordered(items, self._elsewhere)
         return True
+
+    def _crash(self, error: Exception) -> str:
+        path = self.stream.attach("crash.log", traceback.format_exc())
+        return f"the gate crashed: {_where(error)}; its traceback is in {path}"
 
     def _looks_at_the_target(self, items: list[pytest.Item]) -> bool:
         """Whether any check does; a fault, or a stack that was named, is always looked at."""
@@ -442,7 +446,7 @@ class Gate:
                 self._emit_check(node(item), Outcome.PASSED, seconds)
             case CheckFailed():
                 self._emit_check(node(item), Outcome.FAILED, seconds, finding=raised)
-            case WireError() if not isinstance(raised, DockerSilent):
+            case WireError() if not isinstance(raised, MachineError):
                 found = CheckFailed(Failure("an answer", str(raised)))
                 self._emit_check(node(item), Outcome.FAILED, seconds, finding=found)
             case AssertionError():
@@ -453,8 +457,8 @@ class Gate:
             case pytest.skip.Exception():
                 self._emit_check(node(item), Outcome.NOT_RUN, seconds, reason=str(raised))
             case _:
-                where = _where(raised)
-                self._emit_check(node(item), Outcome.ERROR, seconds, reason=where)
+                reason = str(machine_error(raised) or _where(raised))
+                self._emit_check(node(item), Outcome.ERROR, seconds, reason=reason)
 
     def _emit_check(
         self,
@@ -548,7 +552,7 @@ class Gate:
         except (MachineError, WireError) as error:
             self._trouble(f"{what}: {error}")
         except Exception as error:
-            self._trouble(f"{what}: {_where(error)}")
+            self._trouble(f"{what}: {machine_error(error) or _where(error)}")
 
     def _keep_logs(self, stack: "Stack") -> None:
         for name, text in stack.last_words().items():

@@ -25,6 +25,7 @@ from gate.containers import Container, containers, last_lines
 from gate.machine import docker
 from gate.machine.commands import completed, image_exists, run, variables_of
 from gate.machine.console import MachineError
+from gate.machine.limits import advised, machine_error
 from gate.sweep import PROJECT_PREFIX, RUN_LABEL, STARTED_LABEL, RunLock, runs_folder, sweep
 from gate.target import Credentials, Target
 from gate.wire import Wire, WireError
@@ -226,10 +227,15 @@ class Stack:
         self.compose.__dict__.pop("compose_command_property", None)  # cached by its name
 
     def up(self) -> Problem | None:
-        """Start every container. What compose could not start comes back as a `Problem`."""
+        """Start every container. What compose could not start comes back as a `Problem`.
+
+        Raises `MachineError` where the machine lacks something, such as an address pool.
+        """
         try:
             self.compose.start()
         except ComposeError as error:
+            if lacking := machine_error(str(error), "`docker compose up`"):
+                raise lacking from None
             return Problem("stack", "`docker compose up` failed", str(error))
         return None
 
@@ -401,6 +407,8 @@ async def _ask(wire: Wire, service: str) -> str | None:
         path = READY_PATHS[service]
         seen = await wire.http(path, service)
         return None if seen.status == 200 else f"{path} answered {seen.brief}"
+    except MachineError:
+        raise
     except WireError as error:
         return str(error)
 
@@ -454,7 +462,8 @@ def build(compose: GateCompose, what: Release) -> None:
         compose.run("build", *OWN_SERVICES, limit=BUILD_LIMIT)
     except ComposeError as error:
         raise MachineError(
-            f"expected `docker compose build` to succeed, but its last lines were:\n{error}\n"
+            f"expected `docker compose build` to succeed, but its last lines were:\n"
+            f"{advised(str(error))}\n"
             "run `make gate`, which prepares the images that these are built from"
         ) from None
 

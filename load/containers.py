@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gate.machine.commands import image_exists, run
 from gate.machine.console import MachineError
+from gate.machine.limits import advised
 from gate.stack import BUILD_LIMIT, ComposeError, GateCompose, Stack
 from gate.sweep import companions
 from gate.target import Credentials
@@ -73,7 +74,7 @@ def _started(compose: GateCompose, workers: int, log: Path) -> Iterator[None]:
         yield
     except ComposeError as error:
         raise MachineError(
-            f"expected {workers} workers in containers, but compose said: {error}"
+            f"expected {workers} workers in containers, but compose said: {advised(str(error))}"
         ) from None
     finally:
         with suppress(ComposeError):

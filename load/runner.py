@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from gate.machine.console import MachineError, say
 from gate.machine.interrupts import deferred
+from gate.machine.limits import advised
 from gate.machine.ports import free_port
 from gate.target import Credentials, Target, leading_to
 from gate.wire import Wire, WireError
@@ -154,7 +155,7 @@ def _locust(
     reported = any(job.glob("part-*.json"))
     if code not in (0, 1, None) or (code == 1 and not reported):  # else 1: some requests failed
         last = log.read_text(encoding="utf-8").strip()[-600:]
-        raise MachineError(f"expected Locust to run, but it ended with {code}: {last}")
+        raise MachineError(f"expected Locust to run, but it ended with {code}: {advised(last)}")
     return code is not None
 
 

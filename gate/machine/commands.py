@@ -11,6 +11,7 @@ from typing import Any
 
 from gate.machine import docker, interrupts
 from gate.machine.console import MachineError
+from gate.machine.limits import advised
 
 LAST_LINES = 12
 BREAK_SECONDS = 10.0
@@ -116,7 +117,9 @@ def image_exists(name: str) -> bool:
     """Whether an image is on this machine. Raises `MachineError` where Docker does not say."""
     answer = run(["docker", "image", "inspect", "--format", "{{.Id}}", name], IMAGE_LIMIT)
     if not answer.ok and "no such image" not in answer.text.lower():
-        raise MachineError(f"expected Docker to say whether it has {name}, but: {answer.text}")
+        raise MachineError(
+            f"expected Docker to say whether it has {name}, but: {advised(answer.text)}"
+        )
     return answer.ok
 
 
@@ -133,7 +136,7 @@ def must(
     if not result.ok:
         raise MachineError(
             f"Expected `{args[0]}` to {what}, but it ended with code {result.code}. "
-            f"Its last lines:\n{last_lines(result.text)}"
+            f"Its last lines:\n{advised(last_lines(result.text))}"
         )
     return result
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from gate.errors import DockerSilent, MachineError, WireError
+from gate.errors import DockerSilent, MachineError, NotSent, WireError
 from gate.machine import docker as engines
 from gate.target import Target
 from gate.wire.guard import Guard
@@ -45,6 +45,8 @@ class Docker:
         url = f"docker:{path}"
         try:
             answer = await self._guard.recorded("GET", url, "docker", work, limit=limit)
+        except NotSent:
+            raise
         except WireError as error:
             raise DockerSilent(str(error)) from None
         if answer.status >= 500:

@@ -14,7 +14,8 @@ from typing import TypeVar
 
 import httpx
 
-from gate.errors import LiveTargetError, WireError
+from gate.errors import LiveTargetError, NotSent, WireError
+from gate.machine.limits import limit_of
 from gate.target import Target
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -112,7 +113,10 @@ class Guard:
             raise WireError(f"{method} {url}: {problem}") from None
         except (httpx.HTTPError, OSError, EOFError) as error:
             problem = reason(error)
-            raise WireError(f"{method} {url}: {problem}") from error
+            text, lacking = f"{method} {url}: {problem}", limit_of(error)
+            if lacking is not None:
+                raise NotSent(f"{text}; {lacking.next_step}") from error
+            raise WireError(text) from error
         finally:
             seconds = time.monotonic() - started
             begun = started - self._began

@@ -38,6 +38,8 @@ from playwright.sync_api import (
 )
 
 from compose.machine.browser import require
+from gate.errors import MachineError
+from gate.machine.limits import machine_error
 from gate.target import Target
 
 STILL = Path(__file__).with_name("still.py")
@@ -121,13 +123,19 @@ class Browser:
         self._thread.shutdown()
 
     def _open(self) -> None:
-        self._playwright = sync_playwright().start()
-        self._chromium = self._playwright.chromium.launch(
-            executable_path=STILL,
-            env={**os.environ, "STILL_PROGRAM": require()},
-            args=self._arguments,
-            timeout=START_SECONDS * 1000,
-        )
+        program = require()
+        try:
+            self._playwright = sync_playwright().start()
+            self._chromium = self._playwright.chromium.launch(
+                executable_path=STILL,
+                env={**os.environ, "STILL_PROGRAM": program},
+                args=self._arguments,
+                timeout=START_SECONDS * 1000,
+            )
+        except (BrowserError, OSError) as error:
+            lacking = machine_error(error) or machine_error(str(error))
+            first = str(error).partition("\n")[0]
+            raise lacking or MachineError(f"expected Chromium to start, got: {first}") from error
         self._page = self.page(self.diary)
 
     def _close(self) -> None:
