@@ -7,10 +7,10 @@ import asyncio
 import sys
 from typing import Any
 
-from compose.release import release
 from contracts.agreed import FILE, accept, read, whole
 from gate import stack as stacks
 from gate.errors import GateError, MachineError
+from gate.hooks import hooks
 from gate.machine.console import Parser, say
 from gate.machine.interrupts import run_main
 from gate.stack import Stack
@@ -22,7 +22,7 @@ from gate.wire import Wire, WireError
 def served() -> dict[str, Any]:
     """The document that a stack of this work tree serves. Raises `MachineError`."""
     stacks.clean_start()
-    with Stack(new_run_id(), release()) as stack:
+    with Stack(new_run_id(), hooks().release()) as stack:
         stacks.build(stack.compose, stack.release)
         problem = stack.up()
         problems = [problem] if problem else stack.ready(stack.target())

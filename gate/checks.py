@@ -8,15 +8,20 @@
 The decorator holds what a finding needs besides: the component, the likely cause, the next step.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from gate.stages import STAGES, TESTS
 from gate.errors import HOLD, GateError
+from gate.model import model
+from gate.stages import STAGES, TESTS
 
 if TYPE_CHECKING:
     import pytest
+
+PARAMETER = re.compile(r"\[([\w-]+)\]")
+"""A check's parameter, at the end of its id."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -64,9 +69,10 @@ def check(
     """Mark a test as a check.
 
     `needs` names what the target must have (`Target.has`), else the check is not required;
-    `follows` names checks whose failure explains this one's (globs).
+    `follows` names checks whose failure explains this one's (globs). A service is named by its
+    name or its kind.
     """
-    described = Check(component, cause, fix, _tuple(needs), _tuple(follows))
+    described = _by_name(Check(component, cause, fix, _tuple(needs), _tuple(follows)))
 
     def mark(function: Function) -> Function:
         function.check = described  # type: ignore[attr-defined]
@@ -98,7 +104,8 @@ def fail(
     cause: str | None = None,
 ) -> NoReturn:
     """The promise does not hold. Raises `CheckFailed`."""
-    raise CheckFailed(Failure(expected, str(seen), evidence, component, cause))
+    blamed = component and model().name(component)
+    raise CheckFailed(Failure(expected, str(seen), evidence, blamed, cause))
 
 
 def node(item: "pytest.Item") -> str:
@@ -131,13 +138,36 @@ def described(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Ch
     if found is None or not parameters:
         return found
     names = {name: str(value) for name, value in parameters.items()}
-    return Check(
-        found.component.format_map(names),
-        found.cause.format_map(names),
-        found.fix.format_map(names),
-        tuple(need.format_map(names) for need in found.needs),
-        tuple(one.format_map(names) for one in found.follows),
+    return _by_name(
+        Check(
+            found.component.format_map(names),
+            found.cause.format_map(names),
+            found.fix.format_map(names),
+            tuple(need.format_map(names) for need in found.needs),
+            tuple(one.format_map(names) for one in found.follows),
+        )
     )
+
+
+def _by_name(found: Check) -> Check:
+    """The same check with services named as this stack names them."""
+    return replace(
+        found,
+        component=model().name(found.component),
+        needs=tuple(map(need, found.needs)),
+        # A parameter may be something else that is called like a kind: both are looked for.
+        follows=tuple(dict.fromkeys([*found.follows, *map(_of_this_stack, found.follows)])),
+    )
+
+
+def need(word: str) -> str:
+    """A need with the service in it named as this stack names it."""
+    direct, _, service = word.rpartition(":")
+    return f"{direct}:{model().name(service)}" if direct else model().name(word)
+
+
+def _of_this_stack(check: str) -> str:
+    return PARAMETER.sub(lambda found: f"[{model().name(found[1])}]", check)
 
 
 def _tuple(words: str | Sequence[str]) -> tuple[str, ...]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from gate.model import model
 from gate.target import LOOPBACK
 from gate.wire import Wire, WireError
 
-ROLE_LABEL = "org.breakout-bot.role"
-SOURCE_LABEL = "org.breakout-bot.image-source"
+ROLE_LABEL = model().label("role")
+SOURCE_LABEL = model().label("image-source")
 VERSION_LABEL = "org.opencontainers.image.version"
 PROJECT_LABEL = "com.docker.compose.project"
 OF_COMPOSE = "com.docker.compose.oneoff=False"

@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from gate.checks import fail
+from gate.checks import fail, need
 from gate.containers import Container, containers
 from gate.machine.console import MachineError
+from gate.model import model
 from gate.target import Target
 from gate.wire import Answer, Wire, WireError
 
@@ -44,7 +45,7 @@ def probe(
 
     def register(ask: Callable[[Wire], Awaitable[Seen]]) -> Probe[Seen]:
         names = (needs,) if isinstance(needs, str) else needs
-        made = Probe(ask.__name__, component, ask, names)
+        made = Probe(ask.__name__, model().name(component), ask, tuple(map(need, names)))
         REGISTRY.append(made)
         return made
 
@@ -120,6 +121,7 @@ class Evidence:
         silent = self.error(CONTAINERS)
         if silent is not None:
             raise MachineError(f"expected Docker to tell about the containers, but: {silent}")
+        service = model().name(service)
         if service not in self.containers:
             fail(f"a container of the service {service}", "none", self.listed)
         return self.containers[service]

@@ -10,6 +10,7 @@ from pathlib import Path
 from gate import manifest
 from gate.checks import Check, stage_of
 from gate.stages import STAGES
+from gate.target import ENTRY
 
 FILE = Path(__file__).parent.parent / "docs" / "findings.md"
 HEAD = """\
@@ -52,7 +53,7 @@ def _entry(name: str, same: list[tuple[str, Check]]) -> Iterator[str]:
     yield f"- **component** {', '.join(components)}\n"
     yield f"- **likely cause** {_once(same, 'cause')}\n"
     yield f"- **next step** {_once(same, 'fix')}\n"
-    if first.needs != ("proxy",):
+    if first.needs != (ENTRY,):
         yield f"- **needs** {', '.join(first.needs)}\n"
 
 

@@ -51,6 +51,8 @@ class Service:
     """The folder in its container whose content must outlive it."""
     built_from: str | None = None
     """The folder of its sources, where its image is built from this repository."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Folders in its container with files of this repository, and where those are."""
     image: str | None = None
     """An image that not every machine can have, so that the service may be missing."""
     profile: str | None = None
@@ -273,6 +275,7 @@ def _service(name: str, row: _Table) -> Service:
         ready=ready,
         data=data,
         built_from=row.text("built_from"),
+        files=row.texts("files"),
         image=row.text("image"),
         profile=row.text("profile"),
         one_shot=row.get("one_shot", bool, "true or false", False),

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from gate.checks import CheckFailed, expect, fail
 from gate.errors import MachineError
 from gate.machine.commands import must
+from gate.model import model
 from gate.stack import Stack, wait_ready
 from gate.target import Credentials, Target
 from gate.wire import Answer, Sent, Wire, WireError
@@ -174,7 +175,7 @@ class Operator:
 
     def container(self, service: str) -> str:
         """The name of a service's container."""
-        return f"{self.stack.project}-{service}-1"
+        return f"{self.stack.project}-{model().name(service)}-1"
 
     def docker(self, *words: str, limit: float = DOCKER_LIMIT) -> str:
         """A docker command, such as `"kill", operator.container("redis")`, and what it printed.

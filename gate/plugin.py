@@ -15,6 +15,13 @@ import pytest
 sys.dont_write_bytecode = False
 gc.set_threshold(200_000)
 
+from gate.model import ModelError, model
+
+try:
+    model()  # others make constants of it
+except ModelError as error:
+    raise pytest.UsageError(str(error)) from None
+
 from gate import manifest, options
 from gate.evidence import Evidence
 from gate.machine import interrupts

@@ -34,10 +34,12 @@ from gate.machine.console import MachineError, Unfailing
 from gate.machine.interrupts import NUMBERS
 from gate.machine.interrupts import name as signal_name
 from gate.machine.limits import machine_error
+from gate.model import model
 from gate.options import Options
 from gate.sidecar import Beside
 from gate.stages import STAGES
 from gate.sweep import new_run_id
+from gate.target import ENTRY
 from gate.wire import Sent, Wire, WireError
 from reports import terminal
 from reports.events import (
@@ -240,7 +242,7 @@ class Gate:
         )
 
     def _url(self) -> str | None:
-        return self.target.urls.get("proxy")
+        return self.target.urls.get(ENTRY)
 
     def _bring_up(self, release: Release) -> None:
         from gate import stack as stacks
@@ -262,7 +264,7 @@ class Gate:
         with self.phase("bring-up", "bringing the stack up"):
             self._up(self.stack)
         looked_at = any(STAGES[stage].needs_first_look for stage in self.options.stages)
-        if looked_at and not self.problems.keys() & {"stack", "prometheus"}:
+        if looked_at and not self.problems.keys() & {"stack", model().name("prometheus")}:
             with self.phase("settle", "waiting for the first scrape and health checks"):
                 self.stack.settle(self.target, set(self.problems))
         if "smoke" in self.options.stages and not self.problems:
@@ -629,8 +631,8 @@ def _finding(check: Check, raised: CheckFailed) -> Finding:
 def _follows(name: str, check: Check, blamed: str) -> list[str]:
     """What explains a failure of this check: what it declares, and who is blamed being away."""
     away = [f"smoke.reach.answers*[{one}]" for one in dict.fromkeys([check.component, blamed])]
-    if "proxy" in check.needs:
-        away.append("smoke.reach.answers[proxy]")
+    if ENTRY in check.needs:
+        away.append(f"smoke.reach.answers[{ENTRY}]")
     roots = name.startswith(
         ("smoke.stack.", "smoke.containers.running", "smoke.reach.", "smoke.tls.")
     )

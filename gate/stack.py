@@ -19,40 +19,17 @@ from typing import Any
 
 from testcontainers.compose import DockerCompose
 
-from compose.machine import acme
-from compose.release import OWN_SERVICES, Release, release_environment
 from gate.containers import Container, containers, last_lines
+from gate.hooks import Release, hooks
 from gate.machine import docker
 from gate.machine.commands import completed, image_exists, run, variables_of
 from gate.machine.console import MachineError
 from gate.machine.limits import advised, machine_error
+from gate.model import model
 from gate.sweep import PROJECT_PREFIX, RUN_LABEL, STARTED_LABEL, RunLock, runs_folder, sweep
 from gate.target import Credentials, Target
 from gate.wire import Wire, WireError
 
-HERE = Path(__file__).parent.parent / "compose"
-CONTAINER_PORTS = {
-    "proxy": 8443,
-    "breakout-bot-api": 8000,
-    "breakout-bot-frontend": 3000,
-    "redis": 6379,
-    "prometheus": 9090,
-    "alertmanager": 9093,
-    "grafana": 3000,
-    "exchange": 8100,
-}
-PLAIN_HTTP_PORT = 8080
-READY_PATHS = {
-    "proxy": "/healthz",
-    "breakout-bot-api": "/api/health",
-    "breakout-bot-frontend": "/",
-    "prometheus": "/-/ready",
-    "alertmanager": "/-/ready",
-    "grafana": "/api/health",
-    "exchange": "/health",
-}
-GRAFANA_IMAGE = "grafana/grafana:11.6.0"
-NO_GRAFANA = f"{GRAFANA_IMAGE} cannot be had on this machine: no image registry answers"
 DOCKER_LIMIT = 5.0
 COMPOSE_LIMIT = 120.0
 BUILD_LIMIT = 1200.0
@@ -62,11 +39,11 @@ SETTLE_LIMIT = 20.0
 POLL_SECONDS = 0.1
 LOG_LINES = 1000
 DRILL_LIMIT = 60.0
+NOT_TOLD = "not-told"
+"""In place of a secret whose service does not run: compose files refuse a blank one."""
 NO_DRILL = (124, 125)
 """Exit codes of `docker run` that come from us or Docker, not from the health check."""
 GATE_LABELS = (RUN_LABEL, STARTED_LABEL)
-WEBHOOK_URL = "http://webhook:8080/alerts"
-"""Where a disposable stack's alerts go; a companion of the observability stage listens there."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +70,7 @@ class GateCompose(DockerCompose):
     def compose_command_property(self) -> list[str]:
         """The head of every compose command of this project."""
         files = [item for name in self.compose_file_name or () for item in ("-f", name)]
-        # An env file of its own: compose/.env belongs to the deployed stack.
+        # An env file of its own: .env belongs to the deployed stack.
         return ["docker", "compose", "-p", self.project, "--env-file", os.devnull, *files]
 
     def start(self) -> None:
@@ -134,16 +111,17 @@ class Standing:
 
 def standing(run_id: str) -> Standing:
     """The running stack of another run, read from its containers. Raises `MachineError`."""
-    api, grafana = (_config(run_id, service) for service in ("breakout-bot-api", "grafana"))
-    if api is None:
+    rows = model().secrets
+    configs = {one.service: _config(run_id, one.service) for one in rows.values()}
+    there = {service: config for service, config in configs.items() if config}
+    if not there:
         raise MachineError(f"expected a running stack of run {run_id}, but Docker has none")
-    values = dict(line.split("=", 1) for one in (grafana, api) if one for line in one["Env"])
-    known = Credentials(
-        values.get("API_KEY"),
-        values.get("REDIS_PASSWORD"),
-        values.get("GF_SECURITY_ADMIN_PASSWORD", "no-grafana-here"),
-    )
-    return Standing(known, api["Labels"][STARTED_LABEL])
+    told = {
+        service: dict(line.split("=", 1) for line in config["Env"])
+        for service, config in there.items()
+    }
+    known = {n: told.get(one.service, {}).get(one.told_as, NOT_TOLD) for n, one in rows.items()}
+    return Standing(Credentials(**known), next(iter(there.values()))["Labels"][STARTED_LABEL])
 
 
 def _config(run_id: str, service: str) -> dict[str, Any] | None:
@@ -174,15 +152,13 @@ class Stack:
         made = standing or Standing(_new_credentials(), str(int(time.time())))
         self.credentials = made.credentials
         self.started = made.started
-        self.has_grafana = image_exists(GRAFANA_IMAGE)
-        self.left_out = {} if self.has_grafana else {"grafana": NO_GRAFANA}
-        self.left_out |= {} if acme.ready() else {"acme": acme.NONE}
+        self.left_out = hooks().unavailable()
         self.folder = runs_folder() / run_id
         """A folder of this run's own, gone with the stack."""
         self._lock = None if standing else RunLock(run_id)
-        files = [HERE / "compose.yaml", HERE / "gate.yaml", *overrides]
+        files = [*model().files, model().folder / model().disposable, *overrides]
         self.compose = GateCompose(
-            context=HERE,
+            context=model().folder,
             compose_file_name=[str(file) for file in files],
             wait=False,
             project=self.project,
@@ -190,17 +166,16 @@ class Stack:
         )
 
     def _environment(self) -> dict[str, str]:
+        secrets, values = model().secrets, vars(self.credentials)
+        here = [one for one in model().services.values() if one.name not in self.left_out]
         return {
-            "API_KEY": self.credentials.api_key or "",
-            "REDIS_PASSWORD": self.credentials.redis_password or "",
-            "GRAFANA_PASSWORD": self.credentials.grafana_password or "",
-            "COMPOSE_PROFILES": "grafana" if self.has_grafana else "",
+            **{secret.variable: values[name] or "" for name, secret in secrets.items()},
+            "COMPOSE_PROFILES": ",".join(one.profile for one in here if one.profile),
             "COMPOSE_ANSI": "never",
-            "TLS_SOURCE": "tls",
-            "ALERT_WEBHOOK_URL": WEBHOOK_URL,
+            **model().environment,
             "GATE_RUN_ID": self.run_id,
             "GATE_STARTED": self.started,
-            **release_environment(self.release),
+            **hooks().environment(self.release),
         }
 
     def __enter__(self) -> "Stack":
@@ -243,7 +218,12 @@ class Stack:
         """Where the running stack is. Host ports change when a container is started again."""
         found = asyncio.run(self._containers())
         urls = dict(_addresses(found))
-        plain = found["proxy"].host_port(PLAIN_HTTP_PORT) if "proxy" in found else None
+        entry = model().services[model().entry]
+        plain = (
+            found[entry.name].host_port(entry.plain_port)
+            if entry.plain_port and entry.name in found
+            else None
+        )
         return Target(
             name="disposable",
             kind="disposable",
@@ -266,9 +246,9 @@ class Stack:
     def ca_file(self) -> Path | None:
         """The CA that the stack made for itself at its first start, copied out of it."""
         path = self.folder / "ca.crt"
-        if not path.exists():
+        if not path.exists() and model().ca:
             with suppress(ComposeError):
-                self.compose.run("cp", "certs:/tls/ca.crt", str(path))
+                self.compose.run("cp", str(model().ca), str(path))
         return path if path.exists() else None
 
     def ready(self, target: Target, limit: float = READY_LIMIT) -> list[Problem]:
@@ -347,11 +327,10 @@ def _drill(one: Container) -> int:
 
 
 def _addresses(found: dict[str, Container]) -> Iterator[tuple[str, str]]:
-    schemes = {"proxy": "https", "redis": "redis"}
-    for service, port in CONTAINER_PORTS.items():
-        bound = found[service].host_port(port) if service in found else None
+    for one in model().services.values():
+        bound = found[one.name].host_port(one.port) if one.port and one.name in found else None
         if bound:
-            yield service, f"{schemes.get(service, 'http')}://localhost:{bound}"
+            yield one.name, f"{one.scheme}://localhost:{bound}"
 
 
 async def wait_ready(target: Target, credentials: Credentials, limit: float) -> list[Problem]:
@@ -401,10 +380,11 @@ async def _unanswered(wire: Wire, waiting: dict[str, str]) -> dict[str, str]:
 async def _ask(wire: Wire, service: str) -> str | None:
     """None once the service answers, else what was seen instead."""
     try:
-        if service == "redis":
+        row = model().services[service]
+        if row.scheme == "redis":
             answer = await wire.redis(("PING",), password=wire.credentials.redis_password)
             return None if answer == ["PONG"] else f"PING answered {answer[0]}"
-        path = READY_PATHS[service]
+        path = row.ready or "/"
         seen = await wire.http(path, service)
         return None if seen.status == 200 else f"{path} answered {seen.brief}"
     except MachineError:
@@ -455,11 +435,10 @@ def require_docker() -> None:
 
 def build(compose: GateCompose, what: Release) -> None:
     """Build the images of a release unless they are there. Raises `MachineError`."""
-    names = [f"breakout-bot/{folder}:{what.tag}" for folder in OWN_SERVICES.values()]
-    if all(image_exists(name) for name in names):
+    if all(map(image_exists, hooks().images(what))):
         return
     try:
-        compose.run("build", *OWN_SERVICES, limit=BUILD_LIMIT)
+        compose.run("build", *model().built, limit=BUILD_LIMIT)
     except ComposeError as error:
         raise MachineError(
             f"expected `docker compose build` to succeed, but its last lines were:\n"

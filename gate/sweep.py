@@ -17,9 +17,10 @@ from pathlib import Path
 
 from gate.machine.commands import run
 from gate.machine.console import say, step
+from gate.model import model
 
-RUN_LABEL = "org.breakout-bot.gate.run"
-STARTED_LABEL = "org.breakout-bot.gate.started"
+RUN_LABEL = model().label("gate.run")
+STARTED_LABEL = model().label("gate.started")
 PROJECT_PREFIX = "gate-"
 OLD_SECONDS = 6 * 3600
 """A stack without a lock file here (another temporary folder) is left alone until this age."""
@@ -28,7 +29,7 @@ LIMIT = 60.0
 
 def runs_folder() -> Path:
     """Where this user's gates keep their locks and short-lived files."""
-    return Path(tempfile.gettempdir()) / f"breakout-bot-gate-{os.getuid()}"
+    return Path(tempfile.gettempdir()) / f"{model().project}-gate-{os.getuid()}"
 
 
 class RunLock:

@@ -20,23 +20,13 @@ from gate import settings
 from gate.errors import UsageError
 from gate.machine.docker import engine_is_here
 from gate.machine.ports import is_own_address
+from gate.model import model
 
-HERE = Path(__file__).parent.parent / "compose"
-
-PORTS = {
-    "proxy": 443,
-    "breakout-bot-api": 8000,
-    "breakout-bot-frontend": 3000,
-    "redis": 6379,
-    "prometheus": 9090,
-    "alertmanager": 9093,
-    "grafana": 3001,
-    "exchange": 0,
-}
-"""Services of a stack and the host port each has when deployed; 0 is internal only."""
-
-SERVICES = tuple(PORTS)
-DEPLOYED_PROJECT = "breakout-bot"
+HERE = model().folder
+"""The folder of what is deployed, with the settings of the deployment on this machine."""
+ENTRY = model().entry
+SERVICES = model().running
+DEPLOYED_PROJECT = model().project
 KEYS = {"name", "kind", "mode", "ca_file", "trust", "project", "plain_http", "connect", "services"}
 DEFAULT_PORTS = {"https": 443, "http": 80, "redis": 6379, "rediss": 6379}
 LOOPBACK = "127.0.0.1"
@@ -88,10 +78,15 @@ class Target:
         return self.kind == "live"
 
     @property
+    def url(self) -> str:
+        """The base URL at which people use it: that of its entry."""
+        return self.urls[ENTRY]
+
+    @property
     def has(self) -> frozenset[str]:
         """What checks can count on: services, `direct:SERVICE`, what may be done to them, and
         `acme`, a local ACME server beside them."""
-        direct = {f"direct:{service}" for service in self.urls if service != "proxy"}
+        direct = {f"direct:{service}" for service in self.urls if service != ENTRY}
         parts = set(SERVICES) - self.absent - self.left_out.keys()
         extra = {"disposable"} if not self.live else set()
         if self.ours:
@@ -161,13 +156,13 @@ def localhost() -> Target:
     folder = certificate_folder(values, HERE)
     ours = folder / "ca.crt" if folder else None
     left_out = _profiles_left_out(values)
-    here = [service for service, port in PORTS.items() if port and service not in left_out]
-    urls = {s: f"{'redis' if s == 'redis' else 'http'}://localhost:{PORTS[s]}" for s in here}
+    here = [one for one in model().services.values() if one.host_port and one.name not in left_out]
+    urls = {one.name: f"{one.scheme}://localhost:{one.host_port}" for one in here}
     url = public_url(values)
     return Target(
         name="localhost",
         kind="live",
-        urls={**urls, "proxy": url},
+        urls={**urls, ENTRY: url},
         connect=leading_to(url, f"{LOOPBACK}:443", f"{LOOPBACK}:80"),
         left_out=left_out,
         mode="live" if values.get("MODE") == "live" else "paper",
@@ -236,23 +231,25 @@ def _docker_is_here() -> bool:
 
 
 def _profiles_left_out(values: Mapping[str, str]) -> dict[str, str]:
-    """Grafana, where the deployment's own settings say that it runs without."""
+    """Services of profiles that the deployment's own settings leave out."""
     profiles = [name.strip() for name in values.get("COMPOSE_PROFILES", "").split(",")]
-    if not values or "grafana" in profiles:
-        return {}
-    return {"grafana": "COMPOSE_PROFILES in compose/.env leaves Grafana out of this deployment"}
+    return {
+        one.name: f"COMPOSE_PROFILES in {HERE.name}/.env leaves {one.name} out of this deployment"
+        for one in model().services.values()
+        if values and one.profile and one.profile not in profiles
+    }
 
 
 def behind_proxy(url: str) -> Target:
-    """A live stack of which only the proxy can be reached.
+    """A live stack of which only the entry can be reached.
 
     For the deployment of this folder its own settings say the rest: mode, authority, services.
     """
     base = origin(_split(url, "--target", ("https",)))
-    target = Target(name=base, kind="live", urls={"proxy": base}, plain_http=plain_url(base))
+    target = Target(name=base, kind="live", urls={ENTRY: base}, plain_http=plain_url(base))
     with suppress(TargetError):  # settings that cannot be read are no matter of another host's
         own = localhost()
-        if own.env_file and own.urls["proxy"] == base:
+        if own.env_file and own.url == base:
             return replace(target, mode=own.mode, left_out=own.left_out, ca_file=own.ca_file)
     return target
 
@@ -272,8 +269,8 @@ def from_file(path: Path) -> Target:
         raise TargetError(f"{path}: expected a [services] table, got {services!r}")
     urls, absent = _services(path, services)
     ca_file = _text(path, table, "ca_file")
-    plain_http = _plain_http(path, table) or plain_url(urls["proxy"])
-    connect = _connect(path, table, urls["proxy"], plain_http)
+    plain_http = _plain_http(path, table) or plain_url(urls[ENTRY])
+    connect = _connect(path, table, urls[ENTRY], plain_http)
     return Target(
         name=_text(path, table, "name") or path.stem,
         kind=_choice(path, table, "kind", ("live", "disposable")),
@@ -329,13 +326,14 @@ def _services(path: Path, table: dict[str, Any]) -> tuple[dict[str, str], frozen
     urls = {
         s: _service_url(path, s, v) for s, v in table.items() if v not in ("absent", "internal")
     }
-    if "proxy" not in urls:
-        raise TargetError(f"{path}: expected a URL for the proxy, got {table['proxy']!r}")
+    if ENTRY not in urls:
+        raise TargetError(f"{path}: expected a URL for the {ENTRY}, got {table[ENTRY]!r}")
     return urls, frozenset(s for s, value in table.items() if value == "absent")
 
 
 def _service_url(path: Path, service: str, value: Any) -> str:
-    schemes = {"proxy": ("https",), "redis": ("redis", "rediss")}.get(service, ("http", "https"))
+    scheme = model().services[service].scheme
+    schemes = {"http": ("http", "https"), "redis": ("redis", "rediss")}.get(scheme, (scheme,))
     where = f"{path}: {service}"
     if not isinstance(value, str):
         raise TargetError(f'{where}: expected a URL, "internal" or "absent", got {value!r}')
@@ -352,7 +350,7 @@ def _plain_http(path: Path, table: dict[str, Any]) -> str | None:
 
 
 def _connect(path: Path, table: Mapping[str, Any], url: str, plain_http: str) -> dict[str, str]:
-    """The key `connect`: HOST[:PORT] for the proxy, or a table of HOST:PORT to HOST:PORT."""
+    """The key `connect`: HOST[:PORT] for the entry, or a table of HOST:PORT to HOST:PORT."""
     value = table.get("connect", {})
     if isinstance(value, dict):
         to = {_place(path, name.lower()): _place(path, to) for name, to in value.items()}

@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> Run:
     seconds = (chosen.comparing() if other else chosen).seconds
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder = options.folder or RUNS / f"{stamp}-{chosen.name}"
-    say(f"{chosen.name}: {seconds:g} s of load on {target.urls['proxy']} …")
+    say(f"{chosen.name}: {seconds:g} s of load on {target.url} …")
     keys = targets.credentials(target)
     return runner.run(chosen, target, keys, folder, options.workers, other, listen=options.listen)
 

@@ -4,9 +4,10 @@ from typing import Any
 
 from scipy import stats
 
+from gate.model import model
 from gate.wire import Wire, WireError
 
-JOB = "breakout-bot-api"
+JOB = model().name("api")
 METRICS = {
     "memory_growth": f'breakout_bot_process_resident_memory_bytes{{job="{JOB}"}}',
     "handles_growth": f'breakout_bot_process_open_fds{{job="{JOB}"}}',

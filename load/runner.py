@@ -67,7 +67,7 @@ def run(
     chosen = profile.reading() if target.live else profile
     chosen, workers = (profile.comparing(), 1) if baseline else (chosen, workers)
     began, started = time.time(), datetime.now(UTC)
-    url = target.urls["proxy"]
+    url = target.url
     seen = target.located(target.urls, connect=leading_to(url, NEAR)) if beside else target
     job = _job(profile, [seen, *([baseline] if baseline else [])], folder, workers, early_end)
     ended = _locust(chosen, credentials, job, workers, beside, listen)
@@ -123,7 +123,7 @@ def _address(side: Target, job: Path, number: int) -> dict[str, Any]:
     name = f"ca-{number}.crt" if side.ca_file else None
     if side.ca_file and name:
         shutil.copyfile(side.ca_file, job / name)
-    url = side.urls["proxy"].rstrip("/")
+    url = side.url.rstrip("/")
     return {"url": url, "connect": side.address_of(url), "ca_file": name}
 
 

@@ -327,7 +327,7 @@ def _earlier(deployment: Deployment, options: Options) -> releases.Manifest:
 
 def summary(deployment: Deployment, what: str) -> None:
     """Say where everything is and what comes next."""
-    url = deploy.seen_by(deployment).urls["proxy"]
+    url = deploy.seen_by(deployment).url
     say(f"{deployment.project}: {what}")
     say(f"  page {url}/   API {url}/api/health   metrics {url}/prometheus/")
     if ca := verify.ca_file(deployment):

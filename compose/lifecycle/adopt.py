@@ -11,7 +11,7 @@ from pathlib import Path
 
 from compose.lifecycle import owner, recovery
 from compose.lifecycle.deploy import running
-from compose.lifecycle.deployment import Deployment
+from compose.lifecycle.deployment import PROXY, Deployment
 from compose.lifecycle.journal import alone, new_id
 from compose.lifecycle.trouble import Refused
 from compose.release import HERE
@@ -103,7 +103,7 @@ def _certificates(containers: list[Container]) -> Iterator[str]:
     """The folder with the certificates, where it is another clone's: clients trust that CA."""
     mine = HERE / "tls"
     for one in containers:
-        for mount in one.mounts if one.service == "proxy" else ():
+        for mount in one.mounts if one.service == PROXY else ():
             source = Path(str(mount.get("Source")))
             bound = mount.get("Type") == "bind" and mount.get("Destination") == "/tls"
             if bound and source.resolve() != mine.resolve() and _differs(source, mine):

@@ -1,19 +1,18 @@
 """Images of a release: built from this tree, or there already."""
 
 from compose.lifecycle import database
-from compose.lifecycle.deployment import BUILD_LIMIT, Deployment, docker
+from compose.lifecycle.deployment import API, BUILD_LIMIT, Deployment, docker
 from compose.lifecycle.releases import image
 from compose.lifecycle.trouble import Refused
 from compose.machine import registry
-from compose.release import OWN_SERVICES, Release, release
+from compose.release import OWN_SERVICES, Release, images, release
 from gate.machine.commands import image_exists
 from gate.machine.console import MachineError
 
 
 def missing(what: Release) -> list[str]:
     """Images of a release that are not on this machine."""
-    names = [image(service, what) for service in OWN_SERVICES]
-    return [name for name in names if not image_exists(name)]
+    return [name for name in images(what) if not image_exists(name)]
 
 
 def provide(deployment: Deployment, what: Release) -> None:
@@ -33,5 +32,5 @@ def provide(deployment: Deployment, what: Release) -> None:
 def schema(what: Release) -> int:
     """The schema version that a release's code works with."""
     flags = ["--rm", "--network", "none", "--memory", "256m"]
-    program = database.program(image("breakout-bot-api", what), "known-schema")
+    program = database.program(image(API, what), "known-schema")
     return int(docker("run", *flags, *program))

@@ -16,11 +16,13 @@ from gate import settings
 from gate.containers import OF_COMPOSE, PROJECT_LABEL, Container
 from gate.machine.commands import Result, piped, run
 from gate.machine.console import MachineError, say_once
+from gate.model import model
 from gate.target import DEPLOYED_PROJECT, Credentials, env_values, public_url
 from reports.redact import Redactor
 
-API = "breakout-bot-api"
-FRONTEND = "breakout-bot-frontend"
+API, FRONTEND, PROXY, REDIS, EXCHANGE = map(
+    model().name, ("api", "page", "proxy", "redis", "exchange")
+)
 COLOURED = (API, FRONTEND)
 """Services of which an update runs two at a time, an old and a new colour."""
 DOCKER_LIMIT = 60.0
@@ -103,7 +105,7 @@ class Deployment:
         """Its containers, oldest first; of one service where that is named."""
         filters = [f"label={PROJECT_LABEL}={self.project}", f"label={OF_COMPOSE}"]
         if service:
-            filters.append(f"label=com.docker.compose.service={service}")
+            filters.append(f"label=com.docker.compose.service={model().name(service)}")
         words = [word for one in filters for word in ("--filter", one)]
         ids = docker("ps", "--all", "--quiet", "--no-trunc", *words).split()
         return sorted(inspected(ids), key=lambda one: str(one.inspected["Created"]))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from compose.lifecycle.deployment import Deployment, ask, docker, inspected, name_of, until
+from compose.lifecycle.deployment import PROXY, Deployment, ask, docker, inspected, name_of, until
 from compose.lifecycle.releases import image
 from compose.lifecycle.trouble import Refused
 from compose.release import Release
@@ -36,7 +36,7 @@ DOORS = {8443, 8080, 8000, 3000}
 
 def live(deployment: Deployment) -> Container:
     """The proxy's container."""
-    return deployment.container("proxy")
+    return deployment.container(PROXY)
 
 
 def serving(deployment: Deployment) -> str:
@@ -57,7 +57,7 @@ def prepare(
     )
     volumes = ["--volumes-from", live(deployment).id]
     flags = ["--rm", "--network", "none", "--user", "101:101", "--memory", "64m"]
-    docker("run", *flags, *volumes, image("proxy", release), "sh", "-c", script, limit=LIMIT)
+    docker("run", *flags, *volumes, image(PROXY, release), "sh", "-c", script, limit=LIMIT)
 
 
 def split(deployment: Deployment, base: str, folder: str, new: Container, percent: float) -> None:

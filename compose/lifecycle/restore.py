@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from compose.lifecycle import archives, backups, deploy, releases, working
-from compose.lifecycle.deployment import API, Deployment, docker, health, until
+from compose.lifecycle.deployment import API, EXCHANGE, REDIS, Deployment, docker, health, until
 from compose.lifecycle.journal import Journal, new_id
 from compose.lifecycle.state import RestoreState
 from compose.lifecycle.steps import Step, StepName
@@ -17,7 +17,7 @@ from gate.machine.console import say
 
 SCRATCH = HERE / "lifecycle" / "scratch.yaml"
 READY_SECONDS = 60.0
-SERVICES = ("redis", API)
+SERVICES = (REDIS, API)
 """What a restore stops, fills and starts."""
 
 
@@ -133,7 +133,7 @@ def verify(deployment: Deployment, archive: Path, key_file: str | None) -> dict[
     with opened(deployment, archive, key_file) as (folder, manifest):
         working.note(folder, f"{scratch.project} {tag}")
         try:
-            scratch.compose("create", "--no-build", "redis", "exchange", API, release=release)
+            scratch.compose("create", "--no-build", REDIS, EXCHANGE, API, release=release)
             backups.put_data(scratch, folder / "data.sqlite3")
             backups.put_redis(scratch, folder)
             _compare(scratch, folder, manifest)
@@ -174,9 +174,9 @@ def _compare(scratch: Deployment, folder: Path, manifest: dict[str, Any]) -> Non
 
 
 def _comes_up(scratch: Deployment, release: Release) -> None:
-    scratch.compose("start", "redis", "exchange", API, release=release)
+    scratch.compose("start", REDIS, EXCHANGE, API, release=release)
     api = scratch.containers(API)[-1].id
     if not until(lambda: health(api), READY_SECONDS):
         raise Refused("the bot does not come up with the restored data")
-    if not until(lambda: "redis" not in scratch.unwell(), READY_SECONDS):
+    if not until(lambda: REDIS not in scratch.unwell(), READY_SECONDS):
         raise Refused("Redis does not come up with the restored data")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from compose.lifecycle import backups, deploy, owner, proxy, recovery, releases, retention
-from compose.lifecycle.deployment import COLOURED, Deployment, name_of
+from compose.lifecycle.deployment import COLOURED, PROXY, Deployment, name_of
 from gate.containers import Container
 
 YOUNG = timedelta(hours=26)
@@ -77,7 +77,7 @@ def _wrong_containers(
                 yield f"{service} runs {one.image}, expected tag {present.tag}"
             if one.health not in ("healthy", None):
                 yield f"{service} is {one.health}"
-    front = [one for one in running if one.service == "proxy"]
+    front = [one for one in running if one.service == PROXY]
     if front and proxy.serving(deployment) == "image":
         yield "the proxy serves the configuration of its image, not of a release"
 

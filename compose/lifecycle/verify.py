@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compose.lifecycle import proxy
-from compose.lifecycle.deployment import Deployment, docker, inspected, remove
+from compose.lifecycle.deployment import PROXY, Deployment, docker, inspected, remove
 from compose.lifecycle.releases import image
 from compose.lifecycle.trouble import Refused
 from compose.release import HERE, Release
@@ -18,6 +18,8 @@ from gate.containers import Container
 from gate.machine import docker as engines
 from gate.machine.commands import run
 from gate.machine.console import MachineError
+from gate.model import model
+from gate.sweep import RUN_LABEL, STARTED_LABEL
 from gate.target import SERVICES, Credentials, Target, Trust, leading_to, plain_url
 from gate.wire import Wire, WireError
 
@@ -25,7 +27,7 @@ SMOKE_LIMIT = 120.0
 PROMOTE, HOLD = 0, 1
 TLS_PORT, PLAIN_PORT = 8443, 8080
 SCRATCH = "/tmp"  # noqa: S108 (the container's)
-GATE_LABELS = ("org.breakout-bot.gate.run", "org.breakout-bot.gate.started")
+GATE_LABELS = (RUN_LABEL, STARTED_LABEL)
 
 
 def ca_file(deployment: Deployment) -> Path | None:
@@ -52,7 +54,7 @@ def target(deployment: Deployment, container: Container, trust: Trust = "verify"
     return Target(
         name=deployment.project,
         kind="live",
-        urls={"proxy": url},
+        urls={PROXY: url},
         connect=leading_to(url, address, container.host_address(PLAIN_PORT)),
         ca_file=ca_file(deployment),
         trust=trust,
@@ -101,7 +103,7 @@ def entry(
     place = ["--network", deployment.volume("front"), "--volumes-from", f"{front.id}:ro"]
     serve = ["nginx", "-e", "stderr", "-c", f"/live/{folder}/nginx.conf", "-g", "daemon off;"]
     try:
-        docker("run", *flags, *labels, *ports, *place, image("proxy", release), *serve)
+        docker("run", *flags, *labels, *ports, *place, image(PROXY, release), *serve)
         yield _entry_target(deployment, name, trust)
     finally:
         remove([name])
@@ -167,7 +169,7 @@ def _first(verdict: dict[str, Any]) -> str:
 
 
 def _as_toml(deployment: Deployment, where: Target) -> str:
-    grafana = "grafana" in deployment.values.get("COMPOSE_PROFILES", "").split(",")
+    profiles = deployment.values.get("COMPOSE_PROFILES", "").split(",")
     lines = [
         f'name = "{deployment.project}"',
         'kind = "live"',
@@ -181,7 +183,8 @@ def _as_toml(deployment: Deployment, where: Target) -> str:
     lines += [f'"{name}" = "{place}"' for name, place in where.connect.items()]
     lines.append("[services]")
     for service in SERVICES:
-        absent = service == "grafana" and not grafana
+        profile = model().services[service].profile
+        absent = profile is not None and profile not in profiles
         lines.append(f'{service} = "{_where(where, service, absent)}"')
     return "\n".join(lines) + "\n"
 

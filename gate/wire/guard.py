@@ -16,6 +16,7 @@ import httpx
 
 from gate.errors import LiveTargetError, NotSent, WireError
 from gate.machine.limits import limit_of
+from gate.model import model
 from gate.target import Target
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -84,7 +85,7 @@ class Guard:
     def base(self, service: str) -> str:
         """Give the base URL of a service. Raises `WireError` when it has none from here."""
         try:
-            return self.target.urls[service]
+            return self.target.urls[model().name(service)]
         except KeyError:
             raise WireError(f"{service} has no address on target {self.target.name}") from None
 

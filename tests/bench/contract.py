@@ -109,7 +109,7 @@ def plain(stack: Stack, seed: int, stop: bool) -> Run:
         config.write_text("\n".join(f"{k} = {_toml(v)}" for k, v in settings.items()) + "\n")
         program = str(Path(sys.executable).with_name("schemathesis"))
         target = stack.target()
-        where = ["--url", target.urls["proxy"], "--tls-verify", str(target.ca_file)]
+        where = ["--url", target.url, "--tls-verify", str(target.ca_file)]
         limits = ["--max-failures", "1"] if stop else ["--continue-on-failure"]
         before, started = _served(stack), time.monotonic()
         done = subprocess.run(

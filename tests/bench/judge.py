@@ -42,7 +42,7 @@ def record(count: int) -> Floats:
     """Latencies in ms of `count` answers of a real stack, in the order of their starts."""
     with running() as stack:
         target = stack.target()
-        url = f"{target.urls['proxy']}/api/engine/status"
+        url = f"{target.url}/api/engine/status"
         client = httpx.Client(verify=tls_context(target), trust_env=False)
         with client, ThreadPoolExecutor(CLIENTS) as pool:
             return np.array(list(pool.map(lambda _: _timed(client, url), range(count))))

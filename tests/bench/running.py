@@ -9,13 +9,13 @@ from typing import Any
 from compose.release import release
 from gate import stack as stacks
 from gate.machine.console import say
+from gate.model import model
 from gate.stack import Stack
 from gate.sweep import new_run_id
 from gate.wire import Wire
 from tests.bench.record import FOLDER, Figure, write
 
-API = "breakout-bot-api"
-EXCHANGE = "exchange"
+API, EXCHANGE = map(model().name, ("api", "exchange"))
 BOT = "breakout-bot"
 
 

@@ -15,7 +15,7 @@ from gate.machine.console import say
 from gate.machine.interrupts import run_main
 from gate.stack import Stack
 from gate.sweep import new_run_id
-from gate.target import Target
+from gate.target import SERVICES, Target
 from tests.bench.latency import delayed
 from tests.bench.record import Figure, write
 from tests.faults.runs import ROOT, Outcome, described, gate
@@ -114,7 +114,7 @@ def bring_up(wait: bool) -> float:
         if wait:
             flags = ["--detach", "--wait", "--no-build", "--pull", "never"]
             # By name: --wait takes the one-shot `certs`, which exits, for a failure.
-            services = [name for name in stacks.CONTAINER_PORTS if name != "grafana"]
+            services = [name for name in SERVICES if name not in stack.left_out]
             return timed(lambda: stack.compose.run("up", *flags, *services))
 
         def ours() -> None:

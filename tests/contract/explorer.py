@@ -38,7 +38,7 @@ class Explorer:
     def options(self) -> dict[str, Any]:
         """How cases are sent: where, through what, with which key."""
         return {
-            "base_url": self.operator.target.urls["proxy"],
+            "base_url": self.operator.target.url,
             "session": self.session,
             "headers": {KEY_HEADER: self.operator.credentials.api_key or ""},
         }
@@ -61,7 +61,7 @@ class Explorer:
             raise requests.ConnectionError(str(error)) from None
 
     def _note(self, method: str, answer: Answer) -> None:
-        path = answer.url.removeprefix(self.operator.target.urls["proxy"])
+        path = answer.url.removeprefix(self.operator.target.url)
         label = self.ledger.label_of(method, path)
         if label:
             self.ledger.saw(label, answer.status)

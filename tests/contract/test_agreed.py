@@ -9,10 +9,11 @@ from contracts.agreed import ContractError, labels, load, whole
 from contracts.diff import Change, compare, verdict
 from gate.checks import check, expect, fail
 from gate.evidence import Evidence, get
+from gate.model import model
 from gate.run import Gate
 from reports.events import Table
 
-API = "breakout-bot-api"
+API = model().name("api")
 PATH = "/api/openapi.json"
 DOCUMENT = get(PATH, API)
 SERVED = "contract.agreed.document_is_served"

@@ -14,8 +14,8 @@ from gate import manifest as manifests
 from gate import toml
 from gate.checks import stage_of
 from gate.errors import UsageError
+from gate.model import model
 from gate.stages import STAGES
-from gate.target import SERVICES
 from gate.toml import (
     ANY_TEXT,
     FLAG,
@@ -35,7 +35,7 @@ from tests.faults.sources import MODULES
 
 CATALOGUE = Path(__file__).with_name("catalogue")
 BEFORE, WHILE = "before start", "while running"
-COMPONENTS = (*SERVICES, "certs", "stack")
+COMPONENTS = (*model().services, "stack")
 DOCKER_VERBS = ("stop", "kill", "pause", "restart", "disconnect", "remove")
 CONDITIONS = ("drop", "reject", "loss", "rate", "delay")
 
@@ -45,7 +45,7 @@ class FaultError(UsageError):
 
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]*")
-SERVICE = one_of(*SERVICES, "certs")
+SERVICE = one_of(*model().services)
 PERCENT = Kind[float](
     "a number above 0, at most 100", lambda value: POSITIVE.holds(value) and value <= 100
 )

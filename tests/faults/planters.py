@@ -20,6 +20,7 @@ from typing import Any
 from compose.release import OWN_SERVICES
 from gate.machine.commands import must, run
 from gate.machine.console import MachineError
+from gate.model import model
 from gate.stack import BUILD_LIMIT, POLL_SECONDS, Stack
 from gate.wire import Answer, Wire, WireError
 from tests.bot.lifecycle import pages
@@ -31,21 +32,6 @@ COMPOSE = ROOT / "compose"
 LIMIT = 60.0
 EFFECT_SECONDS = 20.0
 DELAY_PORT_OFFSET = 20_000
-COPIED = {
-    "breakout-bot-api": {"/app": "api"},
-    "exchange": {"/app": "exchange"},
-    "proxy": {"/etc/nginx": "proxy", "/usr/local/bin": "proxy"},
-    "certs": {"/usr/local/bin": "proxy"},
-    "breakout-bot-frontend": {"/etc/nginx": "frontend"},
-    "redis": {"/etc/redis": "redis"},
-    "prometheus": {"/etc/prometheus": "prometheus"},
-    "alertmanager": {"/etc/alertmanager": "alertmanager"},
-    "grafana": {
-        "/etc/grafana/provisioning": "grafana/provisioning",
-        "/etc/grafana/dashboards": "grafana/dashboards",
-    },
-}
-"""Where files of compose/ are inside the containers; any other file is read from the image."""
 
 
 class NotPlanted(MachineError):
@@ -88,7 +74,7 @@ def in_sources(service: str, file: str) -> Path | None:
     """The file of compose/ that is at this place in the container."""
     if not file.startswith("/"):
         return COMPOSE / OWN_SERVICES[service] / file
-    for head, name in COPIED[service].items():
+    for head, name in model().services[service].files.items():
         if (
             file.startswith(head + "/")
             and (path := COMPOSE / name / file[len(head) + 1 :]).exists()

@@ -132,7 +132,7 @@ class Planting:
         return done.out.strip() if done.ok else None
 
     def _up(self) -> None:
-        services = [one for one in self.services if one != "grafana" or self.stack.has_grafana]
+        services = [one for one in self.services if one not in self.stack.left_out]
         if services:
             # Not with --no-deps: compose counts what a service depends on into its hash.
             # With new anonymous volumes: a service made anew keeps its old ones otherwise.

@@ -104,7 +104,7 @@ def test_a_disposable_stack_of_somebody_else_is_judged_as_it_stands(
     assert outcome.code == 0, outcome.output
     assert "bring-up" not in {event.name for event in events_of_kind(outcome.events, Phase)}
     addresses = {row["name"]: row["address"] for row in outcome.verdict["components"]}
-    assert addresses["proxy"] == stack.target().urls["proxy"]
+    assert addresses["proxy"] == stack.target().url
 
 
 def log(stack: Stack, service: str) -> list[str]:

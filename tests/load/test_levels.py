@@ -4,6 +4,7 @@ import pytest
 
 from gate.checks import check, fail
 from gate.machine.console import MachineError
+from gate.model import model
 from gate.operator import API
 from load import measures, profile, slo
 from load.judge import judge_level
@@ -11,7 +12,7 @@ from load.samples import Run
 from load.slo import Level
 
 PROFILE = "gate"
-PAGE = {"GET /": "breakout-bot-frontend"}
+PAGE = {"GET /": model().name("page")}
 """Operations that the API does not answer, and who does."""
 HELD = measures.held(profile.load(PROFILE).names, slo.load())
 CAUSES = {

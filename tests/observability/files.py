@@ -9,11 +9,12 @@ from typing import Any
 import yaml
 
 from gate.checks import expect
+from gate.model import model
 from gate.operator import Operator
 
 COMPOSE = Path(__file__).parent.parent.parent / "compose"
 PROMETHEUS = COMPOSE / "prometheus"
-NEEDS = ("disposable", "stack", "proxy", "breakout-bot-api", "direct:prometheus")
+NEEDS = ("disposable", "stack", "proxy", "api", "direct:prometheus")
 NAME = re.compile(r"(?<![\w\"])(up|ALERTS|breakout_bot_\w+)\b")
 CHOSEN = re.compile(r"(?<!\w)(up|breakout_bot_\w+)\{([^}]*)\}")
 MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
@@ -97,7 +98,7 @@ def mounted(operator: Operator, service: str, folder: str) -> dict[str, str]:
     Works for a service whose image cannot be had, too.
     """
     shown = operator.stack.compose.run("--profile", "*", "config", "--format", "json")
-    volumes = json.loads(shown)["services"][service]["volumes"]
+    volumes = json.loads(shown)["services"][model().name(service)]["volumes"]
     places = [(one["target"], Path(one["source"])) for one in volumes if one["type"] == "bind"]
     found = {}
     for target, source in sorted(places):

@@ -5,10 +5,11 @@ from typing import Any
 
 from gate.checks import expect, fail
 from gate.evidence import get, probe
+from gate.model import model
+from gate.target import ENTRY
 from gate.wire import Answer, Wire
 
-API = "breakout-bot-api"
-FRONTEND = "breakout-bot-frontend"
+API, FRONTEND, EXCHANGE = map(model().name, ("api", "page", "exchange"))
 ORIGIN_ELSEWHERE = "https://elsewhere.example"
 
 PAGE = get("/", FRONTEND)
@@ -19,12 +20,9 @@ ENGINE_STATUS = get("/api/engine/status", API)
 METRICS = get("/api/metrics", API)
 
 DIRECT = {
-    API: get("/api/health", API, service=API),
-    FRONTEND: get("/", FRONTEND, service=FRONTEND),
-    "prometheus": get("/-/ready", "prometheus", service="prometheus"),
-    "alertmanager": get("/-/ready", "alertmanager", service="alertmanager"),
-    "grafana": get("/api/health", "grafana", service="grafana"),
-    "exchange": get("/health", "exchange", service="exchange"),
+    one.name: get(one.ready, one.name, service=one.name)
+    for one in model().services.values()
+    if one.ready and one.name != ENTRY
 }
 """The simplest question to each service, past the proxy."""
 

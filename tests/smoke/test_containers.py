@@ -8,17 +8,12 @@ import pytest
 from gate.checks import check, expect
 from gate.containers import Container
 from gate.evidence import Evidence
-from gate.target import SERVICES
+from gate.model import model
+from gate.target import ENTRY, SERVICES
 
 RESTART_WINDOW = timedelta(minutes=10)
 PUBLIC_PORTS = {"443", "80"}
-WITH_DATA = {
-    "breakout-bot-api": "/data",
-    "redis": "/data",
-    "prometheus": "/prometheus",
-    "alertmanager": "/alertmanager",
-    "grafana": "/var/lib/grafana",
-}
+WITH_DATA = model().data
 each_service = pytest.mark.parametrize("service", SERVICES)
 
 
@@ -210,7 +205,7 @@ def test_keeps_its_data_in_a_named_volume(seen: Evidence, service: str) -> None:
 )
 def test_is_closed_to_the_world(seen: Evidence, service: str) -> None:
     found = seen.container(service)
-    if service == "proxy":
+    if service == ENTRY:
         return expect(dict(found.published()), "a published proxy", "no published port")
     wide = [f"{ip}:{port}" for ip, port in found.published() if not _local(ip)]
     return expect(not wide, "published on loopback only", ", ".join(wide))

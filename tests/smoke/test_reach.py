@@ -4,7 +4,7 @@ import pytest
 
 from gate.checks import check, expect
 from gate.evidence import Evidence
-from gate.target import SERVICES
+from gate.target import ENTRY, SERVICES
 from tests.smoke.probes import (
     API,
     DIRECT,
@@ -16,7 +16,7 @@ from tests.smoke.probes import (
     from_upstream,
 )
 
-VIA_PROXY = {"proxy": PROXY_VERSION, API: HEALTH, FRONTEND: PAGE}
+VIA_PROXY = {ENTRY: PROXY_VERSION, API: HEALTH, FRONTEND: PAGE}
 ONLY_DIRECT = [service for service in SERVICES if service not in VIA_PROXY]
 
 
@@ -37,7 +37,7 @@ def test_answers(seen: Evidence, component: str) -> None:
     expect(from_upstream(answer), f"an answer of {component}", answer.brief, answer.url)
 
 
-@pytest.mark.parametrize("component", [s for s in SERVICES if s != "proxy"])
+@pytest.mark.parametrize("component", [s for s in SERVICES if s != ENTRY])
 @check(
     "{component}",
     cause="it is down, hangs, or listens on another port or address",
@@ -51,7 +51,7 @@ def test_answers(seen: Evidence, component: str) -> None:
     ),
 )
 def test_answers_directly(seen: Evidence, component: str) -> None:
-    if component == "redis":
+    if component not in DIRECT:
         return expect(seen[REDIS][0] == "PONG", "PONG to a PING", seen[REDIS][0])
     answer = seen[DIRECT[component]]
     # 503 is an answer too: what it says is judged by the checks of health.

@@ -4,9 +4,10 @@ import pytest
 
 from gate.checks import check, fail
 from gate.evidence import Evidence
+from gate.model import model
 from gate.target import SERVICES
 
-PARTS = ("stack", "certs")
+PARTS = ("stack", *(one.name for one in model().services.values() if one.one_shot))
 
 
 def _judge(seen: Evidence, service: str, started: bool) -> None:

@@ -76,7 +76,7 @@ def test_certificate_is_trusted(seen: Evidence) -> None:
 def test_certificate_is_for_this_name(seen: Evidence) -> None:
     found = seen[CERTIFICATE]
     wrong = (found.problem or "").startswith(NAMES_MATCH)
-    host = urlsplit(seen.target.urls["proxy"]).hostname
+    host = urlsplit(seen.target.url).hostname
     expect(not wrong, f"a certificate for {host}", f"one for {', '.join(found.names) or 'no name'}")
 
 

@@ -8,10 +8,12 @@ import pytest
 from gate.checks import check, expect
 from gate.containers import REVISION_LABEL, VERSION_LABEL
 from gate.evidence import Evidence, probe
+from gate.target import ENTRY
 from gate.wire import Answer, Wire
 from tests.smoke.probes import (
     API,
     DIRECT,
+    EXCHANGE,
     FRONTEND,
     HEALTH,
     PAGE_VERSION,
@@ -20,7 +22,7 @@ from tests.smoke.probes import (
 )
 
 CONNECTIONS = 8
-OWN = {API: HEALTH, FRONTEND: PAGE_VERSION, "proxy": PROXY_VERSION}
+OWN = {API: HEALTH, FRONTEND: PAGE_VERSION, ENTRY: PROXY_VERSION}
 LABELS = {"version": VERSION_LABEL, "revision": REVISION_LABEL}
 OLD = "an old container or image still serves (`latest`, a skipped pull, a failed switch)"
 
@@ -33,9 +35,9 @@ async def MANY(wire: Wire) -> list[Answer]:
 
 def running(seen: Evidence, service: str, what: str) -> Any:
     """The version or revision that a service says of itself."""
-    if service == "exchange":
-        if DIRECT["exchange"] in seen.answers:
-            return body_of(seen[DIRECT["exchange"]]).get(what)
+    if service == EXCHANGE:
+        if DIRECT[EXCHANGE] in seen.answers:
+            return body_of(seen[DIRECT[EXCHANGE]]).get(what)
         return seen.container("exchange").labels.get(LABELS[what])
     return body_of(seen[OWN[service]]).get(what)
 
@@ -68,7 +70,7 @@ def test_runs_the_expected(seen: Evidence, service: str, what: str) -> None:
     ),
 )
 def test_exchange_runs_the_expected(seen: Evidence, what: str) -> None:
-    _expected(seen, "exchange", what)
+    _expected(seen, EXCHANGE, what)
 
 
 def _expected(seen: Evidence, service: str, what: str) -> None:

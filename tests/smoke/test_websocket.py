@@ -16,7 +16,7 @@ async def SOCKET(wire: Wire) -> Conversation:
     "proxy",
     cause="the proxy does not pass Upgrade and Connection on, or has no route for /ws",
     fix="proxy_http_version 1.1 and both headers in `location /ws/`; compare with port 8000",
-    follows=("smoke.reach.answers[breakout-bot-api]", "*smoke.health.reaches[*]"),
+    follows=(f"smoke.reach.answers[{API}]", "*smoke.health.reaches[*]"),
 )
 def test_upgrades_through_the_proxy(seen: Evidence) -> None:
     found = seen[SOCKET]

@@ -105,7 +105,7 @@ class Browser:
     """One Chromium with one page, in its own thread. Use as a context manager."""
 
     def __init__(self, target: Target) -> None:
-        self.base = target.urls["proxy"]
+        self.base = target.url
         self.diary = Diary()
         self._arguments = [*_pinned(target), *_connected(target)]
         self._arguments += ["--no-sandbox"] if os.geteuid() == 0 else []

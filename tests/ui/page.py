@@ -1,4 +1,6 @@
 """What checks of the page share: who serves it, and what they need."""
 
-FRONTEND = "breakout-bot-frontend"
-NEEDS = ("disposable", "proxy", "breakout-bot-api", FRONTEND)
+from gate.model import model
+
+API, FRONTEND = map(model().name, ("api", "page"))
+NEEDS = ("disposable", "proxy", API, FRONTEND)

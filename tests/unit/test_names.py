@@ -124,7 +124,7 @@ def test_trust_any_takes_a_certificate_that_nobody_verifies(server: Server) -> N
 
 def test_load_has_the_name_and_connects_elsewhere(server: Server) -> None:
     target = server.target()
-    url = target.urls["proxy"]
+    url = target.url
     client = Client(url, target.address_of(url), str(target.ca_file), 2, 5.0)
     assert client.send(client.request("GET", "/healthz", {})) == 200
     client.close()
@@ -134,7 +134,7 @@ def test_load_has_the_name_and_connects_elsewhere(server: Server) -> None:
 def test_the_generators_own_looks_have_the_name_too(server: Server, tmp_path: Path) -> None:
     """Its watch of the engine and its WebSockets, in a process of its own, as Locust patches it."""
     target = server.target()
-    url = target.urls["proxy"]
+    url = target.url
     job = tmp_path / "job"
     job.mkdir()
     (job / "ca.crt").write_bytes(server.ca_file.read_bytes())
@@ -205,7 +205,7 @@ def test_localhost_is_asked_by_the_name_in_its_settings(
     (tmp_path / ".env").write_text("SERVER_NAME=bot.test\nCOMPOSE_PROFILES=\n")
     monkeypatch.setattr(targets, "HERE", tmp_path)
     seen = targets.localhost()
-    assert seen.urls["proxy"] == "https://bot.test"
+    assert seen.url == "https://bot.test"
     assert seen.plain_http == "http://bot.test"
     assert seen.address_of("https://bot.test/api") == ("127.0.0.1", 443)
     assert seen.address_of("http://bot.test/x") == ("127.0.0.1", 80)

@@ -187,7 +187,7 @@ class Machine(RuleBasedStateMachine):
     def _send(self, commands: list[str]) -> list[Answer]:
         calls = [self._call(command) for command in commands]
         for call in calls:
-            url = self.operator.target.urls["proxy"] + call["path"]
+            url = self.operator.target.url + call["path"]
             self.history.append(as_curl("POST", url, call["json"]) + " &" * (len(calls) > 1))
         for _ in range(PATIENCE):
             answers = self.operator.together(calls)

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from gate.checks import check, expect
+from gate.model import model
 from gate.operator import API, Operator
 from tests.bot.control.engine import recovered
 from tests.bot.control.witness import OTHERS, Witness
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange", "stack")
-PAGE = "breakout-bot-frontend"
+PAGE = model().name("page")
 SENTINEL = "gate:sentinel"
 SILENCED = {"name": "alertname", "value": "GateSentinel", "isRegex": False, "isEqual": True}
 SILENCE_SECONDS = 600

@@ -8,6 +8,7 @@ import pytest
 
 from gate.checks import check, expect
 from gate.containers import Container, containers
+from gate.model import model
 from gate.operator import API, KEY_HEADER, POLL_SECONDS, Operator
 from gate.wire import Answer, Conversation, Wire
 from tests.bot.control.engine import bounce, expect_state, hold, recovered
@@ -22,7 +23,7 @@ SERVICES = (
     "prometheus",
     "alertmanager",
     "proxy",
-    "breakout-bot-frontend",
+    model().name("page"),
 )
 END_SECONDS = 10.0
 KILL_SECONDS = 12
@@ -47,7 +48,7 @@ def expect_ended(operator: Operator, service: str, seconds: float) -> None:
     """Fails the check unless a stopped service ended by itself, with 0 and in time."""
 
     async def find(wire: Wire) -> Container:
-        return (await containers(wire, operator.stack.project))[service]
+        return (await containers(wire, operator.stack.project))[model().name(service)]
 
     code = operator.run(find).exit_code
     expect(code == 0, "exit code 0 after SIGTERM", f"{code} after {seconds:.1f} s")

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from gate.checks import expect
+from gate.model import model
 from gate.operator import BOT, POLL_SECONDS, Operator
 from gate.wire import Answer
 
 OURS = BOT
 OTHERS = "somebody-else"
-EXCHANGE = "exchange"
+EXCHANGE = model().name("exchange")
 PAST_DRILLS = {"X-Witness": "gate"}
 HISTORY = 300
 """Candles that a symbol has; no preset looks back further."""

@@ -4,13 +4,14 @@ import secrets
 import subprocess
 from collections.abc import Mapping, Sequence
 
+from compose.lifecycle.deployment import API, FRONTEND, PROXY
 from compose.lifecycle.releases import image
 from compose.release import OWN_SERVICES, Release
 from gate.containers import REVISION_LABEL, VERSION_LABEL
 from gate.machine.commands import must, variables_of
 
 BUILD_LIMIT = 120.0
-USERS = {"breakout-bot-api": "10001:10001", "breakout-bot-frontend": "101:101", "proxy": "101:101"}
+USERS = {API: "10001:10001", FRONTEND: "101:101", PROXY: "101:101"}
 
 
 def revision() -> str:
@@ -50,10 +51,10 @@ def _identity(service: str, version: str, said: str) -> list[str]:
         f"LABEL {VERSION_LABEL}={version} {REVISION_LABEL}={said}",
         f"ENV BOT_VERSION={version} BOT_REVISION={said}",
     ]
-    if service == "breakout-bot-frontend":
+    if service == FRONTEND:
         page = f'{{"service":"{service}","version":"{version}","revision":"{said}"}}'
         lines += ["USER 0:0", f"RUN printf '%s' '{page}' > /srv/page/version.json"]
-    if service == "proxy":
+    if service == PROXY:
         values = {"bot_version": version, "bot_revision": said}
         both = " ".join(f'map "" ${n} {{ default "{v}"; }}' for n, v in values.items())
         lines += ["USER 0:0", f"RUN printf '%s' '{both}' > /etc/nginx/version.conf"]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from compose.lifecycle import backups, proxy, recovery, releases, rollback
-from compose.lifecycle.deployment import API, Deployment, docker, until
+from compose.lifecycle.deployment import API, PROXY, Deployment, docker, until
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import SchemaChange, UpdateOptions
 from compose.lifecycle.trouble import Refused
@@ -91,7 +91,7 @@ BAD = {
     ),
     "a proxy configuration with an error": Bad(
         "not_a_directive",
-        {"proxy": ["RUN echo 'not_a_directive on;' >> /etc/nginx/nginx.conf"]},
+        {PROXY: ["RUN echo 'not_a_directive on;' >> /etc/nginx/nginx.conf"]},
     ),
     "the wrong revision": Bad("smoke stage says HOLD: smoke.version", said="0" * 40),
     "crashes after 20 s": Bad(

@@ -62,7 +62,7 @@ def follow(page: str, environment: Mapping[str, str]) -> None:
 
 def lead(folder: Path, where: Target) -> None:
     """Let curl, in a shell with `folder` as its home, connect to where the target's names lead."""
-    url = where.urls["proxy"]
+    url = where.url
     host, port = where.address_of(url)
     names = [f"{label}{urlsplit(url).hostname}" for label in ("", "api.")]
     lines = [f'connect-to = "{name}:{urlsplit(url).port or 443}:{host}:{port}"' for name in names]

@@ -93,7 +93,7 @@ def test_a_public_one_is_obtained_served_and_renewed(
     root.write_text(authority.root)
     environment = pages.shell(tmp_path) | {
         "PROJECT": operator.stack.project,
-        "BOT": operator.target.urls["proxy"],
+        "BOT": operator.target.url,
         "CA": str(root),
         "NAMES": NAMES,
         "ACME": authority.directory,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from compose.lifecycle import proxy, recovery, rollback, verify
-from compose.lifecycle.deployment import API, Deployment, docker
+from compose.lifecycle.deployment import API, PROXY, Deployment, docker
 from compose.lifecycle.releases import image
 from compose.lifecycle.state import UpdateOptions
 from compose.lifecycle.trouble import Refused
@@ -30,7 +30,7 @@ def install(deployment: Deployment, signed: Authority, release: Release, **lasts
     )
     script += " && chown 101 server.key && chmod 400 server.key"
     flags = ["--rm", "--user", "0:0", "--network", "none", "-v", f"{volume}:/tls"]
-    docker("run", *flags, image("proxy", release), "sh", "-c", script)
+    docker("run", *flags, image(PROXY, release), "sh", "-c", script)
 
 
 def _of_the_run(deployment: Deployment) -> list[str]:
@@ -60,7 +60,7 @@ def test_lives_under_the_certificate_of_another_authority(
         except Refused as refused:
             fail("a deploy and an update that end well", refused)
         where = verify.target(deployment, proxy.live(deployment))
-        expect(where.urls["proxy"] == f"https://{NAME}", f"https://{NAME}", where.urls["proxy"])
+        expect(where.url == f"https://{NAME}", f"https://{NAME}", where.url)
         expect(verify.look(where, "/healthz"), "an answer under that name", "none")
         install(deployment, company, first, days=30, age_days=31)
         try:

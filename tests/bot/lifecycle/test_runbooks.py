@@ -62,7 +62,7 @@ SITUATIONS: dict[str, Callable[[Deployment], None]] = {
     "stack",
     cause="a command of the page no longer does what the page says",
     fix="run the block that is named by hand, and mend docs/runbooks/{page}.md or what it calls",
-    needs=("stack", "proxy", "breakout-bot-api"),
+    needs=("stack", "proxy", "api"),
     follows="bot.lifecycle.deploy.runs_what_should_run",
 )
 def test_works(
@@ -92,7 +92,7 @@ def surroundings(deployment: Deployment, folder: Path, wanted: Release) -> dict[
         "PROJECT": deployment.project,
         "SETTINGS": str(deployment.env_file),
         "STATE": str(deployment.state),
-        "BOT": where.urls["proxy"],
+        "BOT": where.url,
         "CA": str(where.ca_file),
         "API_KEY": deployment.credentials.api_key or "",
         "LIFECYCLE_OPTIONS": " ".join(words(deployment)),

@@ -68,7 +68,7 @@ class Traffic:
 
     def __init__(self, where: Target, key: str, rate: float = RATE, sockets: int = SOCKETS) -> None:
         self.seen = Seen()
-        self._url, self._key, self._rate, self._sockets = where.urls["proxy"], key, rate, sockets
+        self._url, self._key, self._rate, self._sockets = where.url, key, rate, sockets
         self._name = urlsplit(self._url).netloc
         host, port = where.address_of(self._url)
         self._way: dict[str, Any] = {"host": host, "port": port, "ssl": tls_context(where)}

@@ -214,7 +214,7 @@ def _hands(deployment: Deployment) -> httpx.Client:
     where = replace(verify.target(deployment, proxy.live(deployment)), kind="disposable")
     transport = Transport(Guard(where), verify=tls_context(where))
     headers = {"X-API-Key": deployment.credentials.api_key or ""}
-    return httpx.Client(base_url=where.urls["proxy"], transport=transport, headers=headers)
+    return httpx.Client(base_url=where.url, transport=transport, headers=headers)
 
 
 def rows(deployment: Deployment) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def health(seen: Evidence) -> dict[str, Any]:
     follows=(
         "smoke.reach.answers*[{dependency}]",
         "smoke.containers.is_running[{dependency}]",
-        "smoke.reach.answers*[breakout-bot-api]",
+        f"smoke.reach.answers*[{API}]",
         "smoke.reach.answers[proxy]",
     ),
 )

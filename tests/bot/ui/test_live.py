@@ -1,11 +1,12 @@
 """Updates: they come over the WebSocket, keep coming, and when they do not, the page says so."""
 
 from gate.checks import check, expect
+from gate.model import model
 from tests.bot.ui.page import STANDS
 from tests.bot.ui.visit import LIVE_SECONDS, WATCH_SECONDS, Visit, gaps
 from tests.ui.page import FRONTEND, NEEDS
 
-API = "breakout-bot-api"
+API = model().name("api")
 
 
 @check(
