@@ -10,21 +10,24 @@ the compose file that turns the stack into a disposable one.
 
 import re
 import sys
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+
+from gate import toml
 
 from gate.errors import UsageError
 
 FILE = Path(__file__).parent.parent / "compose" / "stack.toml"
-SCHEMA = 1
+SCHEMA = toml.Kind[int]("1, the schema that this gate knows", lambda value: value == 1)
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")
 """What compose takes as the name of a service."""
-SCHEMES = ("http", "https", "redis")
+PORT = toml.whole(1, 65535)
+PATH = toml.Kind[str](
+    "a path that begins with /", lambda value: isinstance(value, str) and value.startswith("/")
+)
 GENERATED = "# Written by `make manifest` from {file}: the same services on free ports, labelled."
 
 
@@ -149,159 +152,57 @@ def model() -> Model:
 
 def read(path: Path) -> Model:
     """The stack that a file describes. Raises `ModelError`."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{path}: expected a readable stack file: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: expected TOML, got: {error}") from None
-    return _model(path, _Table(path, "", table))
-
-
-class _Table:
-    """A table of the file that is read key by key, each with the type it must have."""
-
-    def __init__(self, path: Path, where: str, values: dict[str, Any]) -> None:
-        self.path, self.where, self._values = path, where, values
-        self._known: set[str] = set()
-
-    def refuse(self, key: str, expected: str, seen: object) -> ModelError:
-        """An error about one key."""
-        return ModelError(f"{self.path}: {self.where}{key}: expected {expected}, got {seen!r}")
-
-    def get(self, key: str, kind: type, expected: str, default: Any = None) -> Any:
-        """The value of a key; `default` where it is not given."""
-        self._known.add(key)
-        value = self._values.get(key, default)
-        # A bool is an int to Python, and no port to anybody.
-        right = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-        if key in self._values and not right:
-            raise self.refuse(key, expected, value)
-        return value
-
-    def text(self, key: str) -> str | None:
-        """Text, or None where it is not given."""
-        value: str | None = self.get(key, str, "text")
-        if value is not None and not value.strip():
-            raise self.refuse(key, "text", value)
-        return value
-
-    def required(self, key: str) -> str:
-        """Text that must be given."""
-        value = self.text(key)
-        if value is None:
-            raise ModelError(f"{self.path}: {self.where}{key}: expected text, got no such key")
-        return value
-
-    def port(self, key: str) -> int | None:
-        """The number of a port, or None where it is not given."""
-        value: int | None = self.get(key, int, "a port from 1 to 65535")
-        if value is not None and not 1 <= value <= 65535:
-            raise self.refuse(key, "a port from 1 to 65535", value)
-        return value
-
-    def words(self, key: str) -> tuple[str, ...]:
-        """A list of names."""
-        value = self.get(key, list, "a list of names", [])
-        if wrong := [one for one in value if not (isinstance(one, str) and NAME.fullmatch(one))]:
-            raise self.refuse(key, "a list of names", wrong[0])
-        return tuple(value)
-
-    def texts(self, key: str) -> Mapping[str, str]:
-        """A table of names and texts."""
-        value = self.get(key, dict, "a table of names and texts", {})
-        if wrong := [name for name, text in value.items() if not isinstance(text, str)]:
-            raise self.refuse(f"{key}.{wrong[0]}", "text", value[wrong[0]])
-        return MappingProxyType(value)
-
-    def tables(self, key: str) -> dict[str, "_Table"]:
-        """A table of tables."""
-        value = self.get(key, dict, "a table", {})
-        for name, row in value.items():
-            if not isinstance(row, dict):
-                raise self.refuse(f"{key}.{name}", "a table", row)
-        where = f"{self.where}{key}."
-        return {name: _Table(self.path, f"{where}{name}.", row) for name, row in value.items()}
-
-    def end(self) -> None:
-        """Refuse what nothing has asked for: a misspelt key must not count for nothing."""
-        for key in self._values.keys() - self._known:
-            known = ", ".join(sorted(self._known))
-            raise ModelError(f"{self.path}: {self.where}{key}: expected one of {known}")
-
-
-def _model(path: Path, top: _Table) -> Model:
-    schema = top.get("schema", int, f"{SCHEMA}", SCHEMA)
-    if schema != SCHEMA:
-        raise top.refuse("schema", f"{SCHEMA}, the only one that this gate knows", schema)
-    services = {name: _service(name, row) for name, row in top.tables("services").items()}
-    secrets = {name: _secret(row, services) for name, row in top.tables("secrets").items()}
+    top = toml.read(path, ModelError)
+    top.get("schema", SCHEMA, None)
+    rows = top.table("services")
+    services = {name: _service(name, row) for name, row in rows.tables()}
+    if not services:
+        raise top.error("expected one [services.NAME] or more, got none")
+    one = toml.one_of(*services)
     made = Model(
         file=path,
-        project=top.required("name"),
-        label_prefix=top.required("label"),
-        compose=top.words("compose"),
-        disposable=top.required("disposable"),
-        entry=_one_of(top, "entry", services),
+        project=top.get("name", toml.TEXT),
+        label_prefix=top.get("label", toml.TEXT),
+        compose=tuple(top.get("compose", toml.TEXTS)),
+        disposable=top.get("disposable", toml.TEXT),
+        entry=top.get("entry", one),
         services=MappingProxyType(services),
-        ca=top.text("ca"),
-        hooks=top.text("hooks"),
-        environment=top.texts("environment"),
-        secrets=MappingProxyType(secrets),
+        ca=top.get("ca", toml.TEXT, None),
+        hooks=top.get("hooks", toml.TEXT, None),
+        environment=top.get("environment", toml.TABLE_OF_TEXT, {}),
+        secrets={name: _secret(row, one) for name, row in top.table("secrets").tables()},
     )
-    if not made.compose:
-        raise top.refuse("compose", "at least one compose file", list(made.compose))
-    top.end()
+    top.refuse_unknown()
     return made
 
 
-def _service(name: str, row: _Table) -> Service:
+def _service(name: str, row: toml.Table) -> Service:
     if not NAME.fullmatch(name):
-        raise ModelError(f"{row.path}: {row.where[:-1]}: expected a name that compose takes")
-    scheme = row.text("scheme") or "http"
-    if scheme not in SCHEMES:
-        raise row.refuse("scheme", f"one of {', '.join(SCHEMES)}", scheme)
-    ready, data = row.text("ready"), row.text("data")
-    for key, value in (("ready", ready), ("data", data)):
-        if value is not None and not value.startswith("/"):
-            raise row.refuse(key, "a path that begins with /", value)
+        raise row.error("expected a name that compose takes: letters, digits, `.`, `_`, `-`")
     made = Service(
         name=name,
-        kinds=row.words("kinds"),
-        port=row.port("port"),
-        plain_port=row.port("plain_port"),
-        host_port=row.port("host_port"),
-        scheme=scheme,
-        ready=ready,
-        data=data,
-        built_from=row.text("built_from"),
-        files=row.texts("files"),
-        image=row.text("image"),
-        profile=row.text("profile"),
-        one_shot=row.get("one_shot", bool, "true or false", False),
-        environment=row.texts("environment"),
+        kinds=tuple(row.get("kinds", toml.TEXTS, ())),
+        port=row.get("port", PORT, None),
+        plain_port=row.get("plain_port", PORT, None),
+        host_port=row.get("host_port", PORT, None),
+        scheme=row.get("scheme", toml.one_of("http", "https", "redis"), "http"),
+        ready=row.get("ready", PATH, None),
+        data=row.get("data", PATH, None),
+        built_from=row.get("built_from", toml.TEXT, None),
+        files=row.get("files", toml.TABLE_OF_TEXT, {}),
+        image=row.get("image", toml.TEXT, None),
+        profile=row.get("profile", toml.TEXT, None),
+        one_shot=row.get("one_shot", toml.FLAG, False),
+        environment=row.get("environment", toml.TABLE_OF_TEXT, {}),
     )
-    row.end()
-    if made.port and scheme != "redis" and ready is None:
-        raise ModelError(
-            f"{row.path}: {row.where}ready: expected the path that answers 200 once {name} is"
-            " ready, got no such key"
-        )
+    if made.port and made.scheme != "redis":
+        row.get("ready", PATH)  # nothing else tells when it is ready
     return made
 
 
-def _secret(row: _Table, services: Mapping[str, Service]) -> Secret:
-    variable, service = row.required("variable"), _one_of(row, "service", services)
-    made = Secret(variable, service, row.text("as") or variable)
-    row.end()
-    return made
-
-
-def _one_of(table: _Table, key: str, services: Mapping[str, Service]) -> str:
-    value = table.required(key)
-    if value not in services:
-        raise table.refuse(key, f"one of the services {', '.join(services) or '(none)'}", value)
-    return value
+def _secret(row: toml.Table, service: toml.Kind[str]) -> Secret:
+    variable = row.get("variable", toml.TEXT)
+    return Secret(variable, row.get("service", service), row.get("as", toml.TEXT, variable))
 
 
 def disposable(stack: Model) -> str:

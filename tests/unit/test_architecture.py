@@ -12,12 +12,14 @@ FOLDERS = ("compose", "gate", "tests", "contracts", "load", "reports")
 SERVICES = ("api", "exchange", "frontend")
 ALLOWED = {
     "reports": {"reports"},
-    "gate": {"gate", "reports", "compose", "contracts", "load", "tests"},
+    "gate": {"gate", "reports"},
     "compose": {"compose", "gate", "reports"},
-    "contracts": {"contracts", "compose", "gate", "reports"},
+    "contracts": {"contracts", "gate", "reports"},
     "load": {"load", "gate", "reports"},
     "tests": {"tests", "contracts", "load", "compose", "gate", "reports"},
 }
+NOT_YET = {"gate/options.py", "gate/run.py"}
+"""Import what stages and fault planting bring, until those are plugins of the engine."""
 HEAVY = ("locust", "schemathesis", "testcontainers", "docker", "hypothesis", "redis")
 
 
@@ -42,7 +44,8 @@ def test_imports_go_one_way(folder: str) -> None:
     wrong = {
         str(path.relative_to(ROOT)): sorted(bad)
         for path in modules(folder)
-        if (bad := imported(path) & set(FOLDERS) - ALLOWED[folder])
+        if str(path.relative_to(ROOT)) not in NOT_YET
+        and (bad := imported(path) & set(FOLDERS) - ALLOWED[folder])
     }
     assert not wrong
 
