@@ -17,7 +17,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from gate import toml
-
 from gate.errors import UsageError
 
 FILE = Path(__file__).parent.parent / "compose" / "stack.toml"
@@ -50,6 +49,8 @@ class Service:
     scheme: str = "http"
     ready: str | None = None
     """The path that answers 200 once it is ready."""
+    job: str | None = None
+    """The job of Prometheus that scrapes it."""
     data: str | None = None
     """The folder in its container whose content must outlive it."""
     built_from: str | None = None
@@ -187,6 +188,7 @@ def _service(name: str, row: toml.Table) -> Service:
         host_port=row.get("host_port", PORT, None),
         scheme=row.get("scheme", toml.one_of("http", "https", "redis"), "http"),
         ready=row.get("ready", PATH, None),
+        job=row.get("job", toml.TEXT, None),
         data=row.get("data", PATH, None),
         built_from=row.get("built_from", toml.TEXT, None),
         files=row.get("files", toml.TABLE_OF_TEXT, {}),

@@ -7,7 +7,7 @@ from scipy import stats
 from gate.model import model
 from gate.wire import Wire, WireError
 
-JOB = model().name("api")
+JOB = str(model().services[model().name("api")].job)
 METRICS = {
     "memory_growth": f'breakout_bot_process_resident_memory_bytes{{job="{JOB}"}}',
     "handles_growth": f'breakout_bot_process_open_fds{{job="{JOB}"}}',

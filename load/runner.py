@@ -19,7 +19,8 @@ from gate.machine.console import MachineError, say
 from gate.machine.interrupts import deferred
 from gate.machine.limits import advised
 from gate.machine.ports import free_port
-from gate.target import Credentials, Target, leading_to
+from gate.model import model
+from gate.target import ENTRY, Credentials, Target, leading_to
 from gate.wire import Wire, WireError
 from load import arrivals, measures, parts, resources, samples, slo, validity
 from load.parts import Part
@@ -37,7 +38,7 @@ STOP_SECONDS = 5
 START_LIMIT = 30.0
 AWAIT_SECONDS = 300
 """For workers of other hosts."""
-NEAR = "proxy:8443"
+NEAR = f"{ENTRY}:{model().services[ENTRY].port}"
 """Where a stack is reached from its own network."""
 JOB_FILE = "job.json"
 TRUST = ("SSL_CERT_FILE", "SSL_CERT_DIR")

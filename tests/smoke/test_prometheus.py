@@ -7,9 +7,10 @@ import pytest
 
 from gate.checks import check, expect, fail
 from gate.evidence import Evidence, get
-from tests.smoke.probes import API, body_of, ok, shown
+from gate.model import model
+from tests.smoke.probes import body_of, ok, shown
 
-JOBS = (API, "prometheus", "alertmanager")
+JOBS = [one.job for one in model().services.values() if one.job]
 TARGETS = get("/prometheus/api/v1/targets?state=active", "prometheus")
 RULES = get("/prometheus/api/v1/rules", "prometheus")
 MANAGERS = get("/prometheus/api/v1/alertmanagers", "prometheus")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from compose.lifecycle import owner, proxy, recovery, update, verify
 from compose.lifecycle.deploy import running
-from compose.lifecycle.deployment import API, COLOURED, Deployment, health
+from compose.lifecycle.deployment import API, COLOURED, PROXY, Deployment, health
 from compose.lifecycle.journal import new_id
 from compose.lifecycle.state import DeployState, UpdateOptions
 from compose.release import HERE, Release
@@ -96,5 +96,5 @@ def _ports(folder: Path) -> Path:
     path = folder / "ports.yaml"
     tls, plain = free_ports(2)
     listed = f'["127.0.0.1:{tls}:8443", "127.0.0.1:{plain}:8080"]'
-    path.write_text(f"services: {{proxy: {{ports: !override {listed}}}}}\n")
+    path.write_text(f"services: {{{PROXY}: {{ports: !override {listed}}}}}\n")
     return path

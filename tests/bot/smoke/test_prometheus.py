@@ -5,7 +5,7 @@ from gate.evidence import Evidence, get
 from gate.model import model
 from tests.smoke.test_prometheus import AWAY, data
 
-API = model().name("api")
+JOB_OF_THE_BOT = model().of_kind("api")[0].job
 SAMPLES = get("/prometheus/api/v1/query?query=breakout_bot_build_info", "prometheus")
 
 
@@ -13,7 +13,7 @@ SAMPLES = get("/prometheus/api/v1/query?query=breakout_bot_build_info", "prometh
     "prometheus",
     cause="the scrape answers 200 with something other than the bot's metrics",
     fix="look at the scrape URL: it must serve breakout_bot_… metrics",
-    follows=(f"smoke.prometheus.scrapes[{API}]", *AWAY),
+    follows=(f"smoke.prometheus.scrapes[{JOB_OF_THE_BOT}]", *AWAY),
 )
 def test_has_samples_of_the_bot(seen: Evidence) -> None:
     found = data(seen, SAMPLES)["result"]
