@@ -140,12 +140,8 @@ lock: venv $(LOCK_TOOL) ## lock requirements/ and every requirements.in with has
 env: venv-production ## compose/.env with new secrets, when there is none
 	@$(PYTHON) -m compose.machine.secrets
 
-<<<<<<< HEAD
-manifest: venv-gate findings ## list every check in tests/manifest.toml, explain it in docs/findings.md
-=======
-manifest: venv findings ## compose/gate.yaml from stack.toml, every check in tests/manifest.toml, docs/findings.md
+manifest: venv-gate findings ## compose/gate.yaml from stack.toml, tests/manifest.toml and docs/findings.md from the checks
 	@$(PYTHON) -m gate.model
->>>>>>> 4812bfd (Nothing in gate/ names the bot, and gate, contracts and load import no compose: tests say so)
 	@$(PYTHON) -m gate.manifest
 
 findings: venv-gate ## docs/findings.md: what each finding means, from the checks themselves

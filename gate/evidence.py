@@ -62,7 +62,8 @@ def get(
     needs: str | tuple[str, ...] | None = None,
 ) -> Probe[Answer]:
     """A probe that sends one request to `service`; `component` is who has to answer it."""
-    wanted = needs or ("proxy" if service == "proxy" else f"direct:{service}")
+    entry = model().name(service) == model().entry
+    wanted = needs or (service if entry else f"direct:{service}")
 
     @probe(component, wanted)
     async def ask(wire: Wire) -> Answer:

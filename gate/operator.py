@@ -23,7 +23,7 @@ from gate.target import Credentials, Target
 from gate.wire import Answer, Sent, Wire, WireError
 from reports.stream import Stream
 
-API = "breakout-bot-api"
+API = model().name("api")
 BOT = "breakout-bot"
 """The bot's client id at the exchange."""
 KEY_HEADER = "X-API-Key"
