@@ -187,8 +187,11 @@ class Operator:
         return done.out
 
     def compose(self, *words: str) -> str:
-        """A compose command on the stack, such as `"up", "--detach", "--force-recreate", …`."""
-        out = self.stack.compose.run(*words)
+        """A compose command on the stack, such as `"up", "--detach", "--force-recreate", …`.
+
+        A service among the words may be named by its kind, as everywhere here.
+        """
+        out = self.stack.compose.run(*map(model().name, words))
         self.look_again()
         return out
 

@@ -3,7 +3,6 @@
 import time
 
 from gate.checks import check, expect
-from gate.model import model
 from gate.operator import Operator
 from tests.observability.files import NEEDS, prometheus
 
@@ -27,8 +26,7 @@ def test_samples_survive_a_new_container(operator: Operator) -> None:
     at = str(time.time() - SETTLED_SECONDS)
     before = _value(operator, at)
     expect(before, f"a sample of {QUERY}", "none before Prometheus was created anew")
-    service = model().name("prometheus")
-    operator.compose("up", "--detach", "--no-deps", "--force-recreate", "--no-build", service)
+    operator.compose("up", "--detach", "--no-deps", "--force-recreate", "--no-build", "prometheus")
     ready = lambda: operator.http("/-/ready", "prometheus").status  # noqa: E731
     operator.until(ready, READY_SECONDS, "Prometheus ready", lambda status: status == 200)
     after = _value(operator, at)
