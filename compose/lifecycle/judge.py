@@ -1,4 +1,7 @@
-"""Is the new colour worse than the old one? Judged on the proxy's log of the same minutes."""
+"""Is the new colour worse than the old one? Judged on the proxy's log of the same minutes.
+
+Where its constants come from: docs/judge.md.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
