@@ -28,7 +28,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Check:
-    """What is known of a check before it runs. `{name}` stands for the test's parameters."""
+    """What is known of a check before it runs.
+
+    `{name}` stands for a parameter of the test, `{name.attribute}` for what a parameter says.
+    """
 
     component: str
     cause: str
@@ -137,14 +140,13 @@ def described(function: Callable[..., Any], parameters: Mapping[str, Any]) -> Ch
     found: Check | None = getattr(function, "check", None)
     if found is None or not parameters:
         return found
-    names = {name: str(value) for name, value in parameters.items()}
     return _by_name(
         Check(
-            found.component.format_map(names),
-            found.cause.format_map(names),
-            found.fix.format_map(names),
-            tuple(need.format_map(names) for need in found.needs),
-            tuple(one.format_map(names) for one in found.follows),
+            found.component.format_map(parameters),
+            found.cause.format_map(parameters),
+            found.fix.format_map(parameters),
+            tuple(need.format_map(parameters) for need in found.needs),
+            tuple(one.format_map(parameters) for one in found.follows),
         )
     )
 

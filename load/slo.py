@@ -11,14 +11,58 @@ FILE = Path(__file__).with_name("slo.toml")
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 GROWTH = ("memory_growth", "handles_growth")
 OF_THE_RUN = ("throughput", "tick_lag", "recovery", "lost", *GROWTH)
-METRICS = (*QUANTILES, "max", "error_rate", *OF_THE_RUN)
-UNITS = dict.fromkeys((*QUANTILES, "max", "tick_lag"), "ms") | {
-    "error_rate": "of requests",
-    "throughput": "of offered arrivals",
-    "recovery": "s",
-    "lost": "connections",
-    "memory_growth": "bytes",
-    "handles_growth": "handles",
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What can be measured, and what it means for whoever reads that a level of it was missed."""
+
+    unit: str
+    cause: str
+    next_step: str
+
+
+_LATENCY = Metric(
+    "ms",
+    cause="answers are slow under load",
+    next_step="compare latency and service time in load/run.json; look at request durations",
+)
+METRICS = dict.fromkeys((*QUANTILES, "max"), _LATENCY) | {
+    "error_rate": Metric(
+        "of requests",
+        cause="answers with an error under load: a pool, a limit or a worker is too small",
+        next_step="split the errors by status in load/run.json, then read the proxy's log",
+    ),
+    "throughput": Metric(
+        "of offered arrivals",
+        cause="fewer requests are answered than arrive: something is full and queues",
+        next_step="compare the durations of the proxy and of what is behind it",
+    ),
+    "tick_lag": Metric(
+        "ms",
+        cause="the loop of ticks waits behind requests, or takes longer than a tick itself",
+        next_step="look at the duration of a tick; move blocking work off the event loop",
+    ),
+    "recovery": Metric(
+        "s",
+        cause="after a spike the queue does not drain: a pool or a retry storm holds it",
+        next_step="look at the latency over time in the report, and at open connections",
+    ),
+    "lost": Metric(
+        "connections",
+        cause="WebSockets are refused or closed under load: a limit or a queue is too small",
+        next_step="read the proxy's log for the WebSocket's path",
+    ),
+    "memory_growth": Metric(
+        "bytes",
+        cause="a memory leak: something is kept for every request",
+        next_step="compare resident memory with the number of requests; look for a growing list",
+    ),
+    "handles_growth": Metric(
+        "handles",
+        cause="a leak of handles: files or sockets are opened and never closed",
+        next_step="list /proc/1/fd in the container: what is there many times?",
+    ),
 }
 
 
@@ -34,11 +78,23 @@ class Level:
     samples: int
     """Without so many, nothing is known."""
     confidence: float
+    own_cause: str | None = None
+    own_next_step: str | None = None
+
+    @property
+    def cause(self) -> str:
+        """Why it is likely to be missed: in the file's words, else in those of the metric."""
+        return self.own_cause or METRICS[self.metric].cause
+
+    @property
+    def next_step(self) -> str:
+        """What to do where it is missed."""
+        return self.own_next_step or METRICS[self.metric].next_step
 
     @property
     def unit(self) -> str:
         """The unit of the metric."""
-        return UNITS[self.metric]
+        return METRICS[self.metric].unit
 
     @property
     def words(self) -> str:
@@ -70,6 +126,8 @@ def _level(row: toml.Table, confidence: float) -> Level:
         upper=given == ["at_most"],
         samples=row.get("samples", toml.whole(1), 1),
         confidence=confidence,
+        own_cause=row.get("cause", toml.TEXT, None),
+        own_next_step=row.get("next_step", toml.TEXT, None),
     )
     row.refuse_unknown()
     if len(given) != 1:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from gate.checks import described
 from gate.toml import FileError
 from load import slo
+from tests.load import test_levels
 
 LEVEL = '[[slo]]\noperation = "*"\nmetric = "p99"\nat_most = 5\n'
 GOOD = f"schema = 1\nconfidence = 0.99\n\n{LEVEL}"
@@ -41,6 +43,28 @@ def test_bad_levels_are_refused_with_the_line(
     with pytest.raises(FileError) as caught:
         slo.load(path)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("metric", "cause", "next_step"),
+    [
+        ("memory_growth", "leak", "growing list"),
+        ("handles_growth", "leak", "/proc/1/fd"),
+        ("lost", "WebSockets are refused or closed", "the proxy's log"),
+        ("tick_lag", "the engine's cycle waits", "off the loop"),
+        ("p99", "slow under load", "request durations"),
+    ],
+)
+def test_a_finding_tells_the_cause_and_the_next_step_of_its_own_level(
+    metric: str, cause: str, next_step: str
+) -> None:
+    name, level = next(one for one in test_levels.HELD if one[1].metric == metric)
+    found = described(test_levels.test_keeps, {"operation": name, "level": level})
+    assert found is not None
+    assert name in found.cause
+    assert cause in found.cause
+    assert next_step in found.fix
+    assert ("slow" in found.cause) == (metric == "p99")
 
 
 def test_a_level_that_names_an_operation_replaces_one_for_all(tmp_path: Path) -> None:
