@@ -296,13 +296,14 @@ class Stack:
         return {name: head + text for name, head, text in zip(found, heads, texts, strict=True)}
 
     def remove(self) -> None:
-        """Take everything of this run away, unless it is to be kept or is not ours."""
-        if self._lock is None:
-            return
-        if not self.keep:
-            with suppress(ComposeError):
-                self.compose.stop()
-        self._lock.release(keep=self.keep)
+        """Take everything of this run away, unless it is to be kept or is not ours.
+
+        Raises `MachineError` for what is still there: the next gate's sweep tries again.
+        """
+        if self._lock is not None and self.keep:
+            self._lock.release(keep=True)
+        elif self._lock is not None:
+            self._lock.end(self.compose.stop)
 
 
 def _new_credentials() -> Credentials:

@@ -12,9 +12,12 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gate.errors import MACHINE, MachineError
 from gate.machine.commands import run
 from gate.machine.console import say, step
 from gate.model import model
@@ -25,6 +28,16 @@ PROJECT_PREFIX = "gate-"
 OLD_SECONDS = 6 * 3600
 """A stack without a lock file here (another temporary folder) is left alone until this age."""
 LIMIT = 60.0
+LISTED = {
+    "container": ["container", "ls", "--all"],
+    "network": ["network", "ls"],
+    "volume": ["volume", "ls"],
+}
+REMOVED = {
+    "container": ["container", "rm", "--force", "--volumes"],
+    "network": ["network", "rm"],
+    "volume": ["volume", "rm", "--force"],
+}
 
 
 def runs_folder() -> Path:
@@ -49,6 +62,20 @@ class RunLock:
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
         self._file.close()
+
+    def end(self, down: Callable[[], object]) -> None:
+        """Take the run's stack away, by `down` if that can, and give the run up.
+
+        Raises `MachineError` for what is still there. The folder stays then, with a lock that
+        nobody holds: the next gate's sweep knows the run for dead and tries again.
+        """
+        try:
+            with suppress(MachineError):
+                down()
+            remove_labelled(self.folder.name)
+            shutil.rmtree(self.folder, ignore_errors=True)
+        finally:
+            self._file.close()
 
 
 def new_run_id() -> str:
@@ -89,36 +116,49 @@ def to_remove(leftover: Leftover, now: float, everything: bool, runs: Path | Non
 
 
 def leftovers() -> list[Leftover]:
-    """Every run that Docker has containers, networks or volumes of."""
+    """Give every run that Docker has something of. Raises `MachineError` where it does not say."""
     found: dict[str, float] = {}
-    for listing in (
-        ["container", "ls", "--all"],
-        ["network", "ls"],
-        ["volume", "ls"],
-    ):
-        labels = f'{{{{.Label "{RUN_LABEL}"}}}} {{{{.Label "{STARTED_LABEL}"}}}}'
-        wanted = ["--filter", f"label={RUN_LABEL}", "--format", labels]
-        for line in run(["docker", *listing, *wanted], LIMIT).out.splitlines():
+    for kind in LISTED:
+        shown = f'{{{{.Label "{RUN_LABEL}"}}}} {{{{.Label "{STARTED_LABEL}"}}}}'
+        for line in _listed(kind, RUN_LABEL, "--format", shown):
             run_id, _, started = line.partition(" ")
             found[run_id] = float(started) if started.isdigit() else 0.0
     return [Leftover(run_id, started) for run_id, started in found.items()]
 
 
+def _listed(kind: str, label: str, *how: str) -> list[str]:
+    answer = run(["docker", *LISTED[kind], "--filter", f"label={label}", *how], LIMIT)
+    if not answer.ok:
+        raise MachineError(f"expected Docker to list each {kind} of {label}, but: {answer.text}")
+    return answer.out.splitlines()
+
+
 def sweep(everything: bool = False) -> list[str]:
-    """Remove what dead gates left; returns their run ids."""
-    now = time.time()
-    gone = [one.run_id for one in leftovers() if to_remove(one, now, everything)]
-    for run_id in gone:
-        with step(f"removing what run {run_id} left behind"):
-            remove(run_id)
-    _drop_empty_folders(now)
+    """Remove what dead gates left; returns the ids of their runs.
+
+    What cannot be removed is told, and tried again by the next sweep.
+    """
+    now, gone, stuck = time.time(), [], set()
+    for leftover in leftovers():
+        run_id = leftover.run_id
+        if not to_remove(leftover, now, everything):
+            continue
+        try:
+            with step(f"removing what run {run_id} left behind"):
+                remove(run_id)
+            gone.append(run_id)
+        except MachineError as error:
+            stuck.add(run_id)
+            say(str(error))
+    _drop_empty_folders(now, stuck)
     return gone
 
 
-def _drop_empty_folders(now: float) -> None:
+def _drop_empty_folders(now: float, stuck: set[str]) -> None:
     """Folders of gates that died before Docker had anything of theirs."""
     for folder in runs_folder().glob("*/"):
-        if state(folder.name) == "dead" and now - folder.stat().st_mtime > LIMIT:
+        old = now - folder.stat().st_mtime > LIMIT
+        if old and folder.name not in stuck and state(folder.name) == "dead":
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -128,18 +168,36 @@ def companions(run_id: str) -> str:
 
 
 def remove(run_id: str) -> None:
-    """Take a run's containers, networks and volumes away; works without any file of it."""
+    """Take away all of a run; works without any file of it. Raises `MachineError`."""
     # The companions first: they are on the stack's network.
     for project in (companions(run_id), f"{PROJECT_PREFIX}{run_id}"):
         down = ["docker", "compose", "--project-name", project, "down"]
         run([*down, "--volumes", "--remove-orphans", "--timeout", "2"], LIMIT)
+    remove_labelled(run_id)
     shutil.rmtree(runs_folder() / run_id, ignore_errors=True)
 
 
+def remove_labelled(run_id: str) -> None:
+    """Remove what has the label of a run, one by one. Raises `MachineError` for what stays."""
+    label = f"{RUN_LABEL}={run_id}"
+    for kind, words in REMOVED.items():
+        names = _listed(kind, label, "--quiet")
+        said = [run(["docker", *words, name], LIMIT).text for name in names]
+        if names and (left := _listed(kind, label, "--quiet")):  # some go by themselves meanwhile
+            raise MachineError(
+                f"expected Docker to remove everything of run {run_id}, but it still has the {kind}"
+                f" {', '.join(left)}: {' '.join(said)[-600:]}; `make clean` tries again"
+            )
+
+
 def main() -> int:
-    """Remove leftovers and say which."""
-    for run_id in sweep(everything="--all" in sys.argv[1:]):
-        say(f"removed the stack of run {run_id}")
+    """Remove leftovers and say which; 6 where Docker does not answer."""
+    try:
+        for run_id in sweep(everything="--all" in sys.argv[1:]):
+            say(f"removed the stack of run {run_id}")
+    except MachineError as error:
+        say(str(error))
+        return MACHINE
     return 0
 
 

@@ -3,16 +3,15 @@
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from compose.lifecycle import owner, proxy, recovery, update, verify
+from compose.lifecycle import proxy, recovery, update, verify
 from compose.lifecycle.deploy import running
 from compose.lifecycle.deployment import API, COLOURED, PROXY, Deployment, health
 from compose.lifecycle.journal import new_id
 from compose.lifecycle.state import DeployState, UpdateOptions
 from compose.release import HERE, Release
-from gate.machine.console import MachineError
 from gate.machine.ports import free_ports
 from gate.sweep import PROJECT_PREFIX, RunLock, new_run_id
 
@@ -22,7 +21,7 @@ NAME = "bot.example.test"
 @contextmanager
 def disposable(name: str = NAME) -> Iterator[Deployment]:
     """A deployment under `name`, which goes away as a whole, also after kill -9: it has the labels
-    of a run."""
+    of a run. Raises `MachineError` for what is still there in the end."""
     lock = RunLock(new_run_id())
     folder = lock.folder
     (folder / "state").mkdir()
@@ -35,10 +34,7 @@ def disposable(name: str = NAME) -> Iterator[Deployment]:
     try:
         yield made
     finally:
-        with suppress(MachineError):
-            made.compose("down", "--volumes", "--timeout", "5", release=running(made))
-            owner.forget(made)
-        lock.release()
+        lock.end(lambda: made.compose("down", "-v", "--timeout", "5", release=running(made)))
 
 
 def deployed(deployment: Deployment, release: Release) -> None:
