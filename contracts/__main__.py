@@ -8,26 +8,17 @@ import sys
 from typing import Any
 
 from contracts.agreed import FILE, accept, read, whole
-from gate import stack as stacks
 from gate.errors import GateError, MachineError
-from gate.hooks import hooks
 from gate.machine.console import Parser, say
 from gate.machine.interrupts import run_main
-from gate.stack import Stack
-from gate.sweep import new_run_id
+from gate.running import running_stack
 from gate.target import Credentials, Target
 from gate.wire import Wire, WireError
 
 
 def served() -> dict[str, Any]:
     """The document that a stack of this work tree serves. Raises `MachineError`."""
-    stacks.clean_start()
-    with Stack(new_run_id(), hooks().release()) as stack:
-        stacks.build(stack.compose, stack.release)
-        problem = stack.up()
-        problems = [problem] if problem else stack.ready(stack.target())
-        if problems:
-            raise MachineError(f"expected a healthy stack, got {problems[0].seen}")
+    with running_stack() as stack:
         return whole(asyncio.run(_asked(stack.target(), stack.credentials)), "/api/openapi.json")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from gate.machine.console import say
+from gate.machine.console import MACHINE, MachineError, say
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -40,11 +40,14 @@ def heeded() -> list[int]:
 
 
 def run_main(main: Callable[[], int]) -> int:
-    """Run a program; its exit code, 128 and the number of the signal that ended it."""
+    """Run a program; its exit code, 6 for `MachineError`, 128 and the signal that ended it."""
     for number in heeded():
         signal.signal(number, _interrupt)
     try:
         return main()
+    except MachineError as error:
+        say(str(error))
+        return MACHINE
     except KeyboardInterrupt as interrupted:
         say(str(interrupted) or "interrupted")
         return exit_code()

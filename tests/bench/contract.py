@@ -15,16 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compose.release import release
 from contracts.agreed import FILE
 from contracts.budget import SEED, budget
 from contracts.fuzz import configuration
-from gate import stack as stacks
 from gate.machine.commands import must
 from gate.machine.console import MachineError, say
 from gate.machine.interrupts import run_main
+from gate.running import running_stack
 from gate.stack import Stack
-from gate.sweep import new_run_id
 from reports.events import CheckResult, Phase, Request, Table, events_of_kind
 from tests.bench.record import Figure, write
 from tests.faults.fault import CATALOGUE, Fault, folder
@@ -52,16 +50,12 @@ class Run:
 @contextmanager
 def standing(fault: Fault | None = None) -> Iterator[Stack]:
     """A stack, healthy or with a fault of the catalogue. Raises `MachineError`."""
-    with Stack(new_run_id(), release()) as stack:
-        stacks.build(stack.compose, stack.release)
-        planting = Planting(stack, fault) if fault else None
-        if planting:
-            planting.before()
-        problem = stack.up()
-        problems = [problem] if problem else stack.ready(stack.target())
-        if problems:
-            first = problems[0]
-            raise MachineError(f"expected a stack to measure, but {first.service} {first.seen}")
+
+    def plant(stack: Stack) -> None:
+        if fault is not None:
+            Planting(stack, fault).before()
+
+    with running_stack(before=plant) as stack:
         yield stack
 
 
@@ -212,7 +206,6 @@ def main(arguments: list[str]) -> int:
     if wrong := set(arguments) - PARTS.keys():
         say(f"expected {' or '.join(PARTS)}, got {' '.join(sorted(wrong))}")
         return 4
-    stacks.clean_start()
     figures = [one for part in arguments or PARTS for one in PARTS[part]()]
     path = write("contract", figures, merge=bool(arguments))
     say(f"written: {path.relative_to(ROOT)}")

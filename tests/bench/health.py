@@ -11,11 +11,12 @@ import time
 
 from gate.machine.console import say
 from gate.machine.interrupts import run_main
+from gate.running import running_stack
 from gate.stack import Stack
 from gate.target import Target
 from gate.wire import Wire
 from tests.bench.record import Figure
-from tests.bench.running import API, control, report, running
+from tests.bench.running import API, control, report
 
 PER_SECOND = 2
 SECONDS = 60
@@ -64,7 +65,7 @@ async def _cycles(wire: Wire) -> int:
 
 def main() -> int:
     """Measure; 1 when a figure misses its target."""
-    with running() as stack:
+    with running_stack() as stack:
         return report("health", asyncio.run(measure(stack, stack.target())))
 
 

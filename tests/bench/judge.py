@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from gate.machine.console import say
+from gate.running import running_stack
 from gate.wire import tls_context
 from load.blocks import plan
 from load.judge import Floats, Side, compare
 from tests.bench.record import Figure, write
-from tests.bench.smoke import running
 
 REQUESTS = 2_000
 """On each side of a trial."""
@@ -40,7 +40,7 @@ Change = Callable[[Side, np.random.Generator], Side]
 
 def record(count: int) -> Floats:
     """Latencies in ms of `count` answers of a real stack, in the order of their starts."""
-    with running() as stack:
+    with running_stack() as stack:
         target = stack.target()
         url = f"{target.url}/api/engine/status"
         client = httpx.Client(verify=tls_context(target), trust_env=False)

@@ -1,35 +1,16 @@
-"""What the benches of a trading stack share: bring it up, start the engine, say how it went."""
+"""What the benches of a trading stack share: give it commands, say how it went."""
 
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from compose.release import release
-from gate import stack as stacks
 from gate.machine.console import say
 from gate.model import model
-from gate.stack import Stack
-from gate.sweep import new_run_id
 from gate.wire import Wire
 from tests.bench.record import FOLDER, Figure, write
 
 API, EXCHANGE = map(model().name, ("api", "exchange"))
 BOT = "breakout-bot"
-
-
-@contextmanager
-def running(*overrides: Path) -> Iterator[Stack]:
-    """A healthy stack. Ends the bench when it does not come up."""
-    stacks.clean_start()
-    with Stack(new_run_id(), release(), overrides) as stack:
-        stacks.build(stack.compose, stack.release)
-        problem = stack.up()
-        problems = [problem] if problem else stack.ready(stack.target())
-        if problems:
-            sys.exit(f"expected a healthy stack to measure, got {problems}")
-        yield stack
 
 
 async def control(wire: Wire, path: str, method: str = "POST", body: Any = None) -> Any:

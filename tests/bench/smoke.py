@@ -4,15 +4,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from compose.release import release
-from gate import stack as stacks
 from gate.machine.console import say
 from gate.machine.interrupts import run_main
+from gate.running import bring_up, running_stack
 from gate.stack import Stack
 from gate.sweep import new_run_id
 from gate.target import SERVICES, Target
@@ -31,19 +30,6 @@ def timed(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-@contextmanager
-def running() -> Iterator[Stack]:
-    """A healthy stack."""
-    with Stack(new_run_id(), release()) as stack:
-        stacks.build(stack.compose, stack.release)
-        stack.up()
-        problems = stack.ready(stack.target())
-        if problems:
-            raise SystemExit(f"expected a healthy stack to measure, got {problems}")
-        stack.settle(stack.target())
-        yield stack
 
 
 class Live:
@@ -108,7 +94,7 @@ def start_up() -> Figure:
     return Figure("interpreter and imports", "s", [timed(start) for _ in range(LIVE_RUNS)])
 
 
-def bring_up(wait: bool) -> float:
+def came_up(wait: bool) -> float:
     """Seconds from images to a ready stack: by compose's own --wait, or by our wait."""
     with Stack(new_run_id(), release()) as stack:
         if wait:
@@ -117,11 +103,7 @@ def bring_up(wait: bool) -> float:
             services = [name for name in SERVICES if name not in stack.left_out]
             return timed(lambda: stack.compose.run("up", *flags, *services))
 
-        def ours() -> None:
-            stack.up()
-            assert not stack.ready(stack.target())
-
-        return timed(ours)
+        return timed(lambda: bring_up(stack))
 
 
 def bring_up_figures() -> list[Figure]:
@@ -129,8 +111,8 @@ def bring_up_figures() -> list[Figure]:
     ours, plain = [], []
     for number in range(BRING_UPS):
         say(f"bring-up {number + 1} of {BRING_UPS}")
-        ours.append(bring_up(wait=False))
-        plain.append(bring_up(wait=True))
+        ours.append(came_up(wait=False))
+        plain.append(came_up(wait=True))
     ratios = [mine / theirs for mine, theirs in zip(ours, plain, strict=True)]
     return [
         Figure("bring-up to ready", "s", ours),
@@ -141,8 +123,8 @@ def bring_up_figures() -> list[Figure]:
 
 def main() -> int:
     """Measure everything and say where the figures are."""
-    stacks.clean_start()
-    with running() as stack, tempfile.TemporaryDirectory() as folder:
+    with running_stack() as stack, tempfile.TemporaryDirectory() as folder:
+        stack.settle(stack.target())
         figures = live_figures(stack, Path(folder))
     figures += [start_up(), *bring_up_figures()]
     path = write("smoke", figures)

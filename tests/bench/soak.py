@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 
 from gate.machine.console import say
 from gate.machine.interrupts import run_main
+from gate.running import running_stack
 from gate.stack import Stack
 from gate.target import Target
 from gate.wire import Wire
 from tests.bench.record import Figure
-from tests.bench.running import API, BOT, EXCHANGE, control, report, running
+from tests.bench.running import API, BOT, EXCHANGE, control, report
 
 FAST = Path(__file__).with_name("soak.yaml")
 DAY = 86_400.0
@@ -212,7 +213,7 @@ async def soak(stack: Stack, target: Target) -> list[Figure]:
 
 def main() -> int:
     """Run the week; 1 when a figure misses its target."""
-    with running(FAST) as stack:
+    with running_stack(FAST) as stack:
         return report("soak", asyncio.run(soak(stack, stack.target())))
 
 

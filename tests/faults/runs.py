@@ -14,13 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from compose.release import release
-from gate import stack as stacks
 from gate.machine import interrupts
 from gate.machine.commands import end
-from gate.machine.console import INTERRUPTED, MachineError, say
+from gate.machine.console import INTERRUPTED, say
 from gate.machine.docker import pinned
-from gate.sweep import new_run_id
+from gate.running import running_stack
+from gate.stack import Stack
 from gate.target import SERVICES, Target
 from reports.events import CheckResult, Event, FaultPlanted, events_of_kind
 from reports.events import Outcome as CheckOutcome
@@ -109,14 +108,9 @@ def stoppable(main: Callable[[], int]) -> int:
 
 
 @contextmanager
-def healthy_stack(keep: bool = False) -> Iterator[stacks.Stack]:
+def healthy_stack() -> Iterator[Stack]:
     """A stack of this tree that several runs may use, one after the other."""
-    stacks.clean_start()
-    with stacks.Stack(new_run_id(), release(), keep=keep) as stack:
-        stacks.build(stack.compose, stack.release)
-        problem = stack.up()
-        if problem is not None:
-            raise MachineError(f"expected a healthy stack, but {problem.last_words}")
+    with running_stack() as stack:
         wait_until_well(stack, WELL_SECONDS)
         yield stack
 

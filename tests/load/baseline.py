@@ -10,9 +10,9 @@ from compose.earlier import Version
 from compose.lifecycle import database
 from gate import stack as stacks
 from gate.machine.commands import must
-from gate.machine.console import MachineError
 from gate.operator import API
 from gate.run import Gate
+from gate.running import bring_up
 from gate.stack import GATE_LABELS, Stack
 from gate.sweep import new_run_id
 
@@ -41,13 +41,8 @@ def beside(gate: Gate, candidate: Stack, version: Version) -> Iterator[Stack]:
 def _up(stack: Stack, candidate: Stack) -> None:
     stack.compose.run("create", "--no-build", "--pull", "never")
     _copy_data(candidate, stack)
-    problem = stack.up()
-    for one in [problem] if problem else stack.ready(stack.target()):
-        raise MachineError(
-            f"expected the baseline {stack.release.version} ({stack.release.revision[:12]}) to come"
-            f" up with the settings and data of the candidate, but {one.service}: {one.seen}"
-            f" {one.last_words[-600:]}"
-        )
+    what = f"the baseline {stack.release.version} ({stack.release.revision[:12]})"
+    bring_up(stack, f"{what} with the settings and data of the candidate")
 
 
 def _copy_data(candidate: Stack, stack: Stack) -> None:
