@@ -21,7 +21,7 @@ def running_stack(
 ) -> Iterator[Stack]:
     """Give a healthy stack of this work tree; `before` changes what it is started from."""
     stacks.clean_start()
-    with Stack(new_run_id(), hooks().hooks().release(), overrides) as stack:
+    with Stack(new_run_id(), hooks().release(), overrides) as stack:
         stacks.build(stack.compose, stack.release)
         if before is not None:
             before(stack)

@@ -9,19 +9,17 @@ import atexit
 import os
 import select
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO, cast
 
 from gate.errors import BAD_INPUT as BAD_INPUT
 from gate.errors import MACHINE as MACHINE
 from gate.errors import MachineError as MachineError
+from reports.progress import Progress
 
-QUIET_SECONDS = 2.0
 STUCK_SECONDS = 2.0
 """How long a reader is waited for who takes nothing more, as a terminal stopped with Ctrl-S."""
 PIECE = 1000
@@ -181,23 +179,20 @@ def _open_record(path: Path) -> None:
         old.unlink(missing_ok=True)
 
 
+class _Lines(Unfailing):
+    """Where progress is written line by line, and kept as all lines are."""
+
+    def write(self, text: str) -> int:
+        say(text.removesuffix("\n"))
+        return len(text)
+
+    def isatty(self) -> bool:
+        """Whether a line could be written over: not one that is kept."""
+        return False
+
+
 @contextmanager
-def step(label: str, quiet: float = QUIET_SECONDS) -> Iterator[None]:
-    """Announce what takes longer than `quiet` seconds, and say how long it took."""
-    shown = threading.Event()
-
-    def announce() -> None:
-        shown.set()
-        say(f"{label} ...")
-
-    started = time.monotonic()
-    timer = threading.Timer(quiet, announce)
-    timer.daemon = True
-    timer.start()
-    try:
+def step(label: str) -> Iterator[None]:
+    """Announce what takes longer than two seconds, and say how long it took."""
+    with Progress(cast(TextIO, _Lines(sys.stderr))).step(label):
         yield
-    finally:
-        timer.cancel()
-        timer.join()
-        if shown.is_set():
-            say(f"{label}: {time.monotonic() - started:.0f} s")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import threading
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from gate.machine import console
 from reports.progress import Progress
 
 
@@ -74,6 +77,21 @@ def test_a_step_in_a_step_is_the_one_that_is_shown() -> None:
         clock.now += 3
         progress.tick()
     assert stream.getvalue() == "inner …\ninner: 3.0 s\nouter: 3.0 s\n"
+
+
+def test_lines_of_commands_are_the_same_and_are_kept_in_their_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "Progress", partial(Progress, threshold=0.0))
+    with (
+        console.recorded(tmp_path, "a", lambda line: line.replace("s3cret", "***")) as log,
+        console.step("pulling s3cret"),
+    ):
+        pass
+    said = capsys.readouterr().err
+    assert said == "pulling ***: 0.0 s\n"
+    assert log is not None
+    assert log.read_text(encoding="utf-8").endswith(said)
 
 
 def test_no_thread_is_left_behind() -> None:
