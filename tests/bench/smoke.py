@@ -15,8 +15,8 @@ from gate.running import bring_up, running_stack
 from gate.stack import Stack
 from gate.sweep import new_run_id
 from gate.target import SERVICES, Target
-from tests.bench.latency import delayed
 from tests.bench.record import Figure, write
+from tests.faults.delay import delayed
 from tests.faults.runs import ROOT, Outcome, described, gate
 
 LIVE_RUNS = 11
