@@ -294,9 +294,12 @@ def fault(value: str | None, target: Target) -> "Fault | None":
             f"expected --fault with a disposable stack only, got --target {target.name}"
         )
     from tests.faults import fault as faults  # only where one is planted
+    from tests.faults import planters
 
     try:
-        return faults.load(Path(value).absolute())
+        found = faults.load(Path(value).absolute())
+        planters.change_sources(found)
+        return found
     except faults.FaultError as error:
         raise pytest.UsageError(str(error)) from None
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from gate.stack import BUILD_LIMIT, POLL_SECONDS, Stack
 from gate.wire import Answer, Wire, WireError
 from tests.bot.lifecycle import pages
 from tests.faults import sources
-from tests.faults.fault import Part
+from tests.faults.fault import Fault, Part
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = ROOT / "compose"
@@ -53,6 +53,10 @@ def patch(stack: Stack, folder: Path, part: Part) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     _write(path, patched(part, text))
     return {"volumes": [f"{path}:{destination}:ro"]}
+
+
+_changed: list[Part] = []
+"""Parts whose module this process has loaded changed."""
 
 
 def patched(part: Part, text: str) -> str:
@@ -370,15 +374,29 @@ def _ask(stack: Stack, service: str, path: str, method: str = "GET", **options: 
     return asyncio.run(ask())
 
 
+def change_sources(fault: Fault) -> None:
+    """Change the lifecycle's modules, before anything has imported one. Raises `MachineError`.
+
+    A change that does not take is told when the fault is planted.
+    """
+    for part in (part for part in fault.parts if part.kind == "source"):
+        with suppress(NotPlanted):
+            sources.change(part["module"], patched(part, sources.text_of(part["module"])))
+            _changed.append(part)
+
+
 @contextmanager
 def source(_stack: Stack, part: Part) -> Iterator[None]:
     """A changed module of the lifecycle package, in the gate and in programs that it starts."""
-    module = part["module"]
-    text = patched(part, sources.text_of(module))
-    with sources.changed(module, text) as differing:
-        _expect(True, differing > 0, f"a function of {module} to differ")
-        _expect(True, sources.elsewhere(module) == text, f"{module} to differ for other programs")
-        yield
+    module, text = part["module"], sources.text_of(part["module"])
+    if part not in _changed:
+        patched(part, text)
+        raise NotPlanted(f"expected {module} to be changed when this process began")
+    before = sources.path_of(module).read_text(encoding="utf-8")
+    _expect(False, sources.same_code(text, before), f"{module} doing what it did")
+    _expect(True, sources.here(module) == text, f"{module} to differ in this process")
+    _expect(True, sources.elsewhere(module) == text, f"{module} to differ for other programs")
+    yield
 
 
 @contextmanager

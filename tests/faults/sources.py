@@ -1,54 +1,64 @@
 """Changes to the lifecycle's own modules, for faults of the commands themselves.
 
-In the gate's process the code of functions and methods is exchanged where it stands, so that
-whoever imported one by name runs the changed one; constants are set. Programs that the gate starts,
-such as `compose/update.sh` in a runbook's shell, load the changed text with `environment()`.
+A gate that such a fault is planted in is a process of its own, which loads the changed text when it
+first imports the module. Programs that it starts, such as `compose/update.sh` in a runbook's shell,
+load it with `environment()`.
 """
 
+import ast
 import importlib
-import inspect
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
-from typing import Any
-from unittest.mock import patch
 
 from compose.release import HERE
 from gate.machine.commands import must
+from gate.machine.console import MachineError
+from tests.faults.hook.sitecustomize import TEXTS, VARIABLE, Changed, Finder
 
 PACKAGE = "compose.lifecycle"
 MODULES = sorted({path.stem for path in (HERE / "lifecycle").glob("*.py")} - {"__init__"})
-CONSTANT = (str, int, float, tuple, frozenset)
 HOOK = Path(__file__).with_name("hook")
-VARIABLE = "GATE_CHANGED_SOURCES"
-"""What hook/sitecustomize.py reads: changed texts by the whole names of their modules."""
 LIMIT = 30.0
-_texts: dict[str, str] = {}
 
 
 def path_of(module: str) -> Path:
-    """The file of a module of the lifecycle package."""
+    """Give the file of a module of the lifecycle package."""
     return HERE / "lifecycle" / f"{module}.py"
 
 
 def text_of(module: str) -> str:
-    """The text of a module, with the changes that are in force."""
-    return _texts.get(module) or path_of(module).read_text(encoding="utf-8")
+    """Give the text of a module, with the changes that are in force."""
+    return TEXTS.get(f"{PACKAGE}.{module}") or path_of(module).read_text(encoding="utf-8")
+
+
+def change(module: str, text: str) -> None:
+    """Let this process load another text of a module. Raises `MachineError` where it is too late.
+
+    What holds functions of a module by name would go on with the old ones.
+    """
+    name = f"{PACKAGE}.{module}"
+    if name in sys.modules:
+        raise MachineError(f"expected to change {name} before it is imported, but it is already")
+    if not TEXTS:
+        sys.meta_path.insert(0, Finder())
+    TEXTS[name] = text
 
 
 def environment() -> dict[str, str]:
-    """What lets a program run the changed modules too; empty while none is changed."""
-    if not _texts:
-        return {}
-    texts = {f"{PACKAGE}.{module}": text for module, text in _texts.items()}
-    return {"PYTHONPATH": str(HOOK), VARIABLE: json.dumps(texts)}
+    """Give what lets a program run the changed modules too; nothing while none is changed."""
+    return {"PYTHONPATH": str(HOOK), VARIABLE: json.dumps(TEXTS)} if TEXTS else {}
+
+
+def here(module: str) -> str | None:
+    """Give the text of a module as this process runs it."""
+    name = f"{PACKAGE}.{module}"
+    spec = importlib.import_module(name).__spec__
+    return spec.loader.get_source(name) if spec and isinstance(spec.loader, Changed) else None
 
 
 def elsewhere(module: str) -> str:
-    """The text of a module as a program with `environment()` loads it. Raises `MachineError`."""
+    """Give the text of a module as programs with `environment()` load it. Raises `MachineError`."""
     name = f"{PACKAGE}.{module}"
     script = (
         "import importlib.util as u, sys;"
@@ -58,65 +68,14 @@ def elsewhere(module: str) -> str:
     return must(f"load {name}", words, LIMIT, cwd=HERE.parent, env=environment()).out
 
 
-@contextmanager
-def changed(module: str, text: str) -> Iterator[int]:
-    """Let a module have another text; gives how many of its parts differ in this process."""
-    own = importlib.import_module(f"{PACKAGE}.{module}")
-    other = _loaded(own, text)
-    codes, constants = _codes(own), _constants(own)
-    functions = {name: code for name, code in _codes(other).items() if name in codes}
-    differing = [name for name in functions if functions[name] != codes[name]]
-    values = {
-        name: value for name, value in _constants(other).items() if value != constants.get(name)
-    }
-    _set_codes(own, {name: functions[name] for name in differing})
-    vars(own).update(values)
-    try:
-        with patch.dict(_texts, {module: text}):
-            yield len(differing) + len(values)
-    finally:
-        _set_codes(own, {name: codes[name] for name in differing})
-        vars(own).update({name: constants[name] for name in values if name in constants})
+def same_code(one: str, other: str) -> bool:
+    """Whether two texts differ in nothing but comments and docstrings."""
+    return _code(one) == _code(other)
 
 
-def _loaded(own: ModuleType, text: str) -> ModuleType:
-    other = ModuleType(own.__name__)
-    other.__file__ = own.__file__
-    exec(compile(text, str(own.__file__), "exec"), vars(other))
-    return other
-
-
-def _codes(module: ModuleType) -> dict[str, CodeType]:
-    return {name: function.__code__ for name, function in _functions(module)}
-
-
-def _set_codes(module: ModuleType, codes: dict[str, CodeType]) -> None:
-    for name, function in _functions(module):
-        if name in codes:
-            function.__code__ = codes[name]
-
-
-def _functions(module: ModuleType) -> Iterator[tuple[str, FunctionType]]:
-    """Functions of a module and of its classes, unwrapped, with their names."""
-    for holder in (module, *_classes(module)):
-        for value in list(vars(holder).values()):
-            function = value.fget if isinstance(value, property) else value
-            plain = inspect.unwrap(function) if callable(function) else None
-            if isinstance(plain, FunctionType) and plain.__module__ == module.__name__:
-                yield plain.__qualname__, plain
-
-
-def _classes(module: ModuleType) -> list[type]:
-    return [
-        one
-        for one in vars(module).values()
-        if isinstance(one, type) and one.__module__ == module.__name__
-    ]
-
-
-def _constants(module: ModuleType) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if name.isupper() and isinstance(value, CONSTANT)
-    }
+def _code(text: str) -> str:
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = ""
+    return ast.dump(tree)

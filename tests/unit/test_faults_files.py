@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from gate.machine.console import MachineError
 from gate.stack import Stack
 from tests.bot.lifecycle import pages
 from tests.faults import sources
@@ -143,44 +144,66 @@ def test_a_fault_of_the_catalogue_fits_the_code(path: Path) -> None:
             assert texts[file] != before
 
 
-def test_a_changed_module_is_changed_for_whoever_imported_it_and_as_before_afterwards() -> None:
-    from compose.lifecycle.preflight import _weak
+CHANGED = """
+import subprocess, sys
+from contextlib import ExitStack
+from pathlib import Path
+from tests.faults import planters, sources
+from tests.faults.fault import Part, load
+from tests.faults.planters import ACTIONS
+from tests.lifecycle import pages
 
-    path = sources.path_of("preflight")
-    text = path.read_text(encoding="utf-8")
-    body = "def _weak(value: str) -> str | None:\n"
-    assert _weak("") == "blank"
-    with sources.changed("preflight", text.replace(body, f"{body}    return None\n")) as differing:
-        assert differing
-        assert _weak("") is None
-    assert _weak("") == "blank"
+assert sources.environment() == {}
+fault = load(Path(sys.argv[1]))
+planters.change_sources(fault)
+from compose.lifecycle import preflight
+
+with ExitStack() as planted:
+    for part in fault.parts:
+        planted.enter_context(ACTIONS[part.kind](None, part))
+assert preflight._weak("") is None
+words = [sys.executable, "-m", "compose.lifecycle", "backup", "--help"]
+shell = pages.shell(Path("/nowhere"))
+print(subprocess.run(words, env=shell, capture_output=True, text=True, timeout=30).stdout)
+"""
+WEAK = "def _weak(value: str) -> str | None:"
+CHANGES = [
+    ("preflight", WEAK, f"{WEAK}\n    return None"),
+    ("__main__", '"--keep"', '"--kept"'),
+    ("__main__", '"--verify"', '"--prove"'),
+]
 
 
-def test_a_changed_module_is_changed_for_programs_that_are_started_and_keeps_no_trace() -> None:
-    renamed = Part("source", {"module": "__main__", "replace": '"--keep"', "with": '"--kept"'})
-    text = sources.text_of("__main__")
-    assert sources.environment() == {}
-    with ACTIONS["source"](NO_STACK, renamed):
-        said = asked_for_help()
-        assert "--kept" in said
-        assert "--keep " not in said
-        again = Part("source", {**renamed.values, "replace": '"--verify"', "with": '"--prove"'})
-        with ACTIONS["source"](NO_STACK, again):
-            assert re.search("--prove.*--kept", asked_for_help(), re.DOTALL)
-        assert asked_for_help() == said
-    assert sources.environment() == {}
-    assert sources.text_of("__main__") == text
-    assert "--keep " in asked_for_help()
-
-
-def asked_for_help() -> str:
-    """What the command line of a backup says of itself in the shell of a runbook."""
-    command = [sys.executable, "-m", "compose.lifecycle", "backup", "--help"]
-    environment = pages.shell(Path("/nowhere"))
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30, check=True
+def with_changes(folder: Path, *changes: tuple[str, str, str]) -> subprocess.CompletedProcess[str]:
+    """A process of its own that changes modules, as a gate with such a fault does."""
+    parts = "".join(
+        f"[[source]]\nmodule = '{module}'\nreplace = '{old}'\nwith = '''{new}'''\n"
+        for module, old, new in changes
     )
-    return done.stdout
+    path = written(folder, parts, stages='["lifecycle"]', findings='["lifecycle.*"]')
+    command = [sys.executable, "-c", CHANGED, str(path)]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_changed_module_is_changed_here_and_for_programs_that_are_started(tmp_path: Path) -> None:
+    done = with_changes(tmp_path, *CHANGES)
+    assert done.returncode == 0, done.stderr
+    assert re.search("--prove.*--kept", done.stdout, re.DOTALL)
+    assert "--keep " not in done.stdout
+
+
+def test_a_changed_docstring_is_no_changed_module(tmp_path: Path) -> None:
+    done = with_changes(tmp_path, ("backups", "Backups: a", "x"))
+    assert "NotPlanted: expected backups doing what it did to be False" in done.stderr
+
+
+def test_a_module_that_is_there_already_is_not_changed_any_more() -> None:
+    from compose.lifecycle import backups
+
+    with pytest.raises(MachineError, match=f"change {backups.__name__} before it is imported"):
+        sources.change("backups", "")
 
 
 def test_a_changed_page_is_followed_and_as_before_afterwards() -> None:
@@ -197,7 +220,6 @@ def test_a_changed_page_is_followed_and_as_before_afterwards() -> None:
         ("source", {"module": "backups"}, "expected module backups to hold 'no such', but"),
         ("page", {"page": "update"}, "expected runbook update to hold 'no such', but"),
         ("page", {"page": "update", "replace": "# Update"}, "a command of update to differ"),
-        ("source", {"module": "backups", "replace": "Backups: a"}, "a function of backups to"),
     ],
 )
 def test_a_change_that_does_not_take_is_said(kind: str, values: dict[str, str], said: str) -> None:

@@ -13,7 +13,9 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 
-TEXTS: dict[str, str] = json.loads(os.environ.get("GATE_CHANGED_SOURCES", "{}"))
+VARIABLE = "GATE_CHANGED_SOURCES"
+TEXTS: dict[str, str] = json.loads(os.environ.get(VARIABLE, "{}"))
+"""Changed texts by the whole names of their modules."""
 
 
 class Changed(SourceFileLoader):
@@ -38,4 +40,5 @@ class Finder(MetaPathFinder):
         return spec
 
 
-sys.meta_path.insert(0, Finder())
+if __name__ == "sitecustomize":
+    sys.meta_path.insert(0, Finder())
