@@ -24,10 +24,10 @@ from gate.machine.interrupts import run_main
 from gate.running import running_stack
 from gate.stack import Stack
 from reports.events import CheckResult, Phase, Request, Table, events_of_kind
-from tests.bench.record import Figure, write
+from tests.bench.record import Figure, report
 from tests.faults.fault import CATALOGUE, Fault, folder
 from tests.faults.planting import Planting
-from tests.faults.runs import ROOT, Outcome, gate
+from tests.faults.runs import Outcome, gate
 
 SEEDS = 20
 REPEATS = 2
@@ -207,8 +207,7 @@ def main(arguments: list[str]) -> int:
         say(f"expected {' or '.join(PARTS)}, got {' '.join(sorted(wrong))}")
         return 4
     figures = [one for part in arguments or PARTS for one in PARTS[part]()]
-    path = write("contract", figures, merge=bool(arguments))
-    say(f"written: {path.relative_to(ROOT)}")
+    report("contract", figures, merge=bool(arguments))
     return 0
 
 

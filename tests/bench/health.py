@@ -15,8 +15,8 @@ from gate.running import running_stack
 from gate.stack import Stack
 from gate.target import Target
 from gate.wire import Wire
-from tests.bench.record import Figure
-from tests.bench.running import API, control, report
+from tests.bench.record import Figure, report
+from tests.bench.running import API, control
 
 PER_SECOND = 2
 SECONDS = 60

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from gate.machine.console import say
+from gate.machine.interrupts import run_main
 from gate.running import running_stack
 from gate.wire import tls_context
 from load.blocks import plan
 from load.judge import Floats, Side, compare
-from tests.bench.record import Figure, write
+from tests.bench.record import Figure, report
 
 REQUESTS = 2_000
 """On each side of a trial."""
@@ -176,12 +177,9 @@ def main(arguments: list[str]) -> int:
         np.save(kept, recorded)
     say(f"recorded, kept in {Path(kept.name)}; {SAME_TRIALS} equal trials and more")
     found = [*figures("recorded", recorded), *figures("drawn", drawn(RECORDED))]
-    path = write("judge", found)
-    for one in found:
-        say(f"{one.name}: {one.value:.3f} {'' if one.meets is None else one.meets}")
-    say(f"written: {path}")
+    report("judge", found)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_main(lambda: main(sys.argv[1:])))

@@ -5,13 +5,14 @@ import os
 import platform
 import re
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from gate.machine.commands import run
+from gate.machine.console import say
 
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "reports" / "bench"
@@ -55,6 +56,16 @@ def write(name: str, figures: list[Figure], merge: bool = False) -> Path:
     }
     path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return path
+
+
+def report(name: str, figures: Sequence[Figure], merge: bool = False) -> int:
+    """Write the figures and say them; 1 when one misses its target."""
+    path = write(name, list(figures), merge)
+    for figure in figures:
+        met = {True: "meets", False: "MISSES", None: "no target"}[figure.meets]
+        say(f"{figure.name:36} {figure.value:12.3f} {figure.unit:9} {met}")
+    say(f"written: {path.relative_to(ROOT)}")
+    return int(any(figure.meets is False for figure in figures))
 
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:

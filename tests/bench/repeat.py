@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gate.machine.console import Parser, say
 from gate.stages import STAGES
-from tests.bench.record import Figure, write
-from tests.faults.runs import ROOT, Outcome, gate, stoppable
+from tests.bench.record import Figure, report
+from tests.faults.runs import Outcome, gate, stoppable
 
 RUN_LIMIT = 1200.0
 
@@ -50,8 +50,7 @@ def main() -> int:
     if asked.times < 1:
         parser.error(f"expected N to be 1 or more, got {asked.times}")
     figures = repeat(asked.stage, asked.times)
-    path = write(f"repeat-{asked.stage}", figures)
-    say(f"written: {path.relative_to(ROOT)}")
+    report(f"repeat-{asked.stage}", figures)
     return 0 if figures[0].meets else 1
 
 

@@ -15,7 +15,7 @@ from gate.running import bring_up, running_stack
 from gate.stack import Stack
 from gate.sweep import new_run_id
 from gate.target import SERVICES, Target
-from tests.bench.record import Figure, write
+from tests.bench.record import Figure, report
 from tests.faults.delay import delayed
 from tests.faults.runs import ROOT, Outcome, described, gate
 
@@ -127,11 +127,7 @@ def main() -> int:
         stack.settle(stack.target())
         figures = live_figures(stack, Path(folder))
     figures += [start_up(), *bring_up_figures()]
-    path = write("smoke", figures)
-    for figure in figures:
-        met = {True: "meets", False: "MISSES", None: "no target"}[figure.meets]
-        say(f"{figure.name:26} {figure.value:9.3f} {figure.unit:9} {met}")
-    say(f"written: {path.relative_to(ROOT)}")
+    report("smoke", figures)
     return 0
 
 

@@ -16,8 +16,8 @@ from gate.running import running_stack
 from gate.stack import Stack
 from gate.target import Target
 from gate.wire import Wire
-from tests.bench.record import Figure
-from tests.bench.running import API, BOT, EXCHANGE, control, report
+from tests.bench.record import Figure, report
+from tests.bench.running import API, BOT, EXCHANGE, control
 
 FAST = Path(__file__).with_name("soak.yaml")
 DAY = 86_400.0

@@ -20,7 +20,6 @@ CHOSEN = re.compile(r"(?<!\w)(up|breakout_bot_\w+)\{([^}]*)\}")
 MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
 BY = re.compile(r"\bby\s*\(([^)]*)\)")
 LABEL = re.compile(r"\w+")
-FROM_SMOKE = ("*smoke.*", "observability.prometheus.configuration_is_the_file")
 
 
 def config() -> dict[str, Any]:

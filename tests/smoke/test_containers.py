@@ -12,7 +12,6 @@ from gate.model import model
 from gate.target import ENTRY, SERVICES
 
 RESTART_WINDOW = timedelta(minutes=10)
-PUBLIC_PORTS = {"443", "80"}
 WITH_DATA = model().data
 each_service = pytest.mark.parametrize("service", SERVICES)
 

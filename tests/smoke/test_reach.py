@@ -17,7 +17,6 @@ from tests.smoke.probes import (
 )
 
 VIA_PROXY = {ENTRY: PROXY_VERSION, API: HEALTH, FRONTEND: PAGE}
-ONLY_DIRECT = [service for service in SERVICES if service not in VIA_PROXY]
 
 
 @pytest.mark.parametrize("component", list(VIA_PROXY))
