@@ -10,7 +10,6 @@ import re
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -19,8 +18,8 @@ from typing import Any
 
 import pytest
 
+from compose.lifecycle import deploy, update, verify
 from compose.lifecycle import deployment as deployment_module
-from compose.lifecycle import verify
 from compose.lifecycle.database import LAUNCHER, UNSOUND
 from compose.lifecycle.deployment import API, FRONTEND, Deployment
 from compose.lifecycle.journal import write_json
@@ -48,6 +47,9 @@ class Clock:
         self.now += seconds
 
     def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
         return self.now
 
 
@@ -129,7 +131,7 @@ class LyingDocker:
         self.smoked: list[str] = []
         """The proxy configuration that each smoke run looked at."""
         self._table: list[tuple[str, Callable[[], Result | None]]] = []
-        self._lies: list[list[Any]] = []
+        self._lies: list[tuple[str, int, dict[str, list[Result]]]] = []
         self._count = 0
         self.live = folder / "live"
         self.etc = folder / "etc"
@@ -186,8 +188,8 @@ class LyingDocker:
         self._table.insert(0, (pattern, give))
 
     def lie(self, pattern: str, looks: int) -> None:
-        """Give the answer of now again to the next so many calls that match, whatever happens."""
-        self._lies.append([pattern, looks, None])
+        """Give an answer again to the next so many calls of the same words, whatever happens."""
+        self._lies.append((pattern, looks, {}))
 
     def heal(self) -> None:
         """Tell the truth from now on."""
@@ -294,12 +296,12 @@ class LyingDocker:
         for pattern, give in self._table:
             if re.search(pattern, call) and (planted := give()) is not None:
                 return planted
-        for lie in self._lies:
-            if re.search(lie[0], call) and lie[1] > 0:
-                if lie[2] is None:
-                    lie[2] = self._truth(shown, environment, streams)
-                lie[1] -= 1
-                return Result(*vars(lie[2]).values())
+        for pattern, looks, told in self._lies:
+            if re.search(pattern, call):
+                if call not in told:
+                    told[call] = [self._truth(shown, environment, streams)] * (looks + 1)
+                if told[call]:
+                    return told[call].pop()
         return self._truth(shown, environment, streams)
 
     def _truth(
@@ -591,8 +593,8 @@ def install(monkeypatch: pytest.MonkeyPatch, docker: LyingDocker) -> None:
     monkeypatch.setattr(deployment_module, "piped", docker.piped)
     monkeypatch.setattr(verify, "_look", docker.look)
     monkeypatch.setattr(os, "fsync", lambda _: None)  # a busy disk takes longer than all the rest
-    monkeypatch.setattr(time, "sleep", docker.clock.sleep)
-    monkeypatch.setattr(time, "monotonic", docker.clock.monotonic)
+    for module in (deployment_module, deploy, update, verify):
+        monkeypatch.setattr(module, "time", docker.clock)
 
 
 def recorded(deployment: Deployment, *given: tuple[str, int, str | None]) -> None:
