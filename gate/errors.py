@@ -11,8 +11,8 @@
     │   ├── ContractError        an API's document                        contracts/agreed.py
     │   ├── VersionError         an earlier version                       gate/hooks.py
     │   ├── FaultError           a fault file                             tests/faults/fault.py
-    │   └── BadInput             a lifecycle command            compose/lifecycle/trouble.py
-    ├── Refused               1  a lifecycle command did nothing  compose/lifecycle/trouble.py
+    │   └── BadInput             a lifecycle command            compose/lifecycle/errors.py
+    ├── Refused               1  a lifecycle command did nothing  compose/lifecycle/errors.py
     ├── MachineError          6  the machine cannot: nothing is known
     │   ├── ComposeError         compose ended with an error              gate/stack.py
     │   ├── NotPlanted           a fault that is not in the stack         tests/faults/planters.py

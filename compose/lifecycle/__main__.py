@@ -24,7 +24,8 @@ from compose.lifecycle import (
     verify,
 )
 from compose.lifecycle.deployment import API, COLOURED, Deployment
-from compose.lifecycle.journal import Journal, alone, new_id
+from compose.lifecycle.errors import REFUSED, BadInput, Refused
+from compose.lifecycle.journal import Journal, deployment_lock, new_id
 from compose.lifecycle.state import (
     CommandState,
     DeployState,
@@ -34,7 +35,6 @@ from compose.lifecycle.state import (
     UpdateState,
 )
 from compose.lifecycle.steps import show_plan
-from compose.lifecycle.trouble import REFUSED, BadInput, Refused
 from compose.release import HERE, Release, release
 from gate.machine.console import (
     BAD_INPUT,
@@ -82,7 +82,7 @@ def _ended(deployment: Deployment, options: Options, work: Callable[[], None]) -
         return MACHINE
     except KeyboardInterrupt as interrupted:
         how = str(interrupted) or "interrupted"
-        left = recovery.left(deployment)
+        left = recovery.unfinished_command(deployment)
         say(f"{options.command} of {deployment.project}: {how}{f'; {left}' if left else ''}")
         return exit_code()
     return 0
@@ -104,7 +104,7 @@ def _admit(deployment: Deployment, options: Options) -> None:
 def described(options: Options) -> Deployment:
     """The deployment that the options name."""
     project = options.project
-    files = tuple(Path(one).resolve() for one in options.file) or (HERE / "compose.yaml",)
+    files = tuple(Path(file).resolve() for file in options.file) or (HERE / "compose.yaml",)
     state = Path(options.state).resolve() if options.state else HERE / "releases" / project
     env_file = Path(options.env_file).resolve() if options.env_file else HERE / ".env"
     return Deployment(project, files, env_file, state)
@@ -143,7 +143,7 @@ def update_(deployment: Deployment, options: Options) -> None:
     chosen = wanted()
 
     def read_state() -> UpdateState:
-        if not all(deployment.containers(one) for one in COLOURED):
+        if not all(deployment.containers(service) for service in COLOURED):
             raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
         return update.read_state(deployment, chosen, _update_options(options))
 
@@ -152,9 +152,9 @@ def update_(deployment: Deployment, options: Options) -> None:
 
 def rollback_(deployment: Deployment, options: Options) -> None:
     """Undo what was interrupted, or go back to an earlier release."""
-    with alone(deployment.state, "rollback"):
+    with deployment_lock(deployment.state, "rollback"):
         if _recover(deployment, options) and not options.release:
-            return summary(deployment, "put in order")
+            return summary(deployment, "recovered")
     present, earlier = releases.current(deployment), _earlier(deployment, options)
     if present is None:
         raise Refused("nothing was deployed here yet")
@@ -181,14 +181,14 @@ def rollback_(deployment: Deployment, options: Options) -> None:
 
 def backup_(deployment: Deployment, options: Options) -> None:
     """Back up, and with --verify prove that it can be restored."""
-    with alone(deployment.state, "backup"):
-        update.drop_kept(deployment)
+    with deployment_lock(deployment.state, "backup"):
+        update.purge_retained(deployment)
         path = backups.make(deployment, options.key_file)
         backups.prune(deployment, path, options.keep)
     say(f"{path}: {path.stat().st_size} bytes")
     if options.verify:
-        found = restore.verify(deployment, path, options.key_file)
-        say(f"restored into a scratch stack and equal: rows {found['rows']}")
+        manifest = restore.verify(deployment, path, options.key_file)
+        say(f"restored into a scratch stack and equal: rows {manifest['rows']}")
 
 
 def restore_(deployment: Deployment, options: Options) -> None:
@@ -203,10 +203,10 @@ def restore_(deployment: Deployment, options: Options) -> None:
     with restore.opened(deployment, archive, options.key_file) as (_, manifest):
         say(f"{archive.name}: made {manifest['made']}, rows {manifest['rows']}")
     state = RestoreState(id=new_id(), archive=str(archive), key_file=options.key_file, down=down)
-    with alone(deployment.state, "restore"):
+    with deployment_lock(deployment.state, "restore"):
         _recover(deployment, options)
         if _planned(deployment, options, state):
-            recovery.do(deployment, state)
+            recovery.execute(deployment, state)
             backups.prune_of_commands(deployment)
             summary(deployment, f"restored from {archive.name}")
 
@@ -223,8 +223,8 @@ def status_(deployment: Deployment, _: Options) -> None:
 
 
 def start_(deployment: Deployment, _: Options) -> None:
-    """Start what was stopped, and put in order what was broken off before."""
-    with alone(deployment.state, "start"):
+    """Start what was stopped, and recover what was broken off before."""
+    with deployment_lock(deployment.state, "start"):
         _require_containers(deployment)
         deploy.start(recovery.to_start(deployment))
         recovery.recover(deployment)
@@ -233,7 +233,9 @@ def start_(deployment: Deployment, _: Options) -> None:
 
 
 def _require_containers(deployment: Deployment) -> None:
-    if not deployment.containers() or recovery.left(deployment):  # said or mended further on
+    if not deployment.containers() or recovery.unfinished_command(
+        deployment
+    ):  # said or mended further on
         return
     if lacking := deploy.without_container(deployment, one_shots=False):
         raise Refused(f"{', '.join(lacking)} has no container: `compose/deploy.sh` makes one")
@@ -241,7 +243,7 @@ def _require_containers(deployment: Deployment) -> None:
 
 def stop_(deployment: Deployment, _: Options) -> None:
     """Stop everything; data stay."""
-    with alone(deployment.state, "stop"):
+    with deployment_lock(deployment.state, "stop"):
         deploy.stop(deployment)
     say(f"{deployment.project}: stopped; data and containers stay, `compose/start.sh` starts them")
 
@@ -266,8 +268,8 @@ def _carry_out(
     chosen: Release,
     read_state: Callable[[], CommandState],
 ) -> None:
-    """Put in order what an earlier command left, then carry this one out from what is there now."""
-    with alone(deployment.state, options.command):
+    """Recover what an earlier command left, then carry this one out from what is there now."""
+    with deployment_lock(deployment.state, options.command):
         _recover(deployment, options)
         state = read_state()
         _preflight(deployment, options, chosen)
@@ -275,9 +277,9 @@ def _carry_out(
             return
         owner.claim(deployment)
         try:
-            recovery.do(deployment, state)
-        except (Exception, KeyboardInterrupt) as trouble:
-            alert.send(deployment, f"{state.command} to {chosen.version} ({chosen.tag}): {trouble}")
+            recovery.execute(deployment, state)
+        except (Exception, KeyboardInterrupt) as error:
+            alert.send(deployment, f"{state.command} to {chosen.version} ({chosen.tag}): {error}")
             raise
         finally:
             backups.prune_of_commands(deployment)  # one that fails makes one, too
@@ -287,7 +289,7 @@ def _carry_out(
 def _recover(deployment: Deployment, options: Options) -> bool:
     if options.dry_run:
         return False
-    update.drop_kept(deployment)
+    update.purge_retained(deployment)
     return recovery.recover(deployment)
 
 
@@ -295,11 +297,11 @@ def _preflight(deployment: Deployment, options: Options, chosen: Release) -> Non
     allowed = frozenset(options.allow)
     if options.command == "rollback":
         allowed |= preflight.NOT_OF_A_ROLLBACK
-    found = preflight.findings(deployment, chosen, allowed)
-    for one in found:
-        say(f"  ! expected {one.what}; {one.todo}")
-    if found:
-        raise Refused(f"{len(found)} findings of the preflight; nothing was changed")
+    findings = preflight.findings(deployment, chosen, allowed)
+    for finding in findings:
+        say(f"  ! expected {finding.expected}; {finding.todo}")
+    if findings:
+        raise Refused(f"{len(findings)} findings of the preflight; nothing was changed")
 
 
 def _planned(deployment: Deployment, options: Options, state: CommandState) -> bool:
@@ -325,10 +327,10 @@ def _earlier(deployment: Deployment, options: Options) -> releases.Manifest:
     return releases.load(deployment, options.release or tags[-2])
 
 
-def summary(deployment: Deployment, what: str) -> None:
+def summary(deployment: Deployment, outcome: str) -> None:
     """Say where everything is and what comes next."""
     url = deploy.seen_by(deployment).url
-    say(f"{deployment.project}: {what}")
+    say(f"{deployment.project}: {outcome}")
     say(f"  page {url}/   API {url}/api/health   metrics {url}/prometheus/")
     if ca := verify.ca_file(deployment):
         say(f"  clients verify with {ca}")
@@ -363,33 +365,43 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="python -m compose.lifecycle", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, command in COMMANDS.items():
-        one = commands.add_parser(name, help=command.__doc__, parents=[common])
-        _options_of(one, name)
+        command_parser = commands.add_parser(name, help=command.__doc__, parents=[common])
+        _options_of(command_parser, name)
     return parser
 
 
-def _options_of(one: argparse.ArgumentParser, name: str) -> None:
+def _options_of(command_parser: argparse.ArgumentParser, name: str) -> None:
     """Only what the command heeds: a `stop --dry-run` that stops would be worse than a refusal."""
     if name in (*PLANNED, "backup"):
-        one.add_argument("--key-file", help="key to encrypt or open backups with")
+        command_parser.add_argument("--key-file", help="key to encrypt or open backups with")
     if name in PLANNED:
-        one.add_argument("--dry-run", action="store_true", help="show the steps, do nothing")
+        command_parser.add_argument(
+            "--dry-run", action="store_true", help="show the steps, do nothing"
+        )
     if name in PREFLIGHTED:
         checks = [check.__name__ for check in preflight.CHECKS]
-        one.add_argument(
+        command_parser.add_argument(
             "--allow", action="append", default=[], choices=checks, help="go on despite a finding"
         )
     if name in ("update", "rollback"):
-        one.add_argument("--watch", type=_amount, default=30.0, metavar="SECONDS")
-        one.add_argument("--canary", type=_percent, default=0.0, metavar="PERCENT")
-        one.add_argument("--for", dest="seconds", type=_amount, default=60.0, metavar="SECONDS")
-        one.add_argument("--keep-previous", type=_amount, default=0.0, metavar="MINUTES")
+        command_parser.add_argument("--watch", type=_amount, default=30.0, metavar="SECONDS")
+        command_parser.add_argument("--canary", type=_percent, default=0.0, metavar="PERCENT")
+        command_parser.add_argument(
+            "--for", dest="seconds", type=_amount, default=60.0, metavar="SECONDS"
+        )
+        command_parser.add_argument("--keep-previous", type=_amount, default=0.0, metavar="MINUTES")
     if name == "rollback":
-        one.add_argument("release", nargs="?", help="tag of a kept release; else the one before")
-        one.add_argument("--restore-data", action="store_true", help="data of the backup before it")
+        command_parser.add_argument(
+            "release", nargs="?", help="tag of a kept release; else the one before"
+        )
+        command_parser.add_argument(
+            "--restore-data", action="store_true", help="data of the backup before it"
+        )
     if name == "backup":
-        one.add_argument("--verify", action="store_true", help="restore it into a scratch stack")
-        one.add_argument(
+        command_parser.add_argument(
+            "--verify", action="store_true", help="restore it into a scratch stack"
+        )
+        command_parser.add_argument(
             "--keep",
             type=_count,
             metavar="N",
@@ -397,7 +409,7 @@ def _options_of(one: argparse.ArgumentParser, name: str) -> None:
             " what commands made 7, of 7 days and of 4 weeks",
         )
     if name == "restore":
-        one.add_argument("archive", help="name or path of a backup")
+        command_parser.add_argument("archive", help="name or path of a backup")
 
 
 def _amount(word: str) -> float:

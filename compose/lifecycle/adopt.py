@@ -12,8 +12,8 @@ from pathlib import Path
 from compose.lifecycle import owner, recovery
 from compose.lifecycle.deploy import running
 from compose.lifecycle.deployment import PROXY, Deployment
-from compose.lifecycle.journal import alone, new_id
-from compose.lifecycle.trouble import Refused
+from compose.lifecycle.errors import Refused
+from compose.lifecycle.journal import deployment_lock, new_id
 from compose.release import HERE
 from gate.containers import Container
 from gate.machine.console import MachineError, say
@@ -45,7 +45,7 @@ def adopt(deployment: Deployment) -> None:
             f" {_copying(former, mine)}then give this command again. Nothing was changed"
         )
     theirs = Path(former.state) if former and not _is_here(former, mine) else None
-    with alone(deployment.state, "adopt"), _former_lock(theirs):
+    with deployment_lock(deployment.state, "adopt"), _former_lock(theirs):
         if theirs and is_there:
             _take_state(theirs, deployment.state)
         elif changed and not is_there:
@@ -55,21 +55,21 @@ def adopt(deployment: Deployment) -> None:
         if theirs and theirs.is_dir():
             owner.hand_over(theirs, mine)
     say(f"{deployment.project}: belongs to {mine.folder} now, before to {former or 'nobody'}")
-    if unfinished := recovery.left(deployment):
+    if unfinished := recovery.unfinished_command(deployment):
         say(f"  {unfinished}")
     say("  next: `compose/status.sh` shows what runs and what differs")
 
 
 def _former(deployment: Deployment) -> owner.Owner | None:
     try:
-        found = owner.find(deployment)
+        former = owner.find(deployment)
     except Refused:
         return None  # data that nobody owns
-    if found and not found.state:  # only containers told, of a deploy without --state
-        found = replace(
-            found, state=str(Path(found.folder, HERE.name, "releases", deployment.project))
+    if former and not former.state:  # only containers told, of a deploy without --state
+        former = replace(
+            former, state=str(Path(former.folder, HERE.name, "releases", deployment.project))
         )
-    return found
+    return former
 
 
 def _is_here(former: owner.Owner, mine: owner.Owner) -> bool:
@@ -89,9 +89,9 @@ def _settings(deployment: Deployment, containers: list[Container]) -> Iterator[s
         yield f"settings in {deployment.env_file} (compose does not take them)"
         return
     services, differing = json.loads(text)["services"], set()
-    for one in containers:
-        made = dict(line.partition("=")[::2] for line in one.inspected["Config"]["Env"] or ())
-        for name, value in (services.get(one.service, {}).get("environment") or {}).items():
+    for container in containers:
+        made = dict(line.partition("=")[::2] for line in container.inspected["Config"]["Env"] or ())
+        for name, value in (services.get(container.service, {}).get("environment") or {}).items():
             wanted = str(value or "").replace("$$", "$")
             if name in SETTINGS and name in made and made[name] != wanted:
                 differing.add(SETTINGS[name])
@@ -102,8 +102,8 @@ def _settings(deployment: Deployment, containers: list[Container]) -> Iterator[s
 def _certificates(containers: list[Container]) -> Iterator[str]:
     """The folder with the certificates, where it is another clone's: clients trust that CA."""
     mine = HERE / "tls"
-    for one in containers:
-        for mount in one.mounts if one.service == PROXY else ():
+    for container in containers:
+        for mount in container.mounts if container.service == PROXY else ():
             source = Path(str(mount.get("Source")))
             bound = mount.get("Type") == "bind" and mount.get("Destination") == "/tls"
             if bound and source.resolve() != mine.resolve() and _differs(source, mine):
@@ -137,7 +137,7 @@ def _copying(former: owner.Owner | None, mine: owner.Owner) -> str:
 def _former_lock(state: Path | None) -> Iterator[None]:
     """Hold the former owner's lock too, as far as it can be had. Raises `Refused`."""
     usable = state is not None and state.is_dir() and os.access(state, os.W_OK)
-    with alone(state, "adopt") if state and usable else nullcontext():
+    with deployment_lock(state, "adopt") if state and usable else nullcontext():
         yield
 
 

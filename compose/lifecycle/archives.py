@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from compose.lifecycle.trouble import BadInput
+from compose.lifecycle.errors import BadInput
 from gate.machine.console import MachineError
 
 FORMAT = "breakout-bot-backup"
@@ -38,8 +38,10 @@ def pack(folder: Path, path: Path, about: dict[str, Any], key_file: str | None) 
     With a key it is encrypted as it is written: nothing plain is on the disk under any name.
     """
     key = key_from(key_file) if key_file else None
-    members = sorted(one for one in folder.iterdir() if one.name != MANIFEST)
-    files = {one.name: {"sha256": _sha(one), "bytes": one.stat().st_size} for one in members}
+    members = sorted(member for member in folder.iterdir() if member.name != MANIFEST)
+    files = {
+        member.name: {"sha256": _sha(member), "bytes": member.stat().st_size} for member in members
+    }
     manifest = folder / MANIFEST
     manifest.write_text(json.dumps({"format": FORMAT, **about, "files": files}, indent=2))
     new = path.with_name(f".{folder.parent.name}.{path.name}{UNFINISHED}")
@@ -62,8 +64,8 @@ def _write(file: BinaryIO, members: Sequence[Path], key: bytes | None) -> None:
         gzip.GzipFile("", "wb", fileobj=to) as packed,
         tarfile.open(fileobj=packed, mode="w|") as tar,
     ):
-        for one in members:
-            tar.add(one, one.name)
+        for member in members:
+            tar.add(member, member.name)
     if sealed:
         sealed.finish()
 

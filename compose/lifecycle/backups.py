@@ -9,9 +9,9 @@ from typing import Any
 
 from compose.lifecycle import archives, database, journal, releases, retention, scripts, working
 from compose.lifecycle.deployment import API, Deployment, capture, docker, feed
+from compose.lifecycle.errors import BadInput, Refused
 from compose.lifecycle.journal import Journal, new_id, now
 from compose.lifecycle.state import ReleaseState
-from compose.lifecycle.trouble import BadInput, Refused
 from gate.machine.commands import image_exists, run
 from gate.machine.console import MachineError, say
 from gate.settings import is_secret, quoted
@@ -122,10 +122,10 @@ def listed(deployment: Deployment) -> list[Path]:
 
 def find(deployment: Deployment, word: str) -> Path:
     """The backup that a name or path means. Raises `BadInput`."""
-    found = Path(word) if "/" in word else folder(deployment) / word
-    if not found.is_file():
+    path = Path(word) if "/" in word else folder(deployment) / word
+    if not path.is_file():
         raise BadInput(f"expected a backup of {folder(deployment)} or a path, got {word!r}")
-    return found
+    return path
 
 
 def has_data(deployment: Deployment) -> bool:
@@ -147,8 +147,8 @@ def snapshot(deployment: Deployment, path: Path) -> None:
         )
     free = str(shutil.disk_usage(path.parent).free)
     name = working.name_of(path.parent)
-    words = _bot(deployment, "snapshot", "--free", free, *database.RESERVED, name=name)
-    capture(["docker", *words], path, LIMIT)
+    command = _bot(deployment, "snapshot", "--free", free, *database.RESERVED, name=name)
+    capture(["docker", *command], path, LIMIT)
 
 
 def schema(deployment: Deployment) -> int:
@@ -157,16 +157,21 @@ def schema(deployment: Deployment) -> int:
 
 
 def _helper(
-    deployment: Deployment, script: str, volume: str, *words: str, name: str = "", user: str = BOT
+    deployment: Deployment,
+    script: str,
+    volume: str,
+    *arguments: str,
+    name: str = "",
+    user: str = BOT,
 ) -> list[str]:
     """`docker run` of a script on a volume, with the bot's own Python; other memory than theirs."""
-    program = [database.PYTHON, image(deployment), "-c", script, *words]
+    program = [database.PYTHON, image(deployment), "-c", script, *arguments]
     return ["run", *_limits(user, name), *_mounted(deployment, volume), "--entrypoint", *program]
 
 
-def _bot(deployment: Deployment, *words: str, name: str = "") -> list[str]:
+def _bot(deployment: Deployment, *arguments: str, name: str = "") -> list[str]:
     """`docker run` of the bot's command for its database on the volume."""
-    program = database.program(image(deployment), *words)
+    program = database.program(image(deployment), *arguments)
     return ["run", *_limits(BOT, name), *_mounted(deployment, "data"), *program]
 
 
@@ -191,8 +196,8 @@ def image(deployment: Deployment) -> str:
     unfinished = Journal.find(deployment.state / journal.FILE)
     state = unfinished.state if unfinished else None
     known = [releases.load(deployment, tag) for tag in reversed(releases.history(deployment))]
-    names = [one.images[API] for one in known if API in one.images]
-    names += [releases.image(API, one.release) for one in known]
+    names = [manifest.images[API] for manifest in known if API in manifest.images]
+    names += [releases.image(API, manifest.release) for manifest in known]
     names += [releases.image(API, state.release)] if isinstance(state, ReleaseState) else []
     for name in names:
         if image_exists(name):
@@ -217,10 +222,10 @@ def copy_redis(deployment: Deployment, folder: Path) -> None:
     path, name = folder / REDIS, working.name_of(folder)
     free = str(shutil.disk_usage(folder).free - (folder / "data.sqlite3").stat().st_size)
     if deployment.has_volume("redis-data"):
-        words = _helper(
+        command = _helper(
             deployment, scripts.COPY_REDIS, "redis-data", free, name=name, user=REDIS_USER
         )
-        capture(["docker", *words], path, LIMIT)
+        capture(["docker", *command], path, LIMIT)
     if not path.is_file() or not path.stat().st_size:
         path.unlink(missing_ok=True)
         say("    Redis has no append-only file: the backup is without its lease, cache and events")
@@ -267,14 +272,14 @@ def clear_volumes(deployment: Deployment) -> None:
     for volume, user in (("data", BOT), ("redis-data", REDIS_USER)):
         if deployment.has_volume(volume):
             docker(*_helper(deployment, scripts.CLEAR, volume, user=user))
-    for one in deployment.containers("redis"):
-        if one.state == "running":  # of a version that had Redis dump into its own memory
+    for container in deployment.containers("redis"):
+        if container.state == "running":  # of a version that had Redis dump into its own memory
             with suppress(MachineError):
-                docker("exec", one.id, "rm", "-f", "/tmp/copy.rdb")  # noqa: S108 (the container's)
+                docker("exec", container.id, "rm", "-f", "/tmp/copy.rdb")  # noqa: S108 (the container's)
 
 
 def stop(deployment: Deployment, *services: str) -> None:
     """Stop every container of these services."""
-    ids = [one.id for name in services for one in deployment.containers(name)]
+    ids = [container.id for name in services for container in deployment.containers(name)]
     if ids:
         docker("stop", "--time", "30", *ids)

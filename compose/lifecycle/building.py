@@ -2,35 +2,35 @@
 
 from compose.lifecycle import database
 from compose.lifecycle.deployment import API, BUILD_LIMIT, Deployment, docker
+from compose.lifecycle.errors import Refused
 from compose.lifecycle.releases import image
-from compose.lifecycle.trouble import Refused
 from compose.machine import registry
 from compose.release import OWN_SERVICES, Release, images, release
 from gate.machine.commands import image_exists
 from gate.machine.console import MachineError
 
 
-def missing(what: Release) -> list[str]:
+def missing(wanted: Release) -> list[str]:
     """Images of a release that are not on this machine."""
-    return [name for name in images(what) if not image_exists(name)]
+    return [name for name in images(wanted) if not image_exists(name)]
 
 
-def provide(deployment: Deployment, what: Release) -> None:
+def provide(deployment: Deployment, wanted: Release) -> None:
     """Have the images: build this tree's own, pull any other. Raises `Refused`."""
-    lacking = missing(what)
+    lacking = missing(wanted)
     if not lacking:
         return
-    verb = "build" if what.tag == release().tag else "pull"
+    verb = "build" if wanted.tag == release().tag else "pull"
     if verb == "pull" and not registry.probe(lacking[0]):
         raise Refused(f"{lacking[0]} is not on this machine, and no registry has it")
     try:
-        deployment.compose(verb, *OWN_SERVICES, release=what, limit=BUILD_LIMIT)
+        deployment.compose(verb, *OWN_SERVICES, release=wanted, limit=BUILD_LIMIT)
     except MachineError as error:
         raise Refused(f"{lacking[0]} cannot be had: {error}") from None
 
 
-def schema(what: Release) -> int:
+def schema(wanted: Release) -> int:
     """The schema version that a release's code works with."""
     flags = ["--rm", "--network", "none", "--memory", "256m"]
-    program = database.program(image(API, what), "known-schema")
+    program = database.program(image(API, wanted), "known-schema")
     return int(docker("run", *flags, *program))

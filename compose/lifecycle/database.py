@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compose.lifecycle.archives import RESERVE
-from compose.lifecycle.trouble import Refused
+from compose.lifecycle.errors import Refused
 from compose.release import HERE
 from gate.machine.commands import run
 from gate.machine.console import MachineError
@@ -43,8 +43,8 @@ def read_copy(path: Path, command: str = "describe") -> Any:
 
     By the text of this checkout, not by an image: an archive is looked at before anything else is.
     """
-    words = [sys.executable, "-m", MODULE, "--file", str(path), command]
-    done = run(words, HOST_LIMIT, cwd=BOT_FOLDER, env={"PYTHONDONTWRITEBYTECODE": "1"})
+    program = [sys.executable, "-m", MODULE, "--file", str(path), command]
+    done = run(program, HOST_LIMIT, cwd=BOT_FOLDER, env={"PYTHONDONTWRITEBYTECODE": "1"})
     if done.code == UNSOUND:
         raise Refused(f"the copy of the database {done.err.strip()}")
     if not done.ok:

@@ -12,14 +12,14 @@ from compose.lifecycle.deployment import (
     docker,
     inspected,
     last_log_line,
-    until,
-    unwell,
+    unhealthy_services,
+    wait_until,
 )
+from compose.lifecycle.errors import Refused
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import DeployState
 from compose.lifecycle.steps import Step, StepName
-from compose.lifecycle.trouble import Refused
-from compose.lifecycle.update import answers, schema_taken_back
+from compose.lifecycle.update import answers, downgrade_schema
 from compose.release import Release
 from gate.containers import ROLE_LABEL, Container
 from gate.machine.console import say
@@ -50,26 +50,25 @@ class Deploy:
 
     def steps(self) -> list[Step]:
         """Every step, in order."""
-        what = f"{self.release.version} ({self.release.revision[:12]})"
+        version = f"{self.release.version} ({self.release.revision[:12]})"
         every = [
-            Step(StepName.IMAGES, f"build or pull {what}", self.images),
+            Step(StepName.IMAGES, f"build or pull {version}", self.images),
             Step(StepName.BACKUP, "data, settings and manifest", self.back_up),
-            Step(StepName.START, "create and start every service", self.start, self.unstart),
+            Step(StepName.START, "create and start every service", self.start, self.undo_start),
             Step(StepName.READY, "until every service answers", self.ready),
             Step(StepName.VERIFY, "smoke stage through the proxy", self.check),
             Step(StepName.RECORD, "write the release manifest", self.record, final=True),
         ]
         if not self.state.had_data:
-            return [one for one in every if one.name != StepName.BACKUP]
+            return [step for step in every if step.name != StepName.BACKUP]
         return every
 
     def back_up(self) -> None:
         """Data as they were before; a deploy that failed early may have left none."""
         if not backups.has_data(self.deployment):
-            return say("    there are no data yet")
-        archive = backups.make(self.deployment, self.state.key_file, "deploy")
-        self.state.backup = archive.name
-        return self.journal.save()
+            say("    there are no data yet")
+            return
+        self.state.backup = backups.make(self.deployment, self.state.key_file, "deploy").name
 
     def images(self) -> None:
         """All images, on this machine."""
@@ -83,7 +82,7 @@ class Deploy:
         self.deployment.compose("up", *flags, release=self.release)
         _serve(self.deployment, self.release, self.state.id)
 
-    def unstart(self) -> None:
+    def undo_start(self) -> None:
         """What ran before, or nothing; volumes always stay. Raises `MachineError`."""
         before = releases.current(self.deployment)
         ran = self.state.had_data if self.state.ran is None else self.state.ran
@@ -93,7 +92,7 @@ class Deploy:
         if before is None:
             self.deployment.compose("down", release=self.release)
             return
-        schema_taken_back(self.deployment, self.release, self.journal)
+        downgrade_schema(self.deployment, self.release, self.journal)
         # With the settings that it ran with: those of now may be why it is undone.
         kept = self.deployment.kept_settings
         former = replace(self.deployment, env_file=kept) if kept.is_file() else self.deployment
@@ -101,15 +100,14 @@ class Deploy:
 
     def ready(self) -> None:
         """Every container healthy. Raises `Refused` naming the first that is not."""
-        _await_well(self.deployment.newest)
+        _wait_until_healthy(self.deployment.newest)
         where = seen_by(self.deployment)
-        until(lambda: verify.scraped(where), SCRAPE_SECONDS)
+        wait_until(lambda: verify.scraped(where), SCRAPE_SECONDS)
 
     def check(self) -> None:
         """The smoke stage's verdict."""
         where = seen_by(self.deployment)
         self.state.verdict = verify.smoke(self.deployment, where, self.release)
-        self.journal.save()
 
     def record(self) -> None:
         """What runs now is what should run."""
@@ -125,7 +123,7 @@ def bring_up(deployment: Deployment, release: Release, folder: str) -> None:
 
 def _serve(deployment: Deployment, release: Release, folder: str) -> None:
     """The proxy with a release's configuration, and the containers of now behind it."""
-    api, front = (deployment.container(one) for one in (API, FRONTEND))
+    api, front = (deployment.container(service) for service in (API, FRONTEND))
     proxy.prepare(deployment, release, folder, api, front)
     proxy.switch(deployment, folder)
 
@@ -139,35 +137,39 @@ def start(containers: Sequence[Container]) -> None:
     """Start what was deployed and stopped, until it is well. Raises `Refused`."""
     if not containers:
         raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
-    ids = [one.id for one in containers]
+    ids = [container.id for container in containers]
     docker("start", *ids)
-    _await_well(lambda: inspected(ids))
+    _wait_until_healthy(lambda: inspected(ids))
 
 
 def without_container(deployment: Deployment, *, one_shots: bool = True) -> list[str]:
     """List the services that compose would run here, and of which there is no container."""
-    there = {one.service for one in deployment.containers()}
+    there = {container.service for container in deployment.containers()}
     return [
         name
-        for name, one in deployment.services(running(deployment)).items()
+        for name, definition in deployment.services(running(deployment)).items()
         if name not in there
-        and (one_shots or (one.get("labels") or {}).get(ROLE_LABEL) != "one-shot")
+        and (one_shots or (definition.get("labels") or {}).get(ROLE_LABEL) != "one-shot")
     ]
 
 
-def _await_well(look: Callable[[], Sequence[Container]]) -> None:
+def _wait_until_healthy(look: Callable[[], Sequence[Container]]) -> None:
     """Wait until all are healthy, or one crashes again and again. Raises `Refused` with its log."""
     began = time.monotonic()
 
     def decided() -> bool:
         seen = look()
-        return not unwell(seen) or any(one.restarts >= CRASHES for one in seen)
+        return not unhealthy_services(seen) or any(
+            container.restarts >= CRASHES for container in seen
+        )
 
-    until(decided, READY_SECONDS)
-    for one in look():
-        if state := unwell([one]).get(one.service):
+    wait_until(decided, READY_SECONDS)
+    for container in look():
+        if state := unhealthy_services([container]).get(container.service):
             seconds = time.monotonic() - began
-            raise Refused(f"{one.service} is {state} after {seconds:.0f} s: {last_log_line(one)}")
+            raise Refused(
+                f"{container.service} is {state} after {seconds:.0f} s: {last_log_line(container)}"
+            )
 
 
 def stop(deployment: Deployment) -> None:

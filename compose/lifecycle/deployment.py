@@ -79,7 +79,7 @@ class Deployment:
     # Docker
 
     def compose(
-        self, *words: str, release: Release | None = None, limit: float = COMPOSE_LIMIT
+        self, *arguments: str, release: Release | None = None, limit: float = COMPOSE_LIMIT
     ) -> str:
         """A compose command on this project, and what it printed. Raises `MachineError`."""
         files = [word for file in self.files for word in ("-f", str(file))]
@@ -89,11 +89,11 @@ class Deployment:
         env = {**chosen, "COMPOSE_ANSI": "never"}
         # To compose an exported variable would count more than the same one in the settings: `run`
         # gives it none of them.
-        done = run([*head, *words], limit, breakable=words[0] in HARMLESS, env=env)
+        done = run([*head, *arguments], limit, breakable=arguments[0] in HARMLESS, env=env)
         for warning in _warnings(done.err):
             if not settings.unset_in_settings(warning, env_file):  # told by the preflight
                 say_once(f"  ! compose warns: {warning}")
-        return _succeeded(f"docker compose {words[0]}", done)
+        return _succeeded(f"docker compose {arguments[0]}", done)
 
     def services(self, release: Release | None = None) -> dict[str, Any]:
         """What compose makes of each service's part of the files. Raises `MachineError`."""
@@ -106,13 +106,15 @@ class Deployment:
         filters = [f"label={PROJECT_LABEL}={self.project}", f"label={OF_COMPOSE}"]
         if service:
             filters.append(f"label=com.docker.compose.service={model().name(service)}")
-        words = [word for one in filters for word in ("--filter", one)]
-        ids = docker("ps", "--all", "--quiet", "--no-trunc", *words).split()
-        return sorted(inspected(ids), key=lambda one: str(one.inspected["Created"]))
+        options = [word for condition in filters for word in ("--filter", condition)]
+        ids = docker("ps", "--all", "--quiet", "--no-trunc", *options).split()
+        return sorted(inspected(ids), key=lambda container: str(container.inspected["Created"]))
 
     def container(self, service: str) -> Container:
         """The newest running container of a service. Raises `MachineError` without one."""
-        running = [one for one in self.containers(service) if one.state == "running"]
+        running = [
+            container for container in self.containers(service) if container.state == "running"
+        ]
         if not running:
             raise MachineError(
                 f"Expected {service} of {self.project} to run, but it does not;"
@@ -125,14 +127,18 @@ class Deployment:
         """The settings of the release that runs, as they were when it was taken: to go back to."""
         return self.state / "settings.env"
 
-    def unwell(self) -> dict[str, str]:
+    def unhealthy_services(self) -> dict[str, str]:
         """Services that do not do their work, and their state."""
-        return unwell(self.newest())
+        return unhealthy_services(self.newest())
 
     def newest(self) -> list[Container]:
         """The newest container of each service: not the former ones that an update has kept."""
-        found = {one.service: one for one in self.containers() if not one.one_shot}
-        return list(found.values())
+        newest = {
+            container.service: container
+            for container in self.containers()
+            if not container.one_shot
+        }
+        return list(newest.values())
 
     def volume(self, name: str) -> str:
         """Docker's name of one of its volumes."""
@@ -143,30 +149,30 @@ class Deployment:
         return self.volume(name) in docker("volume", "ls", "--quiet").split()
 
 
-def unwell(containers: Iterable[Container]) -> dict[str, str]:
+def unhealthy_services(containers: Iterable[Container]) -> dict[str, str]:
     """Those of these services that do not do their work, and their state."""
     return {
-        one.service: f"{one.state}, {one.health or 'no health check'}"
-        for one in containers
-        if one.health != "healthy"
+        container.service: f"{container.state}, {container.health or 'no health check'}"
+        for container in containers
+        if container.health != "healthy"
     }
 
 
-def docker(*words: str, limit: float = DOCKER_LIMIT) -> str:
+def docker(*arguments: str, limit: float = DOCKER_LIMIT) -> str:
     """A docker command and what it printed. Raises `MachineError`."""
-    return _succeeded(f"docker {words[0]}", run(["docker", *words], limit))
+    return _succeeded(f"docker {arguments[0]}", run(["docker", *arguments], limit))
 
 
 def _warnings(error: str) -> list[str]:
     """List what compose warns of, in logrus's format: time="…" level=warning msg="…"."""
-    found = re.findall(r'level=warning msg=("(?:[^"\\]|\\.)*")', error)
-    return [str(json.loads(one)) for one in found]
+    messages = re.findall(r'level=warning msg=("(?:[^"\\]|\\.)*")', error)
+    return [str(json.loads(message)) for message in messages]
 
 
-def _succeeded(what: str, done: Result) -> str:
+def _succeeded(command: str, done: Result) -> str:
     if not done.ok:
         last = [line for line in done.text.splitlines() if line.strip()][-LAST_LINES:]
-        raise MachineError(f"Expected `{what}` to succeed, but: {' | '.join(last)}")
+        raise MachineError(f"Expected `{command}` to succeed, but: {' | '.join(last)}")
     return done.out
 
 
@@ -177,7 +183,7 @@ def inspected(ids: Sequence[str]) -> list[Container]:
     done = run(["docker", "inspect", "--type", "container", *ids], DOCKER_LIMIT)
     if not done.ok and "no such" not in done.err.lower():
         _succeeded("docker inspect", done)
-    return [Container(one) for one in json.loads(done.out or "[]")]
+    return [Container(details) for details in json.loads(done.out or "[]")]
 
 
 def last_log_line(container: Container) -> str:
@@ -193,8 +199,8 @@ def name_of(container: Container) -> str:
 
 def remove(ids: Sequence[str]) -> None:
     """Remove containers, running or not; those that are gone already are no trouble."""
-    for one in inspected(ids):
-        docker("rm", "--force", one.id)
+    for container in inspected(ids):
+        docker("rm", "--force", container.id)
 
 
 def ask(container: str, path: str, at: str = "127.0.0.1:8000") -> tuple[int, str]:
@@ -208,8 +214,8 @@ def ask(container: str, path: str, at: str = "127.0.0.1:8000") -> tuple[int, str
         "except urllib.error.HTTPError as e: r=e\n"
         "print(r.status);sys.stdout.write(r.read().decode())"
     )
-    words = ["docker", "exec", container, "/venv/bin/python", "-c", script, path, at]
-    done = run(words, 10.0)
+    command = ["docker", "exec", container, "/venv/bin/python", "-c", script, path, at]
+    done = run(command, 10.0)
     status, _, body = done.out.partition("\n")
     return (int(status), body) if done.ok and status.isdigit() else (0, done.text[-300:])
 
@@ -222,19 +228,19 @@ def health(container: str) -> dict[str, Any]:
     return {}
 
 
-def capture(words: Sequence[str], path: Path, limit: float) -> None:
+def capture(command: Sequence[str], path: Path, limit: float) -> None:
     """Run a program with its output into a file. Raises `MachineError`."""
     with path.open("wb") as file:
-        piped(words, limit, stdout=file)
+        piped(command, limit, stdout=file)
 
 
-def feed(words: Sequence[str], path: Path, limit: float) -> None:
+def feed(command: Sequence[str], path: Path, limit: float) -> None:
     """Run a program with a file as its input. Raises `MachineError`."""
     with path.open("rb") as file:
-        piped(words, limit, stdin=file)
+        piped(command, limit, stdin=file)
 
 
-def until(condition: Callable[[], Any], seconds: float, every: float = POLL_SECONDS) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float, every: float = POLL_SECONDS) -> Any:
     """Look again until `condition` holds; what it gave last, true or not, after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:

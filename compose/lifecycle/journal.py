@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from compose.lifecycle.errors import Refused
 from compose.lifecycle.state import CommandState, from_json, to_json
-from compose.lifecycle.trouble import Refused
 from gate.machine.interrupts import deferred
 
 FILE = "journal.json"
@@ -89,7 +89,7 @@ class Journal(Generic[S_co]):
         self.save()
 
     def finish(self, step: str) -> None:
-        """Say that a step is done."""
+        """Say that a step is done, and what it has found out."""
         self.done.append(step)
         self.save()
 
@@ -132,7 +132,7 @@ class Journal(Generic[S_co]):
 
 
 @contextmanager
-def alone(folder: Path, command: str) -> Iterator[None]:
+def deployment_lock(folder: Path, command: str) -> Iterator[None]:
     """Hold the deployment's lock. Raises `Refused` naming the owner of a lock that is held.
 
     The kernel lets go of the lock of a dead process, so a stale one is simply taken over.

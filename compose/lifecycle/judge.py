@@ -18,7 +18,7 @@ SLOW_FLOOR = 0.05
 
 
 @dataclass(frozen=True)
-class Share:
+class UpstreamStats:
     """What one colour answered."""
 
     requests: int
@@ -27,17 +27,17 @@ class Share:
 
     def slow(self, limit: float) -> int:
         """How many answers took longer than `limit` seconds."""
-        return sum(one > limit for one in self.seconds)
+        return sum(duration > limit for duration in self.seconds)
 
 
-def share(entries: Iterable[Mapping[str, Any]], upstream: str) -> Share:
+def upstream_stats(entries: Iterable[Mapping[str, Any]], upstream: str) -> UpstreamStats:
     """What `upstream` (address:port) answered by the proxy's log, WebSockets left out."""
-    mine = [one for one in entries if one["upstream"] == upstream and not one["upgrade"]]
-    errors = sum(int(one["status"]) >= 500 for one in mine)
-    return Share(len(mine), errors, tuple(float(one["request_time"]) for one in mine))
+    mine = [entry for entry in entries if entry["upstream"] == upstream and not entry["upgrade"]]
+    errors = sum(int(entry["status"]) >= 500 for entry in mine)
+    return UpstreamStats(len(mine), errors, tuple(float(entry["request_time"]) for entry in mine))
 
 
-def worse(new: Share, old: Share) -> str | None:
+def canary_regression(new: UpstreamStats, old: UpstreamStats) -> str | None:
     """Why the new colour must not go on; None when nothing speaks against it.
 
     Fisher's exact test, one-sided, on two counts: answers of 500 and above, and slow answers. A

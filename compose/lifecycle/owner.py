@@ -17,8 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from compose.lifecycle.deployment import DOCKER_LIMIT, Deployment, docker
+from compose.lifecycle.errors import Refused
 from compose.lifecycle.journal import now, write_json
-from compose.lifecycle.trouble import Refused
 from compose.release import HERE
 from gate.containers import OF_COMPOSE, PROJECT_LABEL
 from gate.machine import docker as engines
@@ -77,8 +77,8 @@ class Answering:
         return self.id == other.id or (self.name, self.root) == (other.name, other.root)
 
 
-def _same_path(one: str, other: str) -> bool:
-    return Path(one).resolve() == Path(other).resolve()
+def _same_path(path: str, other: str) -> bool:
+    return Path(path).resolve() == Path(other).resolve()
 
 
 # The engine
@@ -201,15 +201,15 @@ def _recorded(deployment: Deployment) -> Owner:
     form = "{{json .Labels}}"
     text = docker("volume", "inspect", "--format", form, deployment.volume(RECORD))
     labels = json.loads(text) or {}
-    return Owner(*(str(labels.get(PREFIX + one.name, "")) for one in fields(Owner)))
+    return Owner(*(str(labels.get(PREFIX + field.name, "")) for field in fields(Owner)))
 
 
 def _of_containers(deployment: Deployment) -> Path | None:
     """The compose folder that its oldest container was made from: updates make newer ones."""
     wanted = [f"label={PROJECT_LABEL}={deployment.project}", f"label={OF_COMPOSE}"]
-    words = [word for one in wanted for word in ("--filter", one)]
+    options = [word for condition in wanted for word in ("--filter", condition)]
     form = f'{{{{.Label "{FOLDER_LABEL}"}}}}'
-    folders = docker("ps", "--all", *words, "--format", form).splitlines()
+    folders = docker("ps", "--all", *options, "--format", form).splitlines()
     return Path(folders[-1]) if folders and folders[-1] else None
 
 
@@ -240,11 +240,11 @@ def claim(deployment: Deployment) -> None:
     mine, name = this_folder(deployment), deployment.volume(RECORD)
     labels = {PREFIX + key: value for key, value in asdict(mine).items()}
     labels |= {PROJECT_LABEL: deployment.project, VOLUME_LABEL: RECORD}  # what is swept has these
-    run_id, started = (deployment.values.get(one) for one in ("GATE_RUN_ID", "GATE_STARTED"))
+    run_id, started = (deployment.values.get(name) for name in ("GATE_RUN_ID", "GATE_STARTED"))
     if run_id and started:
         labels |= {RUN_LABEL: run_id, STARTED_LABEL: started}
-    words = [f"--label={key}={value}" for key, value in labels.items()]
-    docker("volume", "create", *words, name)  # leaves one that is there as it is
+    options = [f"--label={key}={value}" for key, value in labels.items()]
+    docker("volume", "create", *options, name)  # leaves one that is there as it is
     known = _recorded(deployment)
     if not known.is_same(mine, _is_on_socket()):  # made at the same moment
         raise Refused(f"it is being deployed from {known}: give the command there")

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from compose.lifecycle import building, releases
 from compose.lifecycle.deployment import Deployment
-from compose.lifecycle.trouble import BadInput
+from compose.lifecycle.errors import BadInput
 from compose.release import HERE, Release
 from gate.machine.commands import run
 from gate.machine.console import MachineError
@@ -62,7 +62,7 @@ SUB_DOMAINS = ("api", "grafana", "prometheus")
 class Finding:
     """One thing that speaks against going on: expected, seen, what to do."""
 
-    what: str
+    expected: str
     todo: str
 
 
@@ -72,7 +72,7 @@ def findings(
     """Everything that speaks against changing this deployment to this release."""
     allowed |= allowed_by(deployment.values)
     asked = [check for check in CHECKS if check.__name__ not in allowed]
-    return [found for check in asked for found in check(deployment, release)]
+    return [finding for check in asked for finding in check(deployment, release)]
 
 
 def allowed_by(values: Mapping[str, str]) -> frozenset[str]:
@@ -90,11 +90,13 @@ def versions(_: Deployment, __: Release) -> Iterator[Finding]:
         ("Docker", ["docker", "version", "--format", "{{.Server.Version}}"], LEAST_DOCKER),
         ("Compose", ["docker", "compose", "version", "--short"], LEAST_COMPOSE),
     )
-    for name, words, least in asked:
-        done = run(words, 10.0)
+    for name, command, least in asked:
+        done = run(command, 10.0)
         if not done.ok:
             raise MachineError(f"Expected {name} to answer, but: {done.text[-200:]}")
-        seen = tuple(int(one) for one in done.out.strip().lstrip("v").split("-")[0].split(".")[:2])
+        seen = tuple(
+            int(part) for part in done.out.strip().lstrip("v").split("-")[0].split(".")[:2]
+        )
         if seen < least:
             wanted = ".".join(map(str, least))
             yield Finding(f"{name} {wanted} or newer, seen {done.out.strip()}", f"update {name}")
@@ -165,8 +167,8 @@ def configuration(deployment: Deployment, release: Release) -> Iterator[Finding]
             f"a configuration that compose takes, seen: {error}", "mend the file it names"
         )
         return
-    for service, one in services.items():
-        for name, value in (one.get("environment") or {}).items():
+    for service, definition in services.items():
+        for name, value in (definition.get("environment") or {}).items():
             if name in SECRETS and not value:
                 yield Finding(f"{name} of {service}, seen a blank", "take the blank override out")
 
@@ -177,9 +179,9 @@ def ports(deployment: Deployment, release: Release) -> Iterator[Finding]:
         services = deployment.services(release)
     except MachineError:
         return  # said by `configuration`
-    ours = {port for one in deployment.containers() for _, port in one.published()}
-    for service, one in services.items():
-        for port in one.get("ports") or ():
+    ours = {port for container in deployment.containers() for _, port in container.published()}
+    for service, definition in services.items():
+        for port in definition.get("ports") or ():
             number = str(port.get("published") or "")
             if number not in ("", "0", *ours) and _busy(port.get("host_ip", ""), int(number)):
                 yield Finding(
@@ -204,9 +206,9 @@ def _holder(port: str) -> str:
     listed = run(["docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}}"], 10.0)
     if listed.ok and listed.out.strip():
         return f"the container {listed.out.split()[0]}"
-    found = run(["ss", "-Hltnp", f"sport = :{port}"], 10.0)
-    words = found.out.rpartition("users:")[2].strip("() \n")
-    return words.replace('"', "") if found.ok and words else "another program"
+    result = run(["ss", "-Hltnp", f"sport = :{port}"], 10.0)
+    users = result.out.rpartition("users:")[2].strip("() \n")
+    return users.replace('"', "") if result.ok and users else "another program"
 
 
 def names(deployment: Deployment, _: Release) -> Iterator[Finding]:
@@ -215,13 +217,15 @@ def names(deployment: Deployment, _: Release) -> Iterator[Finding]:
     if name == "localhost":
         return
     try:
-        found = {str(one[4][0]) for one in socket.getaddrinfo(name, 443, proto=socket.IPPROTO_TCP)}
+        addresses = {
+            str(entry[4][0]) for entry in socket.getaddrinfo(name, 443, proto=socket.IPPROTO_TCP)
+        }
     except OSError:
         yield Finding(f"{name} to resolve, seen no address", f"make an A record for {name}")
         return
-    if not any(is_own_address(one) for one in found):
+    if not any(is_own_address(address) for address in addresses):
         yield Finding(
-            f"{name} to lead to this host, seen {', '.join(sorted(found))}",
+            f"{name} to lead to this host, seen {', '.join(sorted(addresses))}",
             "point its A record here; behind NAT give --allow names",
         )
 
@@ -319,8 +323,8 @@ def _broken_chain(path: Path) -> str | None:
     """What OpenSSL says against a certificate, but for its time: that is said apart."""
     ca = path.with_name("ca.crt")
     trusted = ["-CAfile", str(ca)] if ca.is_file() and ca.stat().st_size else []
-    words = ["openssl", "verify", "-no_check_time", *trusted, "-untrusted", str(path), str(path)]
-    done = run(words, 5.0)
+    command = ["openssl", "verify", "-no_check_time", *trusted, "-untrusted", str(path), str(path)]
+    done = run(command, 5.0)
     if done.ok or done.code == 127:
         return None
     reasons = [line for line in done.text.splitlines() if line.startswith("error ")]
@@ -334,14 +338,14 @@ def _names(cert: "x509.Certificate") -> list[str]:
         names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ["no name"]
-    return [str(one.value) for one in names]
+    return [str(name.value) for name in names]
 
 
 def _is_for(cert: "x509.Certificate", name: str) -> bool:
     """Whether one of its names is this one, or a wildcard for it."""
     wanted = name.lower().rstrip(".")
     wild = f"*.{wanted.partition('.')[2]}"
-    return any(one.lower() in (wanted, wild) for one in _names(cert))
+    return any(known.lower() in (wanted, wild) for known in _names(cert))
 
 
 def data(deployment: Deployment, release: Release) -> Iterator[Finding]:

@@ -12,9 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from compose.lifecycle.deployment import PROXY, Deployment, ask, docker, inspected, name_of, until
+from compose.lifecycle.deployment import (
+    PROXY,
+    Deployment,
+    ask,
+    docker,
+    inspected,
+    name_of,
+    wait_until,
+)
+from compose.lifecycle.errors import Refused
 from compose.lifecycle.releases import image
-from compose.lifecycle.trouble import Refused
 from compose.release import Release
 from gate.containers import Container
 from gate.machine.commands import run
@@ -94,7 +102,7 @@ def switch(deployment: Deployment, folder: str) -> None:
         f"ln -sfn {folder} /live/.next && mv -T /live/.next /live/current && kill -HUP 1",
     )
     # Until then a look at what is in flight would miss what they have just taken.
-    if not until(lambda: former.isdisjoint(workers(deployment)), LIMIT):
+    if not wait_until(lambda: former.isdisjoint(workers(deployment)), LIMIT):
         raise MachineError(
             f"Expected the proxy to reload within {LIMIT:g} s, but a former worker still takes"
             f" requests: read `docker logs {proxy[:12]}`, then give this command again."
@@ -122,9 +130,9 @@ def in_flight(deployment: Deployment, api: str) -> int:
         'cat /proc/net/tcp; cd /proc; for p in $(grep -la "shutting down" [0-9]*/cmdline); do'
         " ls -l ${p%cmdline}fd; done; true"
     )
-    words = _in(deployment, script)
-    held = set(re.findall(r"socket:\[(\d+)\]", words))
-    rows = [row for row in _established(words) if row.inode in held]
+    listing = _in(deployment, script)
+    held = set(re.findall(r"socket:\[(\d+)\]", listing))
+    rows = [row for row in _established(listing) if row.inode in held]
     clients = sum(row.local_port in DOORS for row in rows)
     own = address(inspected([api])[0])
     others = sum(row.remote.endswith(f":{API_PORT}") and row.remote != own for row in rows)
@@ -160,13 +168,13 @@ def address(api: Container) -> str:
 def websockets(api: str) -> int:
     """How many WebSocket clients an API container has."""
     _, text = ask(api, "/api/metrics")
-    found = re.search(r"^breakout_bot_websocket_clients (\S+)", text, re.MULTILINE)
-    return int(float(found[1])) if found else 0
+    match = re.search(r"^breakout_bot_websocket_clients (\S+)", text, re.MULTILINE)
+    return int(float(match[1])) if match else 0
 
 
 def await_drained(deployment: Deployment, api: str, seconds: float) -> bool:
     """Wait for an API's requests in flight; False when some are left after `seconds`."""
-    return bool(until(lambda: in_flight(deployment, api) == 0, seconds))
+    return bool(wait_until(lambda: in_flight(deployment, api) == 0, seconds))
 
 
 def access_log(deployment: Deployment, since: str) -> list[dict[str, Any]]:

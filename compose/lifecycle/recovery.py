@@ -9,8 +9,9 @@ from typing import Any
 
 from compose.lifecycle import backups, journal, restore, working
 from compose.lifecycle.deploy import Deploy
-from compose.lifecycle.deployment import COLOURED, Deployment, inspected, until
-from compose.lifecycle.journal import Journal, alone
+from compose.lifecycle.deployment import COLOURED, Deployment, inspected, wait_until
+from compose.lifecycle.errors import Refused
+from compose.lifecycle.journal import Journal, deployment_lock
 from compose.lifecycle.restore import Restore
 from compose.lifecycle.rollback import Rollback
 from compose.lifecycle.state import (
@@ -20,8 +21,7 @@ from compose.lifecycle.state import (
     RollbackState,
     UpdateState,
 )
-from compose.lifecycle.steps import Step, StepName, carry_out, take_back, to_be_finished
-from compose.lifecycle.trouble import Refused
+from compose.lifecycle.steps import Step, StepName, carry_out, must_roll_forward, undo_all
 from compose.lifecycle.update import Update
 from gate.containers import Container
 from gate.machine.console import MachineError, say
@@ -47,14 +47,14 @@ def steps_of(deployment: Deployment, journal: Journal[CommandState]) -> list[Ste
     return COMMANDS[journal.command](deployment, journal).steps()
 
 
-def left(deployment: Deployment) -> str | None:
+def unfinished_command(deployment: Deployment) -> str | None:
     """What an earlier command left unfinished, in words; None when nothing is."""
     journal = Journal.find(journal_path(deployment))
     if journal is None:
         return None
     at = journal.begun[-1] if journal.begun else "its beginning"
     steps = steps_of(deployment, journal)
-    way = "finish" if to_be_finished(journal, steps) else "undo"
+    way = "finish" if must_roll_forward(journal, steps) else "undo"
     return (
         f"a {journal.command} begun {journal.began} ended unfinished at `{at}`;"
         f" the next update or rollback will {way} it"
@@ -67,15 +67,15 @@ def to_start(deployment: Deployment) -> list[Container]:
     What an unfinished command is undone to is older than what it made. A rollback that has taken
     the data back has left no bot that may open them, until it has made the earlier one.
     """
-    newest = {one.service: one for one in deployment.newest()}
+    newest = {container.service: container for container in deployment.newest()}
     journal = Journal.find(journal_path(deployment))
     if journal is None or not isinstance(journal.state, UpdateState):
         return list(newest.values())
-    if not to_be_finished(journal, steps_of(deployment, journal)):
+    if not must_roll_forward(journal, steps_of(deployment, journal)):
         old = inspected(list(journal.state.old.values()))
-        return list((newest | {one.service: one for one in old}).values())
+        return list((newest | {container.service: container for container in old}).values())
     made = StepName.START in journal.done
-    return [one for one in newest.values() if made or one.service not in COLOURED]
+    return [container for container in newest.values() if made or container.service not in COLOURED]
 
 
 def recover(deployment: Deployment) -> bool:
@@ -83,15 +83,15 @@ def recover(deployment: Deployment) -> bool:
     journal = Journal.find(journal_path(deployment))
     if journal is None:
         return False
-    say(f"{deployment.project}: {left(deployment)}")
-    until(lambda: not _orphans(deployment.project), ORPHAN_SECONDS)
+    say(f"{deployment.project}: {unfinished_command(deployment)}")
+    wait_until(lambda: not _orphans(deployment.project), ORPHAN_SECONDS)
     steps = steps_of(deployment, journal)
     with deferred():
-        if to_be_finished(journal, steps):
+        if must_roll_forward(journal, steps):
             carry_out(journal, steps)
             journal.close("finished later")
         else:
-            take_back(journal, steps, journal.reason or "it was interrupted")
+            undo_all(journal, steps, journal.reason or "it was interrupted")
             journal.close("undone later")
     return True
 
@@ -107,7 +107,7 @@ def clear(deployment: Deployment) -> None:
         return None
     for folder in dead:
         shutil.rmtree(folder / working.FILES, ignore_errors=True)
-    with suppress(Refused), alone(deployment.state, "clear"):
+    with suppress(Refused), deployment_lock(deployment.state, "clear"):
         say(f"{deployment.project}: removing what a command that was killed has left")
         for path in old:  # as a version before left it
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -129,25 +129,29 @@ def _clear(deployment: Deployment, folder: Path) -> None:
     note = folder / working.SCRATCH
     if note.is_file():
         scratch = note.read_text(encoding="utf-8")
-        until(lambda: not _orphans(scratch.split()[0]), ORPHAN_SECONDS)
+        wait_until(lambda: not _orphans(scratch.split()[0]), ORPHAN_SECONDS)
         restore.clear_scratch(deployment, scratch)
 
 
 def _orphans(project: str) -> list[int]:
     """Compose commands on this project whose parent was killed: they still change things."""
     wanted = f"\0-p\0{project}\0".encode()
-    found = []
+    pids = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            words = entry.read_bytes()
+            command_line = entry.read_bytes()
         except OSError:
             continue
-        if wanted in words and b"compose" in words and int(entry.parent.name) != os.getpid():
-            found.append(int(entry.parent.name))
-    return found
+        if (
+            wanted in command_line
+            and b"compose" in command_line
+            and int(entry.parent.name) != os.getpid()
+        ):
+            pids.append(int(entry.parent.name))
+    return pids
 
 
-def do(deployment: Deployment, state: CommandState) -> None:
+def execute(deployment: Deployment, state: CommandState) -> None:
     """Carry a new command out from its first step to its last. Raises `Refused`, `MachineError`.
 
     The journal stays open while a step is neither done nor undone.
@@ -161,7 +165,7 @@ def do(deployment: Deployment, state: CommandState) -> None:
     except (Refused, KeyboardInterrupt) as ended:
         if journal is not None and not journal.begun:
             journal.close(f"undone: {ended}")
-        elif journal is not None and all(one.name in journal.done for one in steps):
+        elif journal is not None and all(step.name in journal.done for step in steps):
             journal.close("done")
         raise
     journal.close("done")

@@ -7,9 +7,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from compose.lifecycle.deployment import Deployment, docker
+from compose.lifecycle.errors import BadInput
 from compose.lifecycle.journal import now, write_json
 from compose.lifecycle.state import ReleaseState
-from compose.lifecycle.trouble import BadInput
 from compose.release import OWN_SERVICES, Release
 from compose.release import image as image
 from gate.settings import is_secret
@@ -109,11 +109,11 @@ def backup_to_go_back_with(deployment: Deployment, earlier: Manifest) -> Manifes
     newer schema after it. None where there is none."""
     tags = history(deployment)
     later = [load(deployment, tag) for tag in tags[tags.index(earlier.tag) + 1 :]]
-    return next((one for one in later if one.schema > earlier.schema), None)
+    return next((manifest for manifest in later if manifest.schema > earlier.schema), None)
 
 
 def backups_to_go_back_with(deployment: Deployment) -> set[str]:
     """Name the backups from before the present release and from before each newer schema."""
     known = [load(deployment, tag) for tag in history(deployment)]
     wanted = [newer for older, newer in pairwise(known) if newer.schema > older.schema]
-    return {one.backup for one in (*wanted, *known[-1:]) if one.backup}
+    return {manifest.backup for manifest in (*wanted, *known[-1:]) if manifest.backup}

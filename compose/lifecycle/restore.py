@@ -7,11 +7,19 @@ from pathlib import Path
 from typing import Any
 
 from compose.lifecycle import archives, backups, deploy, releases, working
-from compose.lifecycle.deployment import API, EXCHANGE, REDIS, Deployment, docker, health, until
+from compose.lifecycle.deployment import (
+    API,
+    EXCHANGE,
+    REDIS,
+    Deployment,
+    docker,
+    health,
+    wait_until,
+)
+from compose.lifecycle.errors import Refused
 from compose.lifecycle.journal import Journal, new_id
 from compose.lifecycle.state import RestoreState
 from compose.lifecycle.steps import Step, StepName
-from compose.lifecycle.trouble import Refused
 from compose.release import HERE, Release
 from gate.machine.console import say
 
@@ -40,20 +48,24 @@ class Restore:
             Step(StepName.BACKUP, "of what is there now, to come back to", self.back_up),
             Step(StepName.STOP, "the bot and Redis", self.stop, self.start),
             Step(
-                StepName.DATA, f"from {name}, no stale -wal", self.put, self.put_back, onward=True
+                StepName.DATA,
+                f"from {name}, no stale -wal",
+                self.put,
+                self.undo_put,
+                roll_forward=True,
             ),
             Step(StepName.START, "Redis and the bot, until healthy", self.start, final=True),
         ]
         if self.state.down:
-            what = "containers and volumes that are gone, of the release that should run"
-            every.insert(0, Step(StepName.CREATE, what, self.create, self.uncreate))
+            description = "containers and volumes that are gone, of the release that should run"
+            every.insert(0, Step(StepName.CREATE, description, self.create, self.undo_create))
         return every
 
     def create(self) -> None:
         """Containers of everything, after a `down`: started once the data are there."""
         self.deployment.compose("create", "--no-build", release=self._release)
 
-    def uncreate(self) -> None:
+    def undo_create(self) -> None:
         """As it was: no containers; data stay."""
         self.deployment.compose("down", release=self._release)
 
@@ -64,13 +76,12 @@ class Restore:
     def back_up(self) -> None:
         """What is there now, as far as it is sound: who restores may do so because it is not."""
         if not backups.has_data(self.deployment):
-            return say("    there are no data yet to come back to")
+            say("    there are no data yet to come back to")
+            return
         try:
-            made = backups.make(self.deployment, self.state.key_file, "restore")
+            self.state.before = str(backups.make(self.deployment, self.state.key_file, "restore"))
         except Refused as unsound:
-            return say(f"    there is no coming back to what is there now: {unsound}")
-        self.state.before = str(made)
-        return self.journal.save()
+            say(f"    there is no coming back to what is there now: {unsound}")
 
     def stop(self) -> None:
         """Nobody has the data open."""
@@ -80,7 +91,7 @@ class Restore:
         """The archive's data."""
         self._put(self.state.archive)
 
-    def put_back(self) -> None:
+    def undo_put(self) -> None:
         """The data that were there before."""
         before = self.state.before
         if before is None:
@@ -100,13 +111,13 @@ class Restore:
         if self.state.down:
             if StepName.CREATE in self.journal.done and self.journal.reason is None:
                 deploy.bring_up(self.deployment, self._release, self.state.id)
-                until(lambda: not self.deployment.unwell(), READY_SECONDS)
+                wait_until(lambda: not self.deployment.unhealthy_services(), READY_SECONDS)
             return
         redis, api = (self.deployment.containers(name)[-1].id for name in SERVICES)
         docker("start", redis, api)
-        if not until(lambda: health(api), READY_SECONDS):
+        if not wait_until(lambda: health(api), READY_SECONDS):
             raise Refused(f"the bot is not healthy {READY_SECONDS:g} s after the restore")
-        until(lambda: not self.deployment.unwell(), READY_SECONDS)
+        wait_until(lambda: not self.deployment.unhealthy_services(), READY_SECONDS)
 
 
 @contextmanager
@@ -116,8 +127,8 @@ def opened(
     """The files and the manifest of a checked archive, in a folder that goes away again."""
     with working.folder(deployment) as folder:
         manifest = archives.unpack(archive, folder, key_file)
-        found = backups.contents(folder / "data.sqlite3")
-        if found["rows"] != manifest["rows"]:
+        counted = backups.contents(folder / "data.sqlite3")
+        if counted["rows"] != manifest["rows"]:
             raise Refused(f"{archive.name}: its rows are not those that were counted")
         yield folder, manifest
 
@@ -176,7 +187,7 @@ def _compare(scratch: Deployment, folder: Path, manifest: dict[str, Any]) -> Non
 def _comes_up(scratch: Deployment, release: Release) -> None:
     scratch.compose("start", REDIS, EXCHANGE, API, release=release)
     api = scratch.containers(API)[-1].id
-    if not until(lambda: health(api), READY_SECONDS):
+    if not wait_until(lambda: health(api), READY_SECONDS):
         raise Refused("the bot does not come up with the restored data")
-    if not until(lambda: REDIS not in scratch.unwell(), READY_SECONDS):
+    if not wait_until(lambda: REDIS not in scratch.unhealthy_services(), READY_SECONDS):
         raise Refused("Redis does not come up with the restored data")

@@ -5,11 +5,11 @@ from typing import ClassVar
 
 from compose.lifecycle import backups, proxy, releases, update
 from compose.lifecycle.deployment import API, Deployment, docker
+from compose.lifecycle.errors import BadInput
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.restore import opened
 from compose.lifecycle.state import RollbackState, SchemaChange, UpdateOptions
 from compose.lifecycle.steps import Step, StepName
-from compose.lifecycle.trouble import BadInput
 from compose.lifecycle.update import STOP_SECONDS, Update, migrate
 from compose.release import Release
 from gate.machine.commands import run
@@ -38,12 +38,12 @@ class Rollback(Update):
         if not self.state.schema_differs:
             return every
         stop = Step(StepName.STOP, "the bot: its data change", self.stop, self.start_old)
-        way, back = self.take_data_back, self.put_data_back
-        data = Step(StepName.DATA, self._data_way(), way, back, onward=True)
+        way, back = self.downgrade_data, self.undo_downgrade
+        data = Step(StepName.DATA, self._data_way(), way, back, roll_forward=True)
         every = [
-            one for one in every if one.name != StepName.CANARY
+            step for step in every if step.name != StepName.CANARY
         ]  # no old colour to compare with
-        at = next(number for number, one in enumerate(every) if one.name == StepName.START)
+        at = next(number for number, step in enumerate(every) if step.name == StepName.START)
         return [*every[:at], stop, data, *every[at:]]
 
     def _data_way(self) -> str:
@@ -70,12 +70,12 @@ class Rollback(Update):
         """
         return self.alive(API).started_at if self.state.schema_differs else ""
 
-    def unstart(self) -> None:
+    def undo_start(self) -> None:
         """The old colour is served, which is started again when its data are back."""
         if self.state.schema_differs:
-            self.unswitch()
+            self.undo_switch()
             proxy.forget(self.deployment, self.folder)
-        super().unstart()
+        super().undo_start()
 
     def stop(self) -> None:
         """Nobody has the data open."""
@@ -83,9 +83,9 @@ class Rollback(Update):
 
     def start_old(self) -> None:
         """The bot as it was."""
-        self.bring_back()
+        self.restart_old()
 
-    def take_data_back(self) -> None:
+    def downgrade_data(self) -> None:
         """The data as the earlier release knows them."""
         archive = self.state.restore
         if archive:
@@ -96,7 +96,7 @@ class Rollback(Update):
         assert present is not None
         migrate(self.deployment, present.release, self.state.schema)
 
-    def put_data_back(self) -> None:
+    def undo_downgrade(self) -> None:
         """The data as they were when the rollback began."""
         before = backups.folder(self.deployment) / str(self.state.backup)
         backups.stop(self.deployment, API)

@@ -23,9 +23,9 @@ free = int(sys.argv[1])
 for _ in range(50):
     try:
         with open('appendonlydir/appendonly.aof.manifest') as file:
-            words = [line.split() for line in file if line.strip()]
-        entries = [dict(zip(line[::2], line[1::2])) for line in words]
-        names = [one['file'] for one in entries if one['type'] != 'h']
+            lines = [line.split() for line in file if line.strip()]
+        entries = [dict(zip(line[::2], line[1::2])) for line in lines]
+        names = [entry['file'] for entry in entries if entry['type'] != 'h']
         parts = [open('appendonlydir/' + name, 'rb') for name in names]
         break
     except FileNotFoundError: time.sleep(0.1)  # rewritten meanwhile: what is open stays as it is

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
-from compose.lifecycle.trouble import Refused
+from compose.lifecycle.errors import Refused
 from compose.release import Release
 
 OPTIONS_KEY = "wishes"
@@ -144,5 +144,5 @@ def from_json(command: str, content: Mapping[str, Any]) -> CommandState:
 
 def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out what only a later version writes."""
-    names = {one.name for one in fields(kind)}
+    names = {member.name for member in fields(kind)}
     return {name: value for name, value in values.items() if name in names}

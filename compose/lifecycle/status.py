@@ -14,10 +14,12 @@ YOUNG = timedelta(hours=26)
 def report(deployment: Deployment) -> tuple[list[str], list[str]]:
     """(lines for people, what is not as it should be)."""
     lines = [f"{deployment.project}: {_should_run(deployment)}"]
-    for one in deployment.containers():
-        if not one.one_shot:
-            state = f"{one.state}, {one.health}" if one.health else one.state
-            lines.append(f"  {name_of(one):44} {state:22} {one.image}")
+    for container in deployment.containers():
+        if not container.one_shot:
+            state = (
+                f"{container.state}, {container.health}" if container.health else container.state
+            )
+            lines.append(f"  {name_of(container):44} {state:22} {container.image}")
     newest = backups.newest(deployment)
     lines.append(f"  newest backup: {newest.name if newest else 'none'}")
     for warning in (old_backup(deployment), backups.misdated(deployment)):
@@ -36,7 +38,7 @@ def _should_run(deployment: Deployment) -> str:
 
 
 def _drift(deployment: Deployment) -> Iterator[str]:
-    unfinished = recovery.left(deployment)
+    unfinished = recovery.unfinished_command(deployment)
     if unfinished:
         yield unfinished
     present = releases.current(deployment)
@@ -54,7 +56,7 @@ def _drift(deployment: Deployment) -> Iterator[str]:
 def _of_another_folder(deployment: Deployment, containers: Sequence[Container]) -> Iterator[str]:
     """Containers mount files of the folder that made them: once it is gone they do not start."""
     here = deployment.files[0].parent.resolve()
-    folders = {one.labels.get(owner.FOLDER_LABEL, "") for one in containers}
+    folders = {container.labels.get(owner.FOLDER_LABEL, "") for container in containers}
     for folder in sorted(folders):
         if folder and Path(folder).resolve() != here:
             yield f"containers have files of {folder}: `compose/deploy.sh` makes them anew"
@@ -63,21 +65,23 @@ def _of_another_folder(deployment: Deployment, containers: Sequence[Container]) 
 def _wrong_containers(
     deployment: Deployment, present: releases.Manifest, containers: Sequence[Container]
 ) -> Iterator[str]:
-    running = [one for one in containers if one.state == "running"]
-    for service in sorted({one.service for one in containers if not one.one_shot}):
-        mine = [one for one in running if one.service == service]
+    running = [container for container in containers if container.state == "running"]
+    for service in sorted(
+        {container.service for container in containers if not container.one_shot}
+    ):
+        mine = [container for container in running if container.service == service]
         if not mine:
             yield f"{service} does not run: `compose/start.sh` starts it"
         if len(mine) > 1:
             yield f"{len(mine)} containers of {service} run: one is expected"
-        for one in mine:
+        for container in mine:
             wanted = present.images.get(service)
             # An update leaves the other services' containers, and with them their images.
-            if service in COLOURED and wanted and one.image_id != wanted:
-                yield f"{service} runs {one.image}, expected tag {present.tag}"
-            if one.health not in ("healthy", None):
-                yield f"{service} is {one.health}"
-    front = [one for one in running if one.service == PROXY]
+            if service in COLOURED and wanted and container.image_id != wanted:
+                yield f"{service} runs {container.image}, expected tag {present.tag}"
+            if container.health not in ("healthy", None):
+                yield f"{service} is {container.health}"
+    front = [container for container in running if container.service == PROXY]
     if front and proxy.serving(deployment) == "image":
         yield "the proxy serves the configuration of its image, not of a release"
 

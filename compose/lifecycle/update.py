@@ -20,12 +20,12 @@ from compose.lifecycle.deployment import (
     last_log_line,
     name_of,
     remove,
-    until,
+    wait_until,
 )
+from compose.lifecycle.errors import Refused
 from compose.lifecycle.journal import Journal, new_id, write_json
 from compose.lifecycle.state import ReleaseState, UpdateOptions, UpdateState
 from compose.lifecycle.steps import Step, StepName
-from compose.lifecycle.trouble import Refused
 from compose.release import Release
 from gate.containers import Container
 from gate.machine.console import MachineError, say
@@ -42,7 +42,7 @@ STOP_SECONDS = 30
 LEASE_SECONDS = 20.0
 MIGRATE_LIMIT = 120.0
 LOOK_SECONDS = 0.5
-KEPT = "kept.json"
+RETAINED = "kept.json"
 TRADING = ("RUNNING", "PAUSED")
 
 
@@ -85,34 +85,40 @@ class Update:
 
     def new(self, service: str) -> Container:
         """The new colour's container of a service. Raises `Refused` when there is none."""
-        found = [c for c in self.deployment.containers(service) if c.id not in self.old_ids]
-        if not found:
+        containers = [
+            container
+            for container in self.deployment.containers(service)
+            if container.id not in self.old_ids
+        ]
+        if not containers:
             raise Refused(f"there is no container of the new {service}")
-        return found[-1]
+        return containers[-1]
 
     def steps(self) -> list[Step]:
         """Every step, in order."""
-        what = f"{self.release.version} ({self.release.revision[:12]})"
+        version = f"{self.release.version} ({self.release.revision[:12]})"
         canary = f"{self.options.canary:g} % for {self.options.canary_seconds:g} s, then judged"
         every = [
             Step(
-                StepName.IMAGES, f"build or pull {what} while the old release serves", self.images
+                StepName.IMAGES,
+                f"build or pull {version} while the old release serves",
+                self.images,
             ),
             Step(
                 StepName.BACKUP,
                 "data, settings and manifest, while the engine writes",
                 self.back_up,
             ),
-            Step(StepName.START, "the new colour beside the old one", self.start, self.unstart),
+            Step(StepName.START, "the new colour beside the old one", self.start, self.undo_start),
             Step(StepName.READY, "until the new API is healthy", self.ready),
             Step(
                 StepName.VERIFY,
                 "smoke stage on the new colour, without traffic",
                 self.check,
-                self.uncheck,
+                self.undo_check,
             ),
-            Step(StepName.CANARY, canary, self.canary, self.uncanary),
-            Step(StepName.SWITCH, "the proxy to the new colour", self.switch, self.unswitch),
+            Step(StepName.CANARY, canary, self.canary, self.undo_canary),
+            Step(StepName.SWITCH, "the proxy to the new colour", self.switch, self.undo_switch),
             Step(
                 StepName.CONFIRM, f"through the proxy, for {self.options.watch:g} s", self.confirm
             ),
@@ -120,22 +126,21 @@ class Update:
                 StepName.HAND_OVER,
                 "drain the old colour, stop it, its engine's lease to the new one",
                 self.hand_over,
-                self.unhand_over,
+                self.undo_hand_over,
                 final=True,
             ),
             Step(StepName.RETIRE, "the old colour; write the release manifest", self.retire),
         ]
         left_out = {StepName.BACKUP} if not self.options.backup else set()
         left_out |= {StepName.CANARY} if not self.options.canary else set()
-        return [one for one in every if one.name not in left_out]
+        return [step for step in every if step.name not in left_out]
 
     # The steps
 
     def back_up(self) -> None:
         """Data as they were before."""
-        made = backups.make(self.deployment, self.options.key_file, self.journal.command)
-        self.state.backup = made.name
-        self.journal.save()
+        key_file = self.options.key_file
+        self.state.backup = backups.make(self.deployment, key_file, self.journal.command).name
 
     def images(self) -> None:
         """All images of the release, on this machine."""
@@ -143,7 +148,7 @@ class Update:
 
     def start(self) -> None:
         """A second container of each coloured service."""
-        scale = [word for one in COLOURED for word in ("--scale", f"{one}=2")]
+        scale = [word for service in COLOURED for word in ("--scale", f"{service}=2")]
         flags = ["--no-recreate", "--no-build", "--pull", "never"]
         self.state.new_schema = building.schema(self.release)
         self.journal.save()
@@ -153,26 +158,28 @@ class Update:
         self.deployment.compose("create", *flags, *scale, *COLOURED, release=self.release)
         docker("start", *(self.new(service).id for service in COLOURED))
 
-    def unstart(self) -> None:
+    def undo_start(self) -> None:
         """Only the old colour's containers stay, and data that it can read."""
-        schema_taken_back(self.deployment, self.release, self.journal)
+        downgrade_schema(self.deployment, self.release, self.journal)
         remove_others(self.deployment, self.old_ids)
         if self.state.stopped:
-            self.bring_back()
+            self.restart_old()
 
-    def bring_back(self) -> None:
+    def restart_old(self) -> None:
         """The old bot runs again, well or not. Raises `MachineError` when it does not."""
         docker("start", self.old(API))
         answers(self.old(API))
 
     def ready(self) -> None:
         """Healthy, and not by way of a crash."""
-        seen = until(lambda: health(self.alive(API).id).get("status") == "healthy", READY_SECONDS)
+        seen = wait_until(
+            lambda: health(self.alive(API).id).get("status") == "healthy", READY_SECONDS
+        )
         if not seen:
             raise Refused(f"the new API is not healthy after {READY_SECONDS:g} s")
-        until(self.page_answers, PAGE_SECONDS)
+        wait_until(self.page_answers, PAGE_SECONDS)
         where = self.entrance()
-        until(lambda: verify.scraped(where, API, self.scraped_since), SCRAPED_SECONDS)
+        wait_until(lambda: verify.scraped(where, API, self.scraped_since), SCRAPED_SECONDS)
 
     @property
     def scraped_since(self) -> str:
@@ -190,12 +197,12 @@ class Update:
 
     def alive(self, service: str) -> Container:
         """The new colour's container. Raises `Refused` when it has crashed."""
-        found = self.new(service)
-        if found.state in ("exited", "dead", "restarting") or found.restarts:
+        container = self.new(service)
+        if container.state in ("exited", "dead", "restarting") or container.restarts:
             # While it runs again, Docker knows no exit code of the time before.
-            how = f"exit code {found.exit_code}" if found.exit_code else "and runs again"
-            raise Refused(f"the new {service} crashed, {how}: {last_log_line(found)}")
-        return found
+            how = f"exit code {container.exit_code}" if container.exit_code else "and runs again"
+            raise Refused(f"the new {service} crashed, {how}: {last_log_line(container)}")
+        return container
 
     def check(self) -> None:
         """The smoke stage's verdict on the new colour, through a proxy of its own."""
@@ -203,13 +210,12 @@ class Update:
         with verify.entry(self.deployment, self.release, self.folder, self.trust) as where:
             verdict = verify.smoke(self.deployment, where, self.release)
         self.state.verdict = verdict
-        self.journal.save()
 
     def prepare(self) -> None:
         """The new release's proxy configuration, with the new colour behind it."""
         proxy.prepare(self.deployment, self.release, self.folder, self.new(API), self.new(FRONTEND))
 
-    def uncheck(self) -> None:
+    def undo_check(self) -> None:
         """No trace of the new proxy."""
         remove([verify.entry_name(self.deployment)])
         proxy.forget(self.deployment, self.folder)
@@ -227,17 +233,18 @@ class Update:
             time.sleep(LOOK_SECONDS)
         entries = proxy.access_log(self.deployment, since)
         new, before = (
-            judge.share(entries, proxy.address(one)) for one in (self.new(API), self._old_api)
+            judge.upstream_stats(entries, proxy.address(api))
+            for api in (self.new(API), self._old_api)
         )
         say(f"    new colour {new.requests} requests, old {before.requests}")
-        if reason := judge.worse(new, before):
+        if reason := judge.canary_regression(new, before):
             raise Refused(f"canary: {reason}")
 
     @property
     def _old_api(self) -> Container:
         return inspected([self.old(API)])[0]
 
-    def uncanary(self) -> None:
+    def undo_canary(self) -> None:
         """All requests to the old colour again."""
         self._serve_old()
         proxy.forget(self.deployment, f"{self.folder}-canary")
@@ -246,7 +253,7 @@ class Update:
         """Requests from now on go to the new colour."""
         proxy.switch(self.deployment, self.folder)
 
-    def unswitch(self) -> None:
+    def undo_switch(self) -> None:
         """Requests go to the old colour again; those that the new one has are let finish."""
         self._serve_old()
 
@@ -254,9 +261,9 @@ class Update:
         old = self.state.folder
         if proxy.serving(self.deployment) != old:
             proxy.switch(self.deployment, old)
-            for one in self.deployment.containers(API):
-                if one.id not in self.old_ids and one.state == "running":
-                    proxy.await_drained(self.deployment, one.id, DRAIN_SECONDS)
+            for container in self.deployment.containers(API):
+                if container.id not in self.old_ids and container.state == "running":
+                    proxy.await_drained(self.deployment, container.id, DRAIN_SECONDS)
 
     def confirm(self) -> None:
         """The new colour answers through the proxy, and goes on doing so."""
@@ -266,7 +273,7 @@ class Update:
         def look() -> dict[str, Any]:
             return verify.look(where, "/api/health")
 
-        if not until(lambda: started and look().get("started_at") == started, SWITCH_SECONDS):
+        if not wait_until(lambda: started and look().get("started_at") == started, SWITCH_SECONDS):
             raise Refused("the proxy does not lead to the new API after the switch")
         ends = time.monotonic() + self.options.watch
         while time.monotonic() < ends:
@@ -281,23 +288,23 @@ class Update:
             say(f"    some requests are still in flight after {DRAIN_SECONDS:g} s")
         docker("stop", "--time", str(STOP_SECONDS), self.old(API))
         new = self.alive(API).id
-        if not until(lambda: trades_if_told(new), LEASE_SECONDS):
+        if not wait_until(lambda: trades_if_told(new), LEASE_SECONDS):
             raise Refused(f"the new engine did not take the lease within {LEASE_SECONDS:g} s")
 
-    def unhand_over(self) -> None:
+    def undo_hand_over(self) -> None:
         """The old colour serves and may trade again."""
-        schema_taken_back(self.deployment, self.release, self.journal)
+        downgrade_schema(self.deployment, self.release, self.journal)
         docker("start", *self.old_ids)
-        self.bring_back()
+        self.restart_old()
 
     def retire(self) -> None:
         """Stop what is left of the old colour, keep it or not, and say what runs now."""
-        for one in inspected(self.old_ids):
-            docker("stop", "--time", str(STOP_SECONDS), one.id)
+        for container in inspected(self.old_ids):
+            docker("stop", "--time", str(STOP_SECONDS), container.id)
         releases.record(self.deployment, self.state)
         for folder in (self.state.folder, f"{self.folder}-canary"):
             proxy.forget(self.deployment, folder)
-        keep(self.deployment, self.old_ids, self.options.keep_minutes)
+        retain_containers(self.deployment, self.old_ids, self.options.keep_minutes)
 
 
 def read_state(deployment: Deployment, release: Release, options: UpdateOptions) -> UpdateState:
@@ -313,14 +320,14 @@ def read_state(deployment: Deployment, release: Release, options: UpdateOptions)
 
 def answers(api: str) -> None:
     """Wait for an API's first answer, whatever it is. Raises `MachineError` without one."""
-    if not until(lambda: ask(api, "/api/health")[0], READY_SECONDS):
+    if not wait_until(lambda: ask(api, "/api/health")[0], READY_SECONDS):
         raise MachineError(
             f"Expected the former {API} to answer within {READY_SECONDS:g} s, but it does not:"
             f" read `docker logs {api[:12]}`, then give this command again."
         )
 
 
-def schema_taken_back(
+def downgrade_schema(
     deployment: Deployment, newer: Release, journal: Journal[ReleaseState]
 ) -> None:
     """Take data that the new release has migrated down to the schema of the one that should run.
@@ -359,24 +366,26 @@ def trades_if_told(api: str) -> bool:
 def remove_others(deployment: Deployment, wanted: list[str]) -> None:
     """Remove every container of the coloured services that is not wanted."""
     for service in COLOURED:
-        for one in deployment.containers(service):
-            if one.id not in wanted:
-                if one.state == "running":
-                    docker("stop", "--time", str(STOP_SECONDS), one.id)
-                remove([one.id])
+        for container in deployment.containers(service):
+            if container.id not in wanted:
+                if container.state == "running":
+                    docker("stop", "--time", str(STOP_SECONDS), container.id)
+                remove([container.id])
 
 
-def keep(deployment: Deployment, ids: list[str], minutes: float) -> None:
+def retain_containers(deployment: Deployment, ids: list[str], minutes: float) -> None:
     """Keep stopped containers for a while, or remove them now."""
     if minutes <= 0:
         return remove(ids)
     until_then = datetime.now(UTC) + timedelta(minutes=minutes)
-    return write_json(deployment.state / KEPT, {"containers": ids, "until": until_then.isoformat()})
+    return write_json(
+        deployment.state / RETAINED, {"containers": ids, "until": until_then.isoformat()}
+    )
 
 
-def drop_kept(deployment: Deployment) -> None:
+def purge_retained(deployment: Deployment) -> None:
     """Remove the containers that an update has kept, once their time is over."""
-    path = deployment.state / KEPT
+    path = deployment.state / RETAINED
     if not path.exists():
         return
     kept = json.loads(path.read_text(encoding="utf-8"))

@@ -11,8 +11,8 @@ from typing import Any
 
 from compose.lifecycle import proxy
 from compose.lifecycle.deployment import PROXY, Deployment, docker, inspected, remove
+from compose.lifecycle.errors import Refused
 from compose.lifecycle.releases import image
-from compose.lifecycle.trouble import Refused
 from compose.release import HERE, Release
 from gate.containers import Container
 from gate.machine import docker as engines
@@ -72,10 +72,12 @@ def scraped(where: Target, service: str = "", since: str = "") -> bool:
 
     It has to have begun after `since` (ISO 8601, UTC).
     """
-    found = look(where, "/prometheus/api/v1/targets?state=active").get("data", {})
-    targets = [one for one in found.get("activeTargets", ()) if service in one["scrapeUrl"]]
+    answer = look(where, "/prometheus/api/v1/targets?state=active").get("data", {})
+    targets = [
+        scrape for scrape in answer.get("activeTargets", ()) if service in scrape["scrapeUrl"]
+    ]
     return bool(targets) and all(
-        one["health"] == "up" and one["lastScrape"] > since for one in targets
+        scrape["health"] == "up" and scrape["lastScrape"] > since for scrape in targets
     )
 
 
@@ -97,7 +99,9 @@ def entry(
     name = entry_name(deployment)
     remove([name])
     front = proxy.live(deployment)
-    labels = [f"--label={one}={front.labels[one]}" for one in GATE_LABELS if one in front.labels]
+    labels = [
+        f"--label={label}={front.labels[label]}" for label in GATE_LABELS if label in front.labels
+    ]
     flags = ["--detach", "--name", name, "--read-only", f"--tmpfs={SCRATCH}", "--memory", "96m"]
     ports = ["-p", f"127.0.0.1::{TLS_PORT}", "-p", f"127.0.0.1::{PLAIN_PORT}"]
     place = ["--network", deployment.volume("front"), "--volumes-from", f"{front.id}:ro"]
@@ -117,11 +121,11 @@ def entry_name(deployment: Deployment) -> str:
 def _entry_target(deployment: Deployment, name: str, trust: Trust) -> Target:
     deadline = time.monotonic() + 10.0
     while True:
-        (found,) = inspected([name])
-        if found.state == "exited":
-            words = run(["docker", "logs", "--tail", "3", name], 10.0).text
-            raise Refused(f"the new proxy configuration does not start: {words[-300:]}")
-        where = target(deployment, found, trust)
+        (container,) = inspected([name])
+        if container.state == "exited":
+            log = run(["docker", "logs", "--tail", "3", name], 10.0).text
+            raise Refused(f"the new proxy configuration does not start: {log[-300:]}")
+        where = target(deployment, container, trust)
         good, seen = asyncio.run(_look(where, "/healthz"))
         if good:
             return where
@@ -157,14 +161,14 @@ def _waived(where: Target) -> list[str]:
 
 
 def _expected(release: Release) -> list[str]:
-    words = [f"--expect-version={release.version}"]
+    options = [f"--expect-version={release.version}"]
     known = not release.revision.startswith("unknown")
-    return [*words, f"--expect-revision={release.revision}"] if known else words
+    return [*options, f"--expect-revision={release.revision}"] if known else options
 
 
 def _first(verdict: dict[str, Any]) -> str:
-    for one in verdict["findings"]:
-        return f"{one['check']}: expected {one['expected']}, seen {one['seen']}"
+    for finding in verdict["findings"]:
+        return f"{finding['check']}: expected {finding['expected']}, seen {finding['seen']}"
     return f"required checks did not run: {verdict['not_run'][:1]}"
 
 

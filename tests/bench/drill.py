@@ -14,7 +14,7 @@ from functools import partial
 
 from compose.lifecycle import recovery, update
 from compose.lifecycle.building import provide
-from compose.lifecycle.deployment import API, Deployment, health, until
+from compose.lifecycle.deployment import API, Deployment, health, wait_until
 from compose.lifecycle.state import UpdateOptions
 from compose.release import OWN_SERVICES, Release, release
 from gate.machine.console import say
@@ -113,7 +113,7 @@ def under_traffic(deployment: Deployment, work: Callable[[], None]) -> Seen:
 
 
 def _update(deployment: Deployment, to: Release) -> None:
-    recovery.do(deployment, update.read_state(deployment, to, UpdateOptions(watch=2.0)))
+    recovery.execute(deployment, update.read_state(deployment, to, UpdateOptions(watch=2.0)))
 
 
 def _baselines() -> list[Figure]:
@@ -157,7 +157,7 @@ def _plain(deployment: Deployment, to: Release) -> None:
 
 
 def _await(deployment: Deployment) -> None:
-    until(lambda: health(deployment.container(API).id), UP_LIMIT)
+    wait_until(lambda: health(deployment.container(API).id), UP_LIMIT)
 
 
 def _compose(deployment: Deployment, to: Release, *words: str) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from compose.lifecycle import backups, recovery, restore, rollback, update
 from compose.lifecycle.deployment import API, Deployment
+from compose.lifecycle.errors import Refused
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import CommandState, DeployState, RestoreState, UpdateOptions
 from compose.lifecycle.steps import StepName
-from compose.lifecycle.trouble import Refused
 from compose.release import Release
 from gate.machine.commands import run
 from gate.machine.console import MachineError, say
@@ -112,21 +112,21 @@ def _broken_off(deployment: Deployment, what: Broken, how: str, at: Way) -> list
     name, failed, in_order = what.command.words[0], 0, 0
     for step in what.steps:
         what.before()
-        wrong, seen = _put_in_order(deployment, partial(at, deployment, what.command, step))
-        say(f"{name}, {how} at {step}: {wrong or 'put in order'}, failed {seen.failures[:3]}")
+        wrong, seen = _recovered(deployment, partial(at, deployment, what.command, step))
+        say(f"{name}, {how} at {step}: {wrong or 'recovered'}, failed {seen.failures[:3]}")
         failed += len(seen.failures)
         in_order += not wrong
     steps = float(len(what.steps))
     found = [
         Figure(f"{name}, {how}: steps", "steps", [steps]),
-        Figure(f"{name}, {how}: put in order", "steps", [float(in_order)], steps, "higher"),
+        Figure(f"{name}, {how}: recovered", "steps", [float(in_order)], steps, "higher"),
     ]
     if not what.is_noticed:
         found.append(Figure(f"{name}, {how}: failed requests", "requests", [float(failed)], 0.0))
     return found
 
 
-def _put_in_order(deployment: Deployment, work: Callable[[], object]) -> tuple[str | None, Seen]:
+def _recovered(deployment: Deployment, work: Callable[[], object]) -> tuple[str | None, Seen]:
     """Break a command off, do what the next one begins with, and tell what is wrong then."""
     with steady(deployment, DRILL_RATE) as seen:
         try:
@@ -141,7 +141,7 @@ def _put_in_order(deployment: Deployment, work: Callable[[], object]) -> tuple[s
 def _wrong(deployment: Deployment) -> str | None:
     plain = harm.plain_left(deployment)
     return (
-        recovery.left(deployment)
+        recovery.unfinished_command(deployment)
         or leftovers(deployment)
         or (f"plain data in {plain}" if plain else None)
     )
@@ -157,11 +157,11 @@ def _backups_broken_off(deployment: Deployment, release: Release, folder: Path) 
             came = broken()
             recovery.clear(deployment)
             wrong = _wrong(deployment)
-            say(f"backup, {number.name} at call {calls + 1}: {wrong or 'put in order'}")
+            say(f"backup, {number.name} at call {calls + 1}: {wrong or 'recovered'}")
             calls, in_order = calls + 1, in_order + (not wrong)
         name = f"backup, {number.name} at a call of Docker"
         found.append(
-            Figure(f"{name}: put in order", "calls", [float(in_order)], float(calls), "higher")
+            Figure(f"{name}: recovered", "calls", [float(in_order)], float(calls), "higher")
         )
     return found
 

@@ -10,7 +10,7 @@ import pytest
 
 from compose.lifecycle import preflight
 from compose.lifecycle.deployment import Deployment
-from compose.lifecycle.trouble import BadInput
+from compose.lifecycle.errors import BadInput
 from compose.release import HERE, Release
 from tests.bot.lifecycle.authority import authority
 
@@ -115,7 +115,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(
     assert {path: path.readlink() for path in links} == links
     found = list(preflight.certificate(deployment(folder), RELEASE))
     assert len(found) == 1
-    assert "which leads out of the folder" in found[0].what
+    assert "which leads out of the folder" in found[0].expected
 
 
 def test_a_link_inside_the_folder_is_followed(folder: Path) -> None:
@@ -188,7 +188,7 @@ def deployment(folder: Path, name: str = NAME, **settings: str) -> Deployment:
 
 def said(deployed: Deployment) -> list[str]:
     """What the preflight finds."""
-    return [one.what for one in preflight.certificate(deployed, RELEASE)]
+    return [one.expected for one in preflight.certificate(deployed, RELEASE)]
 
 
 def test_a_company_certificate_is_taken(folder: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_name_that_browsers_write_otherwise_is_found(folder: Path, name: str, 
     deployed = deployment(folder, name, API_KEY=secret, REDIS_PASSWORD=secret)
     found = [one.todo for one in preflight.settings(deployed, RELEASE)]
     assert found == [f"set SERVER_NAME to {plain}"]
-    found = [one.what for one in preflight.settings(deployment(folder, MODE="Paper"), RELEASE)]
+    found = [one.expected for one in preflight.settings(deployment(folder, MODE="Paper"), RELEASE)]
     assert any("MODE to be one of paper, live" in what for what in found)
     deployed = deployment(folder, "api.bot.test", API_KEY=secret, REDIS_PASSWORD=secret)
     assert [one.todo for one in preflight.settings(deployed, RELEASE)] == [

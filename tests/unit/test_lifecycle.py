@@ -20,11 +20,11 @@ from compose.lifecycle import (
     verify,
 )
 from compose.lifecycle.deployment import API, Deployment
-from compose.lifecycle.journal import Journal, alone
+from compose.lifecycle.errors import BadInput, Refused
+from compose.lifecycle.journal import Journal, deployment_lock
 from compose.lifecycle.preflight import settings
 from compose.lifecycle.state import RestoreState, RollbackState, UpdateState
-from compose.lifecycle.steps import Step, StepName, carry_out, take_back
-from compose.lifecycle.trouble import BadInput, Refused
+from compose.lifecycle.steps import Step, StepName, carry_out, undo_all
 from compose.machine import acme
 from compose.release import Release
 from gate.machine.commands import Result
@@ -89,7 +89,7 @@ def test_another_process_undoes_also_the_step_that_was_cut_off(tmp_path: Path) -
     Journal.begin(path, STATE).start("one")
     work, found = Work(), Journal.find(path)
     assert found is not None
-    take_back(found, work.steps(), "it was interrupted")
+    undo_all(found, work.steps(), "it was interrupted")
     assert work.notes == ["-one"]
 
 
@@ -123,8 +123,8 @@ def test_what_can_only_be_finished_stays_written_down(
     monkeypatch.setitem(recovery.COMMANDS, "update", lambda *_: command)
     deployment = Deployment("p", (), tmp_path / ".env", tmp_path)
     with pytest.raises(type(how)):
-        recovery.do(deployment, STATE)
-    assert bool(recovery.left(deployment)) is open_after
+        recovery.execute(deployment, STATE)
+    assert bool(recovery.unfinished_command(deployment)) is open_after
 
 
 @pytest.mark.parametrize("how", [BadInput("no key"), OSError(28, "No space left"), KeyError("x")])
@@ -143,7 +143,7 @@ def test_replaced_data_that_are_in_use_are_not_replaced_again_later(
 ) -> None:
     work = Work()
     one, two, three = work.steps()
-    command = SimpleNamespace(steps=lambda: [replace(one, onward=True), two, three])
+    command = SimpleNamespace(steps=lambda: [replace(one, roll_forward=True), two, three])
     monkeypatch.setitem(recovery.COMMANDS, "restore", lambda *_: command)
     deployment = Deployment("p", (), tmp_path / ".env", tmp_path)
     journal = Journal.begin(recovery.journal_path(deployment), RestoreState(archive="x"))
@@ -154,7 +154,7 @@ def test_replaced_data_that_are_in_use_are_not_replaced_again_later(
         journal.fail(reason)
     assert recovery.recover(deployment)
     assert work.notes == notes
-    assert recovery.left(deployment) is None
+    assert recovery.unfinished_command(deployment) is None
 
 
 @pytest.mark.parametrize(
@@ -218,10 +218,10 @@ def test_kept_containers_go_when_their_time_is_over(
     removed: list[str] = []
     monkeypatch.setattr(update, "remove", removed.extend)
     deployment = Deployment("p", (), tmp_path / ".env", tmp_path)
-    update.drop_kept(deployment)
-    update.keep(deployment, ["a", "b"], minutes)
-    update.drop_kept(deployment)
-    assert (tmp_path / update.KEPT).exists() is left
+    update.purge_retained(deployment)
+    update.retain_containers(deployment, ["a", "b"], minutes)
+    update.purge_retained(deployment)
+    assert (tmp_path / update.RETAINED).exists() is left
     assert removed == ([] if left else ["a", "b"])
 
 
@@ -234,17 +234,22 @@ def test_a_closed_journal_is_history(tmp_path: Path) -> None:
 
 def test_a_lock_names_its_owner_and_dies_with_it(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from compose.lifecycle.journal import alone\n"
-        "with alone(Path(sys.argv[1]), 'update'): print('held', flush=True); time.sleep(60)"
+        "import sys, time; from pathlib import Path\n"
+        "from compose.lifecycle.journal import deployment_lock\n"
+        "with deployment_lock(Path(sys.argv[1]), 'update'):\n"
+        "    print('held', flush=True); time.sleep(60)"
     )
     words = [sys.executable, "-c", script, str(tmp_path)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout
         assert owner.stdout.readline() == "held\n"
-        with pytest.raises(Refused, match=f"update, process {owner.pid}"), alone(tmp_path, "x"):
+        with (
+            pytest.raises(Refused, match=f"update, process {owner.pid}"),
+            deployment_lock(tmp_path, "x"),
+        ):
             pass
         owner.kill()
-    with alone(tmp_path, "x"):
+    with deployment_lock(tmp_path, "x"):
         pass
 
 
@@ -297,23 +302,25 @@ def test_another_key_opens_nothing(tmp_path: Path, key: str) -> None:
         archives.unpack(path, tmp_path, key)
 
 
-def _share(requests: int, errors: int, slow: int = 0) -> judge.Share:
-    return judge.Share(requests, errors, (0.01,) * (requests - slow) + (0.5,) * slow)
+def _stats(requests: int, errors: int, slow: int = 0) -> judge.UpstreamStats:
+    return judge.UpstreamStats(requests, errors, (0.01,) * (requests - slow) + (0.5,) * slow)
 
 
 @pytest.mark.parametrize(
     ("new", "old", "reason"),
     [
-        (_share(200, 0), _share(1800, 0), None),
-        (_share(200, 1), _share(1800, 5), None),
-        (_share(200, 10), _share(1800, 0), "10 of 200 requests failed"),
-        (_share(200, 0, slow=12), _share(1800, 0, slow=10), "took more than"),
-        (_share(0, 0), _share(1800, 0), "too little traffic"),
-        (_share(200, 0), _share(3, 0), "too little traffic"),
+        (_stats(200, 0), _stats(1800, 0), None),
+        (_stats(200, 1), _stats(1800, 5), None),
+        (_stats(200, 10), _stats(1800, 0), "10 of 200 requests failed"),
+        (_stats(200, 0, slow=12), _stats(1800, 0, slow=10), "took more than"),
+        (_stats(0, 0), _stats(1800, 0), "too little traffic"),
+        (_stats(200, 0), _stats(3, 0), "too little traffic"),
     ],
 )
-def test_a_canary_is_judged(new: judge.Share, old: judge.Share, reason: str | None) -> None:
-    seen = judge.worse(new, old)
+def test_a_canary_is_judged(
+    new: judge.UpstreamStats, old: judge.UpstreamStats, reason: str | None
+) -> None:
+    seen = judge.canary_regression(new, old)
     assert seen is None if reason is None else reason in str(seen)
 
 
@@ -321,8 +328,8 @@ def test_a_canary_is_judged(new: judge.Share, old: judge.Share, reason: str | No
 def test_a_secret_that_is_none_is_found(tmp_path: Path, value: str) -> None:
     (tmp_path / "env").write_text(f"API_KEY={value}\nREDIS_PASSWORD=0f3c9a1b77de45aa92b1\n")
     found = list(settings(Deployment(env_file=tmp_path / "env"), RELEASE))
-    assert [one.what for one in found if "API_KEY" in one.what]
-    assert all(not value or value not in one.what + one.todo for one in found)
+    assert [one.expected for one in found if "API_KEY" in one.expected]
+    assert all(not value or value not in one.expected + one.todo for one in found)
 
 
 @pytest.mark.parametrize(
@@ -341,7 +348,7 @@ def test_a_name_that_does_not_lead_here_is_found(
     found = list(preflight.names(Deployment(env_file=tmp_path / "env"), RELEASE))
     assert bool(found) == bool(what)
     for one in found[:1]:
-        assert what in one.what
+        assert what in one.expected
         assert todo in one.todo
 
 

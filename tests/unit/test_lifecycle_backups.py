@@ -33,10 +33,10 @@ from compose.lifecycle import (
     deployment as deployment_module,
 )
 from compose.lifecycle.deployment import API, Deployment
+from compose.lifecycle.errors import BadInput, Refused
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.releases import Manifest
 from compose.lifecycle.state import DeployState, RestoreState
-from compose.lifecycle.trouble import BadInput, Refused
 from compose.release import Release
 from gate.machine.console import BAD_INPUT, MachineError
 
@@ -493,7 +493,7 @@ def test_a_restore_over_data_that_are_not_sound_goes_on(
     one = restore.Restore(down, Journal.begin(recovery.journal_path(down), state))
     one.back_up()
     assert state.before is None
-    one.put_back()  # there is nothing: what was restored stays
+    one.undo_put()  # there is nothing: what was restored stays
     assert not left(down)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from compose.lifecycle import proxy
 from compose.lifecycle.deployment import API, FRONTEND, Deployment
-from compose.lifecycle.trouble import Refused
+from compose.lifecycle.errors import Refused
 from compose.release import Release
 from gate.machine.console import MachineError
 from tests.unit.lying_docker import LyingDocker, install, placed

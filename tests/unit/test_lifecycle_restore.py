@@ -8,10 +8,10 @@ import pytest
 
 from compose.lifecycle import archives, backups, recovery, restore
 from compose.lifecycle.deployment import API, Deployment
+from compose.lifecycle.errors import Refused
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import RestoreState
 from compose.lifecycle.steps import StepName
-from compose.lifecycle.trouble import Refused
 from gate.machine.console import MachineError
 from tests.unit.lying_docker import (
     Fake,
@@ -55,7 +55,7 @@ def archive(docker: LyingDocker, deployment: Deployment) -> Path:
 
 
 def restored(deployment: Deployment, archive: Path, *, down: bool = False) -> None:
-    recovery.do(deployment, RestoreState(id="x", archive=str(archive), down=down))
+    recovery.execute(deployment, RestoreState(id="x", archive=str(archive), down=down))
 
 
 def backups_of_restores(deployment: Deployment) -> list[Path]:
@@ -75,7 +75,7 @@ def test_a_restore_puts_data_and_redis_back_and_keeps_what_it_replaced(
     (kept,) = backups_of_restores(deployment)
     assert data_in(deployment, kept) == NOW
     assert docker.running(API) == docker.running("redis") == ["old"]
-    assert recovery.left(deployment) is None
+    assert recovery.unfinished_command(deployment) is None
 
 
 def test_nobody_has_the_data_open_while_they_are_replaced(
@@ -117,7 +117,7 @@ def test_a_failed_restore_puts_the_data_of_before_back_and_the_bot_answers(
         restored(deployment, archive)
     assert docker.data == {DATA: NOW, REDIS: b"now"}
     assert docker.running(API) == docker.running("redis") == ["old"]
-    assert recovery.left(deployment) is None
+    assert recovery.unfinished_command(deployment) is None
     kept = backups_of_restores(deployment)  # what was there before, and what was restored
     assert sorted(data_in(deployment, path) for path in kept) == sorted([NOW, THEN])
 
@@ -250,7 +250,7 @@ def test_a_restore_killed_at_any_call_is_finished_or_undone_by_the_next_command(
         recovery.recover(deployment)
         assert docker.data in ({DATA: THEN, REDIS: b"then"}, {DATA: NOW, REDIS: b"now"}), number
         assert docker.running(API) == docker.running("redis") == ["old"], number
-        assert recovery.left(deployment) is None
+        assert recovery.unfinished_command(deployment) is None
         seen.add(docker.data[DATA])
     assert seen == {THEN, NOW}
 
@@ -272,9 +272,9 @@ def test_the_plan_says_what_is_done_in_which_order(
     steps = recovery.steps_of(deployment, Journal(Path("/dev/null"), state))
     assert [step.name for step in steps] == names
     (data,) = [step for step in steps if step.name == StepName.DATA]
-    assert data.what.startswith("from backup-1.tar.gz")
+    assert data.description.startswith("from backup-1.tar.gz")
     assert [step.name for step in steps if step.final] == [StepName.START]
-    assert [step.name for step in steps if step.onward] == [StepName.DATA]
+    assert [step.name for step in steps if step.roll_forward] == [StepName.DATA]
 
 
 # What an archive has to be
@@ -318,7 +318,7 @@ def test_a_locked_archive_is_opened_with_its_key_alone(
         restored(deployment, locked)
     assert docker.data[DATA] == NOW
     state = RestoreState(id="x", archive=str(locked), key_file=str(key))
-    recovery.do(deployment, state)
+    recovery.execute(deployment, state)
     assert docker.data[DATA] == THEN
     assert state.before
     assert state.before.endswith("-restore.tar.gz.enc")

@@ -9,6 +9,7 @@ import pytest
 
 from compose.lifecycle import recovery
 from compose.lifecycle.deployment import API, FRONTEND, Deployment
+from compose.lifecycle.errors import Refused
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import (
     CommandState,
@@ -19,7 +20,6 @@ from compose.lifecycle.state import (
     UpdateState,
 )
 from compose.lifecycle.steps import Step, StepName
-from compose.lifecycle.trouble import Refused
 from compose.release import Release
 
 JOURNALS = sorted((Path(__file__).parent / "journals").glob("*.json"))

@@ -7,6 +7,7 @@ import pytest
 
 from compose.lifecycle import backups, building, recovery, releases, rollback, update
 from compose.lifecycle.deployment import API, COLOURED, FRONTEND, Deployment
+from compose.lifecycle.errors import BadInput, Refused
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import (
     CommandState,
@@ -14,7 +15,6 @@ from compose.lifecycle.state import (
     SchemaChange,
     UpdateOptions,
 )
-from compose.lifecycle.trouble import BadInput, Refused
 from compose.machine import registry
 from compose.release import OWN_SERVICES, Release
 from gate.machine.console import MachineError
@@ -61,7 +61,7 @@ def runs_alone(docker: LyingDocker, tag: str) -> None:
 
 
 def updated(deployment: Deployment, options: UpdateOptions = QUICK) -> None:
-    recovery.do(deployment, update.read_state(deployment, NEW, options))
+    recovery.execute(deployment, update.read_state(deployment, NEW, options))
 
 
 # Update
@@ -78,14 +78,14 @@ def test_an_update_ends_with_the_new_release_alone(
     assert present.backup
     assert (backups.folder(deployment) / present.backup).is_file()
     assert not (docker.live / "before").exists()
-    assert recovery.left(deployment) is None
+    assert recovery.unfinished_command(deployment) is None
     assert docker.smoked == ["before"], "the new colour is looked at before it gets any traffic"
 
 
 def refused(deployment: Deployment, match: str, options: UpdateOptions = QUICK) -> None:
     with pytest.raises(Refused, match=match):
         updated(deployment, options)
-    assert recovery.left(deployment) is None
+    assert recovery.unfinished_command(deployment) is None
 
 
 def keeps_the_old(docker: LyingDocker, deployment: Deployment) -> None:
@@ -244,13 +244,13 @@ MIGRATE = SchemaChange(schema_differs=True, schema=1)
 def rolled_back(
     deployment: Deployment, change: SchemaChange = MIGRATE, options: UpdateOptions = QUICK
 ) -> None:
-    recovery.do(deployment, rollback.read_state(deployment, OLD, options, change))
+    recovery.execute(deployment, rollback.read_state(deployment, OLD, options, change))
 
 
 def keeps_the_running(docker: LyingDocker, deployment: Deployment) -> None:
     runs_alone(docker, "new")
     assert schema_of(docker.data[DATA]) == 2
-    assert recovery.left(deployment) is None
+    assert recovery.unfinished_command(deployment) is None
     present = releases.current(deployment)
     assert present
     assert present.tag == "new"
@@ -338,7 +338,7 @@ def test_the_plan_of_a_rollback_says_what_is_lost(newer: Deployment) -> None:
 
 def plan(deployment: Deployment, state: CommandState) -> list[str]:
     journal = Journal(Path("/dev/null"), state)
-    return [step.what for step in recovery.steps_of(deployment, journal)]
+    return [step.description for step in recovery.steps_of(deployment, journal)]
 
 
 def test_a_schema_that_the_newer_release_cannot_take_down_needs_a_backup(
@@ -362,7 +362,7 @@ def deployed(
     deployment: Deployment, release: Release = NEW, *, had_data: bool = True, ran: bool = True
 ) -> None:
     state = DeployState(id="deploy", release=release, had_data=had_data, ran=ran)
-    recovery.do(deployment, state)
+    recovery.execute(deployment, state)
 
 
 def test_a_first_deploy_brings_everything_up_and_writes_it_down(
@@ -489,7 +489,7 @@ def test_a_command_killed_on_its_way_is_finished_or_undone_by_the_next_one(
         present = releases.current(deployment)
         assert present
         assert present.tag == tag, number
-        assert recovery.left(deployment) is None
+        assert recovery.unfinished_command(deployment) is None
         ended.add(tag)
     assert number > 30
     assert ended == ends
@@ -502,7 +502,7 @@ def test_an_undo_that_fails_too_is_gone_on_with_by_the_next_command(
     docker.fail("docker rm")
     with pytest.raises(MachineError, match="planted"):
         updated(deployment)
-    assert recovery.left(deployment)
+    assert recovery.unfinished_command(deployment)
     recovery.recover(deployment)
     keeps_the_old(docker, deployment)
 

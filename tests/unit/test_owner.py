@@ -12,8 +12,8 @@ import pytest
 from compose.lifecycle import __main__ as command
 from compose.lifecycle import adopt, owner
 from compose.lifecycle.deployment import Deployment
-from compose.lifecycle.journal import alone
-from compose.lifecycle.trouble import Refused
+from compose.lifecycle.errors import Refused
+from compose.lifecycle.journal import deployment_lock
 from compose.release import HERE
 from gate.machine.console import MachineError
 
@@ -262,7 +262,7 @@ def test_adopt_waits_for_nobody_who_is_at_work_there(
     owner.claim(deployment)
     second = elsewhere(deployment, clone(monkeypatch, tmp_path / "second"))
     with (
-        alone(deployment.state, "update"),
+        deployment_lock(deployment.state, "update"),
         pytest.raises(Refused, match="another command is at work"),
     ):
         adopt.adopt(second)

@@ -90,7 +90,7 @@ def test_any_other_setting_is_what_compose_makes_of_it(
 def test_a_secret_that_compose_cuts_is_a_finding_that_does_not_show_it(tmp_path: Path) -> None:
     text = f"REDIS_PASSWORD={FIELD}\nAPI_KEY={LONG}\n"
     found = list(preflight.settings(deployment(tmp_path, text), Release("1", "r", "t")))
-    shown = " ".join(f"{one.what}; {one.todo}" for one in found)
+    shown = " ".join(f"{one.expected}; {one.todo}" for one in found)
     assert "compose to read REDIS_PASSWORD as it is written" in shown
     assert "single quotes" in shown
     assert not any(piece in shown for piece in (FIELD, "cretXYZ1234", "abcdefgh"))

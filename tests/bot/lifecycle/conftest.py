@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from compose.lifecycle.deployment import Deployment
-from compose.lifecycle.trouble import Refused
+from compose.lifecycle.errors import Refused
 from compose.release import Release, release
 from gate.checks import fail
 from tests.bot.lifecycle import candidates

@@ -39,12 +39,12 @@ def disposable(name: str = NAME) -> Iterator[Deployment]:
 
 def deployed(deployment: Deployment, release: Release) -> None:
     """Deploy a release, as `compose/deploy.sh` does."""
-    recovery.do(deployment, DeployState(id=new_id(), release=release, had_data=False))
+    recovery.execute(deployment, DeployState(id=new_id(), release=release, had_data=False))
 
 
 def updated(deployment: Deployment, wanted: Release, options: UpdateOptions) -> None:
     """Update to a release, as `compose/update.sh` does. Raises `Refused`."""
-    recovery.do(deployment, update.read_state(deployment, wanted, options))
+    recovery.execute(deployment, update.read_state(deployment, wanted, options))
 
 
 def brought_to(deployment: Deployment, wanted: Release, options: UpdateOptions) -> None:

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from compose.lifecycle import backups, proxy, recovery, releases, rollback
-from compose.lifecycle.deployment import API, PROXY, Deployment, docker, until
+from compose.lifecycle.deployment import API, PROXY, Deployment, docker, wait_until
+from compose.lifecycle.errors import Refused
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import SchemaChange, UpdateOptions
-from compose.lifecycle.trouble import Refused
 from compose.release import HERE, Release
 from gate.checks import expect, fail
 from gate.machine import docker as engines
@@ -155,7 +155,7 @@ def schema_taken_back(deployment: Deployment, first: Release) -> str | None:
     change = rollback.plan_schema_change(present, releases.load(deployment, first.tag), None)
     if wrong := _in_vain(deployment, replace(first, revision="0" * 40), change):
         return wrong
-    recovery.do(deployment, rollback.read_state(deployment, first, options, change))
+    recovery.execute(deployment, rollback.read_state(deployment, first, options, change))
     candidates.forget(newer)
     after = rows(deployment)
     if after != before:
@@ -168,7 +168,7 @@ def _in_vain(deployment: Deployment, wanted: Release, change: SchemaChange) -> s
     before, runs = rows(deployment), revision(deployment)
     state = rollback.read_state(deployment, wanted, UpdateOptions(watch=WATCH), change)
     try:
-        recovery.do(deployment, state)
+        recovery.execute(deployment, state)
         return "a rollback to a release of another revision ended well"
     except Refused as refused:
         if "smoke.version" not in str(refused):
@@ -220,7 +220,7 @@ def hung_until(deployment: Deployment, step: str) -> Iterator[None]:
     docker("kill", "--signal", "STOP", api)
 
     def kill() -> None:
-        until(lambda: over.is_set() or _at(path, step), STEP_LIMIT)
+        wait_until(lambda: over.is_set() or _at(path, step), STEP_LIMIT)
         docker("kill", api)
 
     killer = threading.Thread(target=kill)
@@ -240,7 +240,9 @@ def slow_to_reload(deployment: Deployment, seen: Seen) -> Iterator[None]:
     A reload reaches them only after that. They hold a slow request then of the colour that serves.
     """
     before = seen.slow
-    until(lambda: seen.slow > before, STEP_LIMIT)  # one that an earlier colour might have let in
+    wait_until(
+        lambda: seen.slow > before, STEP_LIMIT
+    )  # one that an earlier colour might have let in
     all_of_them = " ".join(proxy.workers(deployment))
     script = f"kill -STOP {all_of_them}; sleep {STILL_SECONDS}; kill -CONT {all_of_them}"
     front = proxy.live(deployment).id
@@ -279,7 +281,7 @@ def kill_at(deployment: Deployment, command: Command, step: str, folder: Path) -
         process.send_signal(signal.SIGKILL)
         process.wait(STEP_LIMIT)
         killed.set()
-        until(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
+        wait_until(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
 
 
 def hang_up_at(deployment: Deployment, command: Command, step: str, folder: Path) -> None:
@@ -372,7 +374,7 @@ def _come_to(
     deployment: Deployment, process: subprocess.Popen[bytes], step: str, folder: Path
 ) -> None:
     path = recovery.journal_path(deployment)
-    until(lambda: process.poll() is not None or _at(path, step), STEP_LIMIT, STEP_LOOK_SECONDS)
+    wait_until(lambda: process.poll() is not None or _at(path, step), STEP_LIMIT, STEP_LOOK_SECONDS)
     if process.poll() is not None:
         seen = f"it ended with {process.returncode}"
         said = (folder / SAID).read_text(encoding="utf-8", errors="replace")
@@ -401,7 +403,7 @@ def backup_broken_off(
         ) as door,
         _running(deployment, command, folder, DOCKER_HOST=door.address) as process,
     ):
-        until(
+        wait_until(
             lambda: process.poll() is not None or len(door.callers) >= call,
             STEP_LIMIT,
             STEP_LOOK_SECONDS,
@@ -410,7 +412,7 @@ def backup_broken_off(
         process.send_signal(number)
         ended.set()
         process.wait(STEP_LIMIT)
-        until(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
+        wait_until(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
     return came
 
 
@@ -478,7 +480,7 @@ def _doorman(listening: socket.socket, door: Door) -> None:
 
 def _let_in(client: socket.socket, door: Door) -> None:
     with client, socket.socket(socket.AF_UNIX) as docker:
-        until(lambda: not door.held(), STEP_LIMIT, STEP_LOOK_SECONDS)
+        wait_until(lambda: not door.held(), STEP_LIMIT, STEP_LOOK_SECONDS)
         if door.shut.is_set():
             return
         docker.connect(str(engines.engine().socket))

@@ -11,9 +11,9 @@ import pytest
 from compose.lifecycle import backups, recovery, restore
 from compose.lifecycle.archives import FORMAT, MANIFEST
 from compose.lifecycle.deployment import API, Deployment
+from compose.lifecycle.errors import BadInput, Refused
 from compose.lifecycle.state import RestoreState
 from compose.lifecycle.steps import StepName
-from compose.lifecycle.trouble import BadInput, Refused
 from gate.checks import check, expect, fail
 from tests.bot.lifecycle.harm import hung_until
 from tests.bot.lifecycle.witness import engine_state, rename_preset, rows, start_engine, tell_engine
@@ -56,7 +56,7 @@ def test_restore_brings_back_what_was_backed_up(deployment: Deployment) -> None:
     # A bot that is told to stop leaves no -wal; one that hangs is why there is a restore.
     with hung_until(deployment, StepName.STOP):
         try:
-            recovery.do(deployment, RestoreState(archive=str(archive)))
+            recovery.execute(deployment, RestoreState(archive=str(archive)))
         except Refused as refused:
             fail("the bot to come up with the restored data", refused)
     expect(rows(deployment) == wanted, "the rows of the backup", rows(deployment))
@@ -74,7 +74,7 @@ def test_restore_undoes_no_emergency_stop(deployment: Deployment) -> None:
     archive = backups.make(deployment)
     tell_engine(deployment, "emergency-stop")
     try:
-        recovery.do(deployment, RestoreState(archive=str(archive)))
+        recovery.execute(deployment, RestoreState(archive=str(archive)))
         state = engine_state(deployment)
     except Refused as refused:
         fail("the bot to come up with the restored data", refused)

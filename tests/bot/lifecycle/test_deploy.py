@@ -88,7 +88,7 @@ def test_preflight_finds(deployment: Deployment, first: Release, tmp_path: Path,
     expect(not preflight.findings(deployment, first), "no finding before", "some")
     spoil, named = SPOILT[what]
     found = preflight.findings(spoil(deployment, tmp_path), first)
-    expect(any(named in one.what for one in found), f"a finding that names {named}", found)
+    expect(any(named in one.expected for one in found), f"a finding that names {named}", found)
 
 
 @check(
@@ -106,6 +106,6 @@ def test_preflight_names_the_holder_of_a_port(
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", port))
         holder.listen()
-        found = [one.what for one in preflight.findings(wanted, first)]
+        found = [one.expected for one in preflight.findings(wanted, first)]
     expect(any(f"port {port}" in one for one in found), f"a finding for port {port}", found)
     expect(any("python" in one for one in found), "the holder's name", found)

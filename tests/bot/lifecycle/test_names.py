@@ -4,9 +4,9 @@ from pathlib import Path
 
 from compose.lifecycle import proxy, recovery, rollback, verify
 from compose.lifecycle.deployment import API, PROXY, Deployment, docker
+from compose.lifecycle.errors import Refused
 from compose.lifecycle.releases import image
 from compose.lifecycle.state import UpdateOptions
-from compose.lifecycle.trouble import Refused
 from compose.release import Release
 from gate.checks import check, expect, fail
 from tests.bot.lifecycle.authority import Authority, authority
@@ -64,7 +64,7 @@ def test_lives_under_the_certificate_of_another_authority(
         expect(verify.look(where, "/healthz"), "an answer under that name", "none")
         install(deployment, company, first, days=30, age_days=31)
         try:
-            recovery.do(deployment, rollback.read_state(deployment, first, OPTIONS))
+            recovery.execute(deployment, rollback.read_state(deployment, first, OPTIONS))
         except Refused as refused:
             fail("a rollback, whatever the certificate", refused)
         install(deployment, company, first)

@@ -8,7 +8,7 @@ import pytest
 
 from compose.lifecycle import proxy, verify
 from compose.lifecycle.deploy import running
-from compose.lifecycle.deployment import Deployment, docker, until
+from compose.lifecycle.deployment import Deployment, docker, wait_until
 from compose.lifecycle.steps import StepName
 from compose.release import Release
 from gate.checks import check, expect
@@ -26,14 +26,16 @@ def idle(_: Deployment) -> None:
 def without_exchange(deployment: Deployment) -> None:
     """The exchange is away, and the bot has noticed."""
     docker("stop", "--time", "2", deployment.container("exchange").id)
-    until(lambda: verify.look(_where(deployment), "/api/health").get("status") == "degraded", 20)
+    wait_until(
+        lambda: verify.look(_where(deployment), "/api/health").get("status") == "degraded", 20
+    )
 
 
 def without_redis(deployment: Deployment) -> None:
     """Redis and all it held are gone, and the bot has noticed."""
     docker("rm", "--force", deployment.container("redis").id)
     docker("volume", "rm", deployment.volume("redis-data"))
-    until(lambda: not verify.look(_where(deployment), "/api/health"), 20)
+    wait_until(lambda: not verify.look(_where(deployment), "/api/health"), 20)
 
 
 def broken_off(deployment: Deployment) -> None:
@@ -71,17 +73,21 @@ def test_works(
     SITUATIONS[page](deployment)
     environment = surroundings(deployment, tmp_path, second if page == "update" else first)
     pages.follow(page, environment)
-    until(lambda: not deployment.unwell(), 30)
-    expect(not deployment.unwell(), "every service well at the end", deployment.unwell())
+    wait_until(lambda: not deployment.unhealthy_services(), 30)
+    expect(
+        not deployment.unhealthy_services(),
+        "every service well at the end",
+        deployment.unhealthy_services(),
+    )
 
 
 @pytest.fixture(autouse=True)
 def in_order(deployment: Deployment) -> Iterator[None]:
     """Whatever a page that does not work leaves, the next one finds a deployment that is well."""
     yield
-    if deployment.unwell() or not deployment.containers("redis"):
+    if deployment.unhealthy_services() or not deployment.containers("redis"):
         deployment.compose("up", "--detach", "--no-recreate", release=running(deployment))
-        until(lambda: not deployment.unwell(), 60)
+        wait_until(lambda: not deployment.unhealthy_services(), 60)
 
 
 def surroundings(deployment: Deployment, folder: Path, wanted: Release) -> dict[str, str]:

@@ -92,7 +92,11 @@ def test_a_disk_that_fills_while_building_changes_nothing(
     expect(not seen.failures, "no failed request", seen.failures[:5])
     expect(revision(deployment) == runs, runs, revision(deployment))
     expect(not leftovers(deployment), "one container a service", leftovers(deployment))
-    expect(recovery.left(deployment) is None, "nothing unfinished", recovery.left(deployment))
+    expect(
+        recovery.unfinished_command(deployment) is None,
+        "nothing unfinished",
+        recovery.unfinished_command(deployment),
+    )
 
 
 @pytest.mark.parametrize("step", [StepName.SWITCH, StepName.HAND_OVER])
@@ -103,17 +107,21 @@ def test_a_disk_that_fills_while_building_changes_nothing(
     needs=NEEDS,
     follows=DEPLOYED,
 )
-def test_a_killed_update_is_put_in_order(
+def test_a_killed_update_is_recovered(
     deployment: Deployment, second: Release, step: str, tmp_path: Path
 ) -> None:
     with steady(deployment) as seen:
         kill_at(deployment, update_to(second), step, tmp_path)
-        left = recovery.left(deployment)
+        left = recovery.unfinished_command(deployment)
         expect(left and step in left, f"status to name the step {step}", left)
         with slow_to_reload(deployment, seen) if step == StepName.HAND_OVER else nullcontext():
             recovery.recover(deployment)
     expect(not seen.failures, "no failed request", seen.failures[:5], cause=CUT)
-    expect(recovery.left(deployment) is None, "nothing unfinished", recovery.left(deployment))
+    expect(
+        recovery.unfinished_command(deployment) is None,
+        "nothing unfinished",
+        recovery.unfinished_command(deployment),
+    )
     expect(not leftovers(deployment), "one container a service", leftovers(deployment))
 
 
@@ -130,7 +138,7 @@ def test_an_update_whose_terminal_hangs_up_is_undone(
     runs = revision(deployment)
     with steady(deployment) as seen:
         hang_up_at(deployment, update_to(second), StepName.CONFIRM, tmp_path)
-        left = recovery.left(deployment)
+        left = recovery.unfinished_command(deployment)
         recovery.recover(deployment)  # for the checks after this
     expect(left is None, "nothing unfinished", left)
     expect(revision(deployment) == runs, runs, revision(deployment))
@@ -149,7 +157,7 @@ def test_rollback_goes_back(deployment: Deployment, first: Release, second: Rele
     brought_to(deployment, first, OPTIONS)
     brought_to(deployment, second, OPTIONS)
     before = rows(deployment)
-    recovery.do(deployment, rollback.read_state(deployment, first, OPTIONS))
+    recovery.execute(deployment, rollback.read_state(deployment, first, OPTIONS))
     expect(revision(deployment) == first.revision, first.revision, revision(deployment))
     present = releases.current(deployment)
     expect(present and present.tag == first.tag, first.tag, present)
