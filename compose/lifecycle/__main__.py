@@ -102,7 +102,7 @@ def _admit(deployment: Deployment, options: Options) -> None:
 
 
 def described(options: Options) -> Deployment:
-    """The deployment that the options name."""
+    """Give the deployment that the options name."""
     project = options.project
     files = tuple(Path(file).resolve() for file in options.file) or (HERE / "compose.yaml",)
     state = Path(options.state).resolve() if options.state else HERE / "releases" / project
@@ -111,7 +111,7 @@ def described(options: Options) -> Deployment:
 
 
 def wanted() -> Release:
-    """What to deploy: this tree, or the images that BOT_TAG, BOT_VERSION and BOT_REVISION name."""
+    """Choose what to deploy: this tree, or what BOT_TAG, BOT_VERSION and BOT_REVISION name."""
     tag = os.environ.get("BOT_TAG")
     if not tag:
         return release()
@@ -371,7 +371,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _options_of(command_parser: argparse.ArgumentParser, name: str) -> None:
-    """Only what the command heeds: a `stop --dry-run` that stops would be worse than a refusal."""
+    """Add only what the command heeds: a `stop --dry-run` that stops is worse than a refusal."""
     if name in (*PLANNED, "backup"):
         command_parser.add_argument("--key-file", help="key to encrypt or open backups with")
     if name in PLANNED:

@@ -80,7 +80,7 @@ def _is_here(former: owner.Owner, mine: owner.Owner) -> bool:
 
 
 def _settings(deployment: Deployment, containers: list[Container]) -> Iterator[str]:
-    """Settings that differ from what the containers were made with: names, never values."""
+    """Name the settings that differ from what the containers were made with: never values."""
     if not containers:
         return
     try:
@@ -100,7 +100,7 @@ def _settings(deployment: Deployment, containers: list[Container]) -> Iterator[s
 
 
 def _certificates(containers: list[Container]) -> Iterator[str]:
-    """The folder with the certificates, where it is another clone's: clients trust that CA."""
+    """Name the folder with the certificates, where it is another clone's: clients trust that CA."""
     mine = HERE / "tls"
     for container in containers:
         for mount in container.mounts if container.service == PROXY else ():
@@ -112,7 +112,7 @@ def _certificates(containers: list[Container]) -> Iterator[str]:
 
 
 def _differs(theirs: Path, mine: Path) -> bool:
-    """Whether clients would see another certificate; False where theirs is gone."""
+    """Tell whether clients would see another certificate; False where theirs is gone."""
     try:
         crt = (theirs / "server.crt").read_bytes()
     except FileNotFoundError:
@@ -183,7 +183,7 @@ def _set_aside(state: Path) -> None:
 
 
 def _link_or_copy(source: str, target: str) -> str:
-    """Backups are large and never change: on the same disk they need no room twice."""
+    """Link backups, which are large and never change; copy what is on another disk."""
     if ".tar.gz" in source:
         try:
             os.link(source, target)

@@ -140,7 +140,7 @@ def _sha(path: Path) -> str:
 
 
 def key_from(path: str) -> bytes:
-    """The key in a file: 64 hexadecimal digits. Raises `BadInput`."""
+    """Read the key in a file: 64 hexadecimal digits. Raises `BadInput`."""
     try:
         key = bytes.fromhex(Path(path).read_text(encoding="ascii").strip())
     except (OSError, ValueError):

@@ -24,7 +24,7 @@ BOT, REDIS_USER = "10001:10001", "999:999"
 
 
 def folder(deployment: Deployment) -> Path:
-    """Where the backups of a deployment are."""
+    """Give the folder of a deployment's backups."""
     path = deployment.state / "backups"
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
@@ -116,12 +116,12 @@ def set_aside(deployment: Deployment, key_file: str | None, kind: str) -> None:
 
 
 def listed(deployment: Deployment) -> list[Path]:
-    """Its backups, the newest last."""
+    """List its backups, the newest last."""
     return sorted(folder(deployment).glob("backup-*.tar.gz*"))
 
 
 def find(deployment: Deployment, word: str) -> Path:
-    """The backup that a name or path means. Raises `BadInput`."""
+    """Find the backup that a name or path means. Raises `BadInput`."""
     path = Path(word) if "/" in word else folder(deployment) / word
     if not path.is_file():
         raise BadInput(f"expected a backup of {folder(deployment)} or a path, got {word!r}")
@@ -152,7 +152,7 @@ def snapshot(deployment: Deployment, path: Path) -> None:
 
 
 def schema(deployment: Deployment) -> int:
-    """The schema version of the data, whether or not the bot runs."""
+    """Read the schema version of the data, whether or not the bot runs."""
     return int(docker(*_bot(deployment, "schema")))
 
 
@@ -164,13 +164,13 @@ def _helper(
     name: str = "",
     user: str = BOT,
 ) -> list[str]:
-    """`docker run` of a script on a volume, with the bot's own Python; other memory than theirs."""
+    """Give a `docker run` of a script on a volume, by the bot's Python and in memory of its own."""
     program = [database.PYTHON, image(deployment), "-c", script, *arguments]
     return ["run", *_limits(user, name), *_mounted(deployment, volume), "--entrypoint", *program]
 
 
 def _bot(deployment: Deployment, *arguments: str, name: str = "") -> list[str]:
-    """`docker run` of the bot's command for its database on the volume."""
+    """Give a `docker run` of the bot's command for its database on the volume."""
     program = database.program(image(deployment), *arguments)
     return ["run", *_limits(BOT, name), *_mounted(deployment, "data"), *program]
 
@@ -209,7 +209,7 @@ def image(deployment: Deployment) -> str:
 
 
 def contents(path: Path) -> dict[str, Any]:
-    """Schema version and row counts of a database file. Raises `Refused` when it is not sound."""
+    """Read schema version and row counts of a database file. Raises `Refused` for one not sound."""
     return dict(database.read_copy(path))
 
 
@@ -232,7 +232,7 @@ def copy_redis(deployment: Deployment, folder: Path) -> None:
 
 
 def _settings(deployment: Deployment, with_secrets: bool) -> str:
-    """The settings; secrets are left blank in an archive that anybody could read."""
+    """Write the settings; secrets are left blank in an archive that anybody could read."""
     lines = []
     for name, value in sorted(deployment.values.items()):
         shown = value if with_secrets or not is_secret(name) else ""

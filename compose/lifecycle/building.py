@@ -11,12 +11,12 @@ from gate.machine.console import MachineError
 
 
 def missing(wanted: Release) -> list[str]:
-    """Images of a release that are not on this machine."""
+    """List the images of a release that are not on this machine."""
     return [name for name in images(wanted) if not image_exists(name)]
 
 
 def provide(deployment: Deployment, wanted: Release) -> None:
-    """Have the images: build this tree's own, pull any other. Raises `Refused`."""
+    """Get the images: build this tree's own, pull any other. Raises `Refused`."""
     lacking = missing(wanted)
     if not lacking:
         return
@@ -30,7 +30,7 @@ def provide(deployment: Deployment, wanted: Release) -> None:
 
 
 def schema(wanted: Release) -> int:
-    """The schema version that a release's code works with."""
+    """Ask for the schema version that a release's code works with."""
     flags = ["--rm", "--network", "none", "--memory", "256m"]
     program = database.program(image(API, wanted), "known-schema")
     return int(docker("run", *flags, *program))

@@ -49,7 +49,7 @@ class Deploy:
         return self.state.release
 
     def steps(self) -> list[Step]:
-        """Every step, in order."""
+        """List every step, in order."""
         version = f"{self.release.version} ({self.release.revision[:12]})"
         every = [
             Step(StepName.IMAGES, f"build or pull {version}", self.images),
@@ -64,18 +64,18 @@ class Deploy:
         return every
 
     def back_up(self) -> None:
-        """Data as they were before; a deploy that failed early may have left none."""
+        """Back the data up as they are; a deploy that failed early may have left none."""
         if not backups.has_data(self.deployment):
             say("    there are no data yet")
             return
         self.state.backup = backups.make(self.deployment, self.state.key_file, "deploy").name
 
     def images(self) -> None:
-        """All images, on this machine."""
+        """Get all images onto this machine."""
         building.provide(self.deployment, self.release)
 
     def start(self) -> None:
-        """Every service, created anew where it has changed."""
+        """Start every service, created anew where it has changed."""
         self.state.new_schema = building.schema(self.release)
         self.journal.save()
         flags = ["--detach", "--no-build", "--pull", "missing"]
@@ -83,7 +83,7 @@ class Deploy:
         _serve(self.deployment, self.release, self.state.id)
 
     def undo_start(self) -> None:
-        """What ran before, or nothing; volumes always stay. Raises `MachineError`."""
+        """Bring back what ran before, or nothing; volumes always stay. Raises `MachineError`."""
         before = releases.current(self.deployment)
         ran = self.state.had_data if self.state.ran is None else self.state.ran
         if before is None and ran:
@@ -99,18 +99,18 @@ class Deploy:
         bring_up(former, before.release, f"{self.state.id}-before")
 
     def ready(self) -> None:
-        """Every container healthy. Raises `Refused` naming the first that is not."""
+        """Wait until every container is healthy. Raises `Refused` naming the first that is not."""
         _wait_until_healthy(self.deployment.newest)
         where = seen_by(self.deployment)
         wait_until(lambda: verify.scraped(where), SCRAPE_SECONDS)
 
     def check(self) -> None:
-        """The smoke stage's verdict."""
+        """Ask for the smoke stage's verdict."""
         where = seen_by(self.deployment)
         self.state.verdict = verify.smoke(self.deployment, where, self.release)
 
     def record(self) -> None:
-        """What runs now is what should run."""
+        """Write down that what runs now is what should run."""
         releases.record(self.deployment, self.state)
 
 
@@ -122,14 +122,14 @@ def bring_up(deployment: Deployment, release: Release, folder: str) -> None:
 
 
 def _serve(deployment: Deployment, release: Release, folder: str) -> None:
-    """The proxy with a release's configuration, and the containers of now behind it."""
+    """Give the proxy a release's configuration, with the containers of now behind it."""
     api, front = (deployment.container(service) for service in (API, FRONTEND))
     proxy.prepare(deployment, release, folder, api, front)
     proxy.switch(deployment, folder)
 
 
 def seen_by(deployment: Deployment) -> Target:
-    """The deployment as its users see it."""
+    """Give the deployment as its users see it."""
     return verify.target(deployment, proxy.live(deployment))
 
 
@@ -178,6 +178,6 @@ def stop(deployment: Deployment) -> None:
 
 
 def running(deployment: Deployment) -> Release:
-    """The release that should run, for compose commands that need its variables."""
+    """Give the release that should run, for compose commands that need its variables."""
     present = releases.current(deployment)
     return present.release if present else Release("0.0.0", "unknown", "latest")

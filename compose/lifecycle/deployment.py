@@ -81,7 +81,7 @@ class Deployment:
     def compose(
         self, *arguments: str, release: Release | None = None, limit: float = COMPOSE_LIMIT
     ) -> str:
-        """A compose command on this project, and what it printed. Raises `MachineError`."""
+        """Run a compose command on this project; what it printed. Raises `MachineError`."""
         files = [word for file in self.files for word in ("-f", str(file))]
         env_file = self.env_file if self.env_file.is_file() else Path(os.devnull)
         head = ["docker", "compose", "-p", self.project, "--env-file", str(env_file), *files]
@@ -96,13 +96,13 @@ class Deployment:
         return _succeeded(f"docker compose {arguments[0]}", done)
 
     def services(self, release: Release | None = None) -> dict[str, Any]:
-        """What compose makes of each service's part of the files. Raises `MachineError`."""
+        """Render each service's part of the files by compose. Raises `MachineError`."""
         rendered = json.loads(self.compose("config", "--format", "json", release=release))
         services: dict[str, Any] = rendered["services"]
         return services
 
     def containers(self, service: str | None = None) -> list[Container]:
-        """Its containers, oldest first; of one service where that is named."""
+        """List its containers, oldest first; of one service where that is named."""
         filters = [f"label={PROJECT_LABEL}={self.project}", f"label={OF_COMPOSE}"]
         if service:
             filters.append(f"label=com.docker.compose.service={model().name(service)}")
@@ -111,7 +111,7 @@ class Deployment:
         return sorted(inspected(ids), key=lambda container: str(container.inspected["Created"]))
 
     def container(self, service: str) -> Container:
-        """The newest running container of a service. Raises `MachineError` without one."""
+        """Find the newest running container of a service. Raises `MachineError` without one."""
         running = [
             container for container in self.containers(service) if container.state == "running"
         ]
@@ -128,11 +128,11 @@ class Deployment:
         return self.state / "settings.env"
 
     def unhealthy_services(self) -> dict[str, str]:
-        """Services that do not do their work, and their state."""
+        """Give the services that do not do their work, and their state."""
         return unhealthy_services(self.newest())
 
     def newest(self) -> list[Container]:
-        """The newest container of each service: not the former ones that an update has kept."""
+        """List the newest container of each service, not former ones that an update has kept."""
         newest = {
             container.service: container
             for container in self.containers()
@@ -141,7 +141,7 @@ class Deployment:
         return list(newest.values())
 
     def volume(self, name: str) -> str:
-        """Docker's name of one of its volumes."""
+        """Give Docker's name of one of its volumes."""
         return f"{self.project}_{name}"
 
     def has_volume(self, name: str) -> bool:
@@ -150,7 +150,7 @@ class Deployment:
 
 
 def unhealthy_services(containers: Iterable[Container]) -> dict[str, str]:
-    """Those of these services that do not do their work, and their state."""
+    """Give those of these services that do not do their work, and their state."""
     return {
         container.service: f"{container.state}, {container.health or 'no health check'}"
         for container in containers
@@ -159,7 +159,7 @@ def unhealthy_services(containers: Iterable[Container]) -> dict[str, str]:
 
 
 def docker(*arguments: str, limit: float = DOCKER_LIMIT) -> str:
-    """A docker command and what it printed. Raises `MachineError`."""
+    """Run a docker command; what it printed. Raises `MachineError`."""
     return _succeeded(f"docker {arguments[0]}", run(["docker", *arguments], limit))
 
 
@@ -177,7 +177,7 @@ def _succeeded(command: str, done: Result) -> str:
 
 
 def inspected(ids: Sequence[str]) -> list[Container]:
-    """Containers by id or name; those that are gone are left out."""
+    """Inspect containers by id or name; those that are gone are left out."""
     if not ids:
         return []
     done = run(["docker", "inspect", "--type", "container", *ids], DOCKER_LIMIT)
@@ -187,13 +187,13 @@ def inspected(ids: Sequence[str]) -> list[Container]:
 
 
 def last_log_line(container: Container) -> str:
-    """The last line that a container has logged, for people."""
+    """Read the last line that a container has logged, for people."""
     lines = run(["docker", "logs", "--tail", "3", container.id], 10.0).text.splitlines()
     return lines[-1][:300] if lines else "it has logged nothing"
 
 
 def name_of(container: Container) -> str:
-    """The container's name: unlike the service's, it names one colour."""
+    """Give the container's name: unlike the service's, it names one colour."""
     return str(container.inspected["Name"]).lstrip("/")
 
 
@@ -221,7 +221,7 @@ def ask(container: str, path: str, at: str = "127.0.0.1:8000") -> tuple[int, str
 
 
 def health(container: str) -> dict[str, Any]:
-    """The health report of one API container; empty when it is not well or gives none."""
+    """Read the health report of one API container; empty when it is not well or gives none."""
     status, body = ask(container, "/api/health")
     with suppress(ValueError, TypeError):
         return dict(json.loads(body)) if status == 200 else {}

@@ -19,7 +19,7 @@ FILE = "journal.json"
 
 
 def now() -> str:
-    """The time, UTC, ISO 8601."""
+    """Give the time, UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -152,5 +152,5 @@ def deployment_lock(folder: Path, command: str) -> Iterator[None]:
 
 
 def new_id() -> str:
-    """A name for one command's traces: sortable by time."""
+    """Make a name for one command's traces: sortable by time."""
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"

@@ -26,19 +26,19 @@ class UpstreamStats:
     seconds: tuple[float, ...]
 
     def slow(self, limit: float) -> int:
-        """How many answers took longer than `limit` seconds."""
+        """Count the answers that took longer than `limit` seconds."""
         return sum(duration > limit for duration in self.seconds)
 
 
 def upstream_stats(entries: Iterable[Mapping[str, Any]], upstream: str) -> UpstreamStats:
-    """What `upstream` (address:port) answered by the proxy's log, WebSockets left out."""
+    """Count what `upstream` (address:port) answered by the proxy's log, WebSockets left out."""
     mine = [entry for entry in entries if entry["upstream"] == upstream and not entry["upgrade"]]
     errors = sum(int(entry["status"]) >= 500 for entry in mine)
     return UpstreamStats(len(mine), errors, tuple(float(entry["request_time"]) for entry in mine))
 
 
 def canary_regression(new: UpstreamStats, old: UpstreamStats) -> str | None:
-    """Why the new colour must not go on; None when nothing speaks against it.
+    """Say why the new colour must not go on; None when nothing speaks against it.
 
     Fisher's exact test, one-sided, on two counts: answers of 500 and above, and slow answers. A
     test of a middle value would not see one answer in twenty grow slow.
@@ -63,7 +63,7 @@ def canary_regression(new: UpstreamStats, old: UpstreamStats) -> str | None:
 
 
 def _more(bad: int, of: int, old_bad: int, old_of: int) -> bool:
-    """Whether so many bad ones among the new would be too unlikely if both colours were alike."""
+    """Tell whether so many bad among the new would be too unlikely if both colours were alike."""
     every, all_bad = of + old_of, bad + old_bad
     ways = sum(comb(all_bad, k) * comb(every - all_bad, of - k) for k in range(bad, all_bad + 1))
     return ways / comb(every, of) < DOUBT

@@ -50,7 +50,7 @@ class Owner:
     since: str
 
     def is_same(self, other: "Owner", local: bool) -> bool:
-        """Whether both are one folder. On an engine that is elsewhere the host counts too."""
+        """Tell whether both are one folder. On an engine that is elsewhere the host counts too."""
         return (
             bool(self.folder)
             and _same_path(self.folder, other.folder)
@@ -73,7 +73,7 @@ class Answering:
     version: str
 
     def is_same(self, other: "Answering") -> bool:
-        """Whether both are one engine. Podman tells another id each time."""
+        """Tell whether both are one engine. Podman tells another id each time."""
         return self.id == other.id or (self.name, self.root) == (other.name, other.root)
 
 
@@ -111,7 +111,7 @@ def _ask(chosen: engines.Engine) -> Answering:
 
 
 def _reason(text: str) -> str:
-    """The last line that is no advice of Docker's client, as a sentence."""
+    """Give the last line that is no advice of Docker's client, as a sentence."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     reasons = [line for line in lines if "errors pretty printing" not in line]
     last = reasons[-1] if reasons else "no answer"
@@ -205,7 +205,7 @@ def _recorded(deployment: Deployment) -> Owner:
 
 
 def _of_containers(deployment: Deployment) -> Path | None:
-    """The compose folder that its oldest container was made from: updates make newer ones."""
+    """Find the compose folder that its oldest container was made from: updates make newer ones."""
     wanted = [f"label={PROJECT_LABEL}={deployment.project}", f"label={OF_COMPOSE}"]
     options = [word for condition in wanted for word in ("--filter", condition)]
     form = f'{{{{.Label "{FOLDER_LABEL}"}}}}'

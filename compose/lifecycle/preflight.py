@@ -69,7 +69,7 @@ class Finding:
 def findings(
     deployment: Deployment, release: Release, allowed: frozenset[str] = frozenset()
 ) -> list[Finding]:
-    """Everything that speaks against changing this deployment to this release."""
+    """List everything that speaks against changing this deployment to this release."""
     allowed |= allowed_by(deployment.values)
     asked = [check for check in CHECKS if check.__name__ not in allowed]
     return [finding for check in asked for finding in check(deployment, release)]
@@ -85,7 +85,7 @@ def allowed_by(values: Mapping[str, str]) -> frozenset[str]:
 
 
 def versions(_: Deployment, __: Release) -> Iterator[Finding]:
-    """Docker and Compose are there and new enough."""
+    """Check that Docker and Compose are there and new enough."""
     asked = (
         ("Docker", ["docker", "version", "--format", "{{.Server.Version}}"], LEAST_DOCKER),
         ("Compose", ["docker", "compose", "version", "--short"], LEAST_COMPOSE),
@@ -103,7 +103,7 @@ def versions(_: Deployment, __: Release) -> Iterator[Finding]:
 
 
 def room(_: Deployment, __: Release) -> Iterator[Finding]:
-    """Disk for another set of images and a backup, memory for two colours."""
+    """Check for disk for another set of images and a backup, and memory for two colours."""
     root = run(["docker", "info", "--format", "{{.DockerRootDir}}"], 10.0).out.strip()
     place = Path(root) if root and Path(root).exists() else Path("/")
     free = shutil.disk_usage(place).free
@@ -118,7 +118,7 @@ def room(_: Deployment, __: Release) -> Iterator[Finding]:
 
 
 def settings(deployment: Deployment, _: Release) -> Iterator[Finding]:
-    """Every secret is set to something that is one, and compose reads what is written."""
+    """Check that every secret is one, and that compose reads what is written."""
     if not exists(deployment.env_file):
         yield Finding(f"settings in {deployment.env_file}, seen no file", "`make env` writes one")
         return
@@ -159,7 +159,7 @@ def _weak(value: str) -> str | None:
 
 
 def configuration(deployment: Deployment, release: Release) -> Iterator[Finding]:
-    """Compose renders it, and no service hides a secret behind a blank."""
+    """Check that compose renders it, and that no service hides a secret behind a blank."""
     try:
         services = deployment.services(release)
     except MachineError as error:
@@ -174,7 +174,7 @@ def configuration(deployment: Deployment, release: Release) -> Iterator[Finding]
 
 
 def ports(deployment: Deployment, release: Release) -> Iterator[Finding]:
-    """The host's ports are free, or ours already."""
+    """Check that the host's ports are free, or ours already."""
     try:
         services = deployment.services(release)
     except MachineError:
@@ -212,7 +212,7 @@ def _holder(port: str) -> str:
 
 
 def names(deployment: Deployment, _: Release) -> Iterator[Finding]:
-    """The public name leads to this host."""
+    """Check that the public name leads to this host."""
     name = deployment.server_name
     if name == "localhost":
         return
@@ -231,7 +231,7 @@ def names(deployment: Deployment, _: Release) -> Iterator[Finding]:
 
 
 def clock(_: Deployment, __: Release) -> Iterator[Finding]:
-    """The clock is not before the code that is deployed."""
+    """Check that the clock is not before the code that is deployed."""
     head = run(["git", "-C", HERE, "log", "-1", "--format=%ct"], 5.0).out.strip()
     if head.isdigit() and time.time() < int(head) - 3600:
         yield Finding(
@@ -240,7 +240,7 @@ def clock(_: Deployment, __: Release) -> Iterator[Finding]:
 
 
 def certificate(deployment: Deployment, _: Release) -> Iterator[Finding]:
-    """A certificate of one's own is whole, for the public name, and lasts.
+    """Check that a certificate of one's own is whole, for the public name, and lasts.
 
     Ours is made and renewed by itself; one in a named volume is seen by certs.sh alone.
     """
@@ -320,7 +320,7 @@ def _wrong_key(cert: "x509.Certificate", path: Path) -> str | None:
 
 
 def _broken_chain(path: Path) -> str | None:
-    """What OpenSSL says against a certificate, but for its time: that is said apart."""
+    """Say what OpenSSL has against a certificate, but for its time: that is said apart."""
     ca = path.with_name("ca.crt")
     trusted = ["-CAfile", str(ca)] if ca.is_file() and ca.stat().st_size else []
     command = ["openssl", "verify", "-no_check_time", *trusted, "-untrusted", str(path), str(path)]
@@ -342,14 +342,14 @@ def _names(cert: "x509.Certificate") -> list[str]:
 
 
 def _is_for(cert: "x509.Certificate", name: str) -> bool:
-    """Whether one of its names is this one, or a wildcard for it."""
+    """Tell whether one of its names is this one, or a wildcard for it."""
     wanted = name.lower().rstrip(".")
     wild = f"*.{wanted.partition('.')[2]}"
     return any(known.lower() in (wanted, wild) for known in _names(cert))
 
 
 def data(deployment: Deployment, release: Release) -> Iterator[Finding]:
-    """The data's schema is one that the release can work with."""
+    """Check that the data's schema is one that the release can work with."""
     before = releases.current(deployment)
     if before is None or building.missing(release):
         return

@@ -43,12 +43,12 @@ DOORS = {8443, 8080, 8000, 3000}
 
 
 def live(deployment: Deployment) -> Container:
-    """The proxy's container."""
+    """Find the proxy's container."""
     return deployment.container(PROXY)
 
 
 def serving(deployment: Deployment) -> str:
-    """The folder that is served now."""
+    """Read which folder is served now."""
     return _in(deployment, "readlink /live/current").strip()
 
 
@@ -110,7 +110,7 @@ def switch(deployment: Deployment, folder: str) -> None:
 
 
 def workers(deployment: Deployment) -> set[str]:
-    """The workers that take requests, by process id."""
+    """List the workers that take requests, by process id."""
     script = "cd /proc; for p in [0-9]*; do echo $p $(tr '\\0' ' ' < $p/cmdline); done 2>&-"
     return set(WORKER.findall(_in(deployment, script)))
 
@@ -120,7 +120,7 @@ def _in(deployment: Deployment, script: str) -> str:
 
 
 def in_flight(deployment: Deployment, api: str) -> int:
-    """Requests to an API that workers of former configurations still have to answer.
+    """Count requests to an API that workers of former configurations still have to answer.
 
     Each request holds a connection to a client. So does a WebSocket, but those the API counts, and
     what is passed on to another API already holds a connection to that one. Requests that are
@@ -152,21 +152,21 @@ class Connection:
 
 
 def _established(table: str) -> Iterator[Connection]:
-    """Those in the text of /proc/net/tcp, whose addresses are words of the machine in hex."""
+    """Read those in the text of /proc/net/tcp, whose addresses are words of the machine in hex."""
     for local, word, remote, inode in ESTABLISHED.findall(table):
         ip = socket.inet_ntoa(int(word, 16).to_bytes(4, sys.byteorder))
         yield Connection(int(local, 16), f"{ip}:{int(remote, 16)}", inode)
 
 
 def address(api: Container) -> str:
-    """Where the proxy reaches an API container, as its log has it."""
+    """Give the address at which the proxy reaches an API container, as its log has it."""
     networks = api.inspected["NetworkSettings"]["Networks"]
     front = next(value for name, value in networks.items() if name.endswith("_front"))
     return f"{front['IPAddress']}:{API_PORT}"
 
 
 def websockets(api: str) -> int:
-    """How many WebSocket clients an API container has."""
+    """Ask how many WebSocket clients an API container has."""
     _, text = ask(api, "/api/metrics")
     match = re.search(r"^breakout_bot_websocket_clients (\S+)", text, re.MULTILINE)
     return int(float(match[1])) if match else 0
@@ -178,7 +178,7 @@ def await_drained(deployment: Deployment, api: str, seconds: float) -> bool:
 
 
 def access_log(deployment: Deployment, since: str) -> list[dict[str, Any]]:
-    """The proxy's log from a time on (RFC 3339 or seconds since 1970), one entry a request."""
+    """Read the proxy's log from a time on (RFC 3339 or seconds since 1970), an entry a request."""
     done = run(["docker", "logs", "--since", since, live(deployment).id], LIMIT)
     if not done.ok:
         raise MachineError(f"Expected the proxy's log, but: {done.text[-200:]}")

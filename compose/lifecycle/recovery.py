@@ -38,17 +38,17 @@ ORPHAN_SECONDS = 120.0
 
 
 def journal_path(deployment: Deployment) -> Path:
-    """Where the unfinished command of a deployment is written down."""
+    """Give the path where the unfinished command of a deployment is written down."""
     return deployment.state / journal.FILE
 
 
 def steps_of(deployment: Deployment, journal: Journal[CommandState]) -> list[Step]:
-    """The steps of the command that a journal is about."""
+    """List the steps of the command that a journal is about."""
     return COMMANDS[journal.command](deployment, journal).steps()
 
 
 def unfinished_command(deployment: Deployment) -> str | None:
-    """What an earlier command left unfinished, in words; None when nothing is."""
+    """Say what an earlier command left unfinished; None when nothing is."""
     journal = Journal.find(journal_path(deployment))
     if journal is None:
         return None
@@ -62,7 +62,7 @@ def unfinished_command(deployment: Deployment) -> str | None:
 
 
 def to_start(deployment: Deployment) -> list[Container]:
-    """One container of each service: those that served, and go on to, when all were stopped.
+    """List one container of each service: those that served, and go on to, when all were stopped.
 
     What an unfinished command is undone to is older than what it made. A rollback that has taken
     the data back has left no bot that may open them, until it has made the earlier one.
@@ -134,7 +134,7 @@ def _clear(deployment: Deployment, folder: Path) -> None:
 
 
 def _orphans(project: str) -> list[int]:
-    """Compose commands on this project whose parent was killed: they still change things."""
+    """List compose commands on this project whose parent was killed: they still change things."""
     wanted = f"\0-p\0{project}\0".encode()
     pids = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):

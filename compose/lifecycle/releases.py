@@ -41,7 +41,7 @@ class Manifest:
 
 
 def digests(release: Release) -> dict[str, str]:
-    """The image digests of a release. Raises `MachineError` for an image that is not there."""
+    """Ask for the image digests of a release. Raises `MachineError` for an image that is gone."""
     return {
         service: docker("image", "inspect", "--format", "{{.Id}}", image(service, release)).strip()
         for service in OWN_SERVICES
@@ -49,7 +49,7 @@ def digests(release: Release) -> dict[str, str]:
 
 
 def config_hash(deployment: Deployment) -> str:
-    """A hash over compose files and settings that tells drift, without secrets."""
+    """Hash compose files and settings, without secrets, so that drift shows."""
     digest = hashlib.sha256()
     for file in deployment.files:
         digest.update(file.read_bytes())
@@ -84,19 +84,19 @@ def record(deployment: Deployment, state: ReleaseState) -> Manifest:
 
 
 def history(deployment: Deployment) -> list[str]:
-    """Tags of the releases that were deployed, the present one last."""
+    """List the tags of the releases that were deployed, the present one last."""
     path = deployment.state / "order.json"
     return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
 
 
 def current(deployment: Deployment) -> Manifest | None:
-    """What should run now; None before the first deploy."""
+    """Load what should run now; None before the first deploy."""
     tags = history(deployment)
     return load(deployment, tags[-1]) if tags else None
 
 
 def load(deployment: Deployment, tag: str) -> Manifest:
-    """The manifest of a release. Raises `BadInput` for a tag that was never deployed."""
+    """Load the manifest of a release. Raises `BadInput` for a tag that was never deployed."""
     path: Path = deployment.state / "releases" / f"{tag}.json"
     if tag not in history(deployment) or not path.is_file():
         known = ", ".join(history(deployment)) or "none"

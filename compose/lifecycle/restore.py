@@ -42,7 +42,7 @@ class Restore:
         return self.journal.state
 
     def steps(self) -> list[Step]:
-        """Every step, in order."""
+        """List every step, in order."""
         name = Path(self.state.archive).name
         every = [
             Step(StepName.BACKUP, "of what is there now, to come back to", self.back_up),
@@ -62,11 +62,11 @@ class Restore:
         return every
 
     def create(self) -> None:
-        """Containers of everything, after a `down`: started once the data are there."""
+        """Make containers of everything, after a `down`: started once the data are there."""
         self.deployment.compose("create", "--no-build", release=self._release)
 
     def undo_create(self) -> None:
-        """As it was: no containers; data stay."""
+        """Remove the containers again; data stay."""
         self.deployment.compose("down", release=self._release)
 
     @property
@@ -74,7 +74,7 @@ class Restore:
         return deploy.running(self.deployment)
 
     def back_up(self) -> None:
-        """What is there now, as far as it is sound: who restores may do so because it is not."""
+        """Back up what is there now, if it is sound: a restore may be made because it is not."""
         if not backups.has_data(self.deployment):
             say("    there are no data yet to come back to")
             return
@@ -84,15 +84,15 @@ class Restore:
             say(f"    there is no coming back to what is there now: {unsound}")
 
     def stop(self) -> None:
-        """Nobody has the data open."""
+        """Stop all that have the data open."""
         backups.stop(self.deployment, *SERVICES)
 
     def put(self) -> None:
-        """The archive's data."""
+        """Put the archive's data in place."""
         self._put(self.state.archive)
 
     def undo_put(self) -> None:
-        """The data that were there before."""
+        """Put the data of before back."""
         before = self.state.before
         if before is None:
             return say("    there is nothing to put back: the restored data stay")
@@ -107,7 +107,7 @@ class Restore:
             backups.put_redis(self.deployment, folder)
 
     def start(self) -> None:
-        """The bot answers again."""
+        """Start the bot and wait until it answers."""
         if self.state.down:
             if StepName.CREATE in self.journal.done and self.journal.reason is None:
                 deploy.bring_up(self.deployment, self._release, self.state.id)
@@ -124,7 +124,7 @@ class Restore:
 def opened(
     deployment: Deployment, archive: Path, key_file: str | None
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The files and the manifest of a checked archive, in a folder that goes away again."""
+    """Open a checked archive: its files, in a folder that goes away again, and its manifest."""
     with working.folder(deployment) as folder:
         manifest = archives.unpack(archive, folder, key_file)
         counted = backups.contents(folder / "data.sqlite3")
@@ -159,7 +159,7 @@ def _scratch(deployment: Deployment, project: str) -> Deployment:
 
 
 def _tag(deployment: Deployment) -> str:
-    """The tag of the images that run, or after a `down` should."""
+    """Give the tag of the images that run, or after a `down` should."""
     if containers := deployment.containers(API):
         return containers[-1].image.rpartition(":")[2]
     present = releases.current(deployment)

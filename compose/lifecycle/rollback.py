@@ -33,7 +33,7 @@ class Rollback(Update):
         return self.journal.state
 
     def steps(self) -> list[Step]:
-        """Every step, in order."""
+        """List every step, in order."""
         every = super().steps()
         if not self.state.schema_differs:
             return every
@@ -53,7 +53,7 @@ class Rollback(Update):
         return f"down to schema {self.state.schema}, by the newer release"
 
     def start(self) -> None:
-        """As an update, but served at once where the old bot had to be stopped for its data.
+        """Start as an update does; serve at once where the old bot had to be stopped for its data.
 
         Else the engine would trade while no emergency stop could reach it.
         """
@@ -71,22 +71,22 @@ class Rollback(Update):
         return self.alive(API).started_at if self.state.schema_differs else ""
 
     def undo_start(self) -> None:
-        """The old colour is served, which is started again when its data are back."""
+        """Serve the old colour, which is started again when its data are back."""
         if self.state.schema_differs:
             self.undo_switch()
             proxy.forget(self.deployment, self.folder)
         super().undo_start()
 
     def stop(self) -> None:
-        """Nobody has the data open."""
+        """Stop the bot, which has the data open."""
         docker("stop", "--time", str(STOP_SECONDS), self.old(API))
 
     def start_old(self) -> None:
-        """The bot as it was."""
+        """Start the bot as it was."""
         self.restart_old()
 
     def downgrade_data(self) -> None:
-        """The data as the earlier release knows them."""
+        """Take the data back to what the earlier release knows."""
         archive = self.state.restore
         if archive:
             with opened(self.deployment, Path(archive), self.options.key_file) as (folder, _):
@@ -97,7 +97,7 @@ class Rollback(Update):
         migrate(self.deployment, present.release, self.state.schema)
 
     def undo_downgrade(self) -> None:
-        """The data as they were when the rollback began."""
+        """Put the data back as they were when the rollback began."""
         before = backups.folder(self.deployment) / str(self.state.backup)
         backups.stop(self.deployment, API)
         backups.set_aside(self.deployment, self.options.key_file, "rollback")

@@ -12,7 +12,7 @@ YOUNG = timedelta(hours=26)
 
 
 def report(deployment: Deployment) -> tuple[list[str], list[str]]:
-    """(lines for people, what is not as it should be)."""
+    """Give lines for people, and what is not as it should be."""
     lines = [f"{deployment.project}: {_should_run(deployment)}"]
     for container in deployment.containers():
         if not container.one_shot:
@@ -54,7 +54,7 @@ def _drift(deployment: Deployment) -> Iterator[str]:
 
 
 def _of_another_folder(deployment: Deployment, containers: Sequence[Container]) -> Iterator[str]:
-    """Containers mount files of the folder that made them: once it is gone they do not start."""
+    """Name folders of others that containers mount: once such a one is gone they do not start."""
     here = deployment.files[0].parent.resolve()
     folders = {container.labels.get(owner.FOLDER_LABEL, "") for container in containers}
     for folder in sorted(folders):
@@ -87,7 +87,7 @@ def _wrong_containers(
 
 
 def old_backup(deployment: Deployment) -> str | None:
-    """A warning when the newest backup is old, by its name: a copied file is younger."""
+    """Warn when the newest backup is old, by its name: a copied file is younger."""
     newest = backups.newest(deployment)
     made = retention.made_at(newest) if newest else None
     if made and datetime.now(UTC) - made < YOUNG:

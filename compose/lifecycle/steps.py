@@ -31,7 +31,7 @@ class StepName(StrEnum):
 
 
 def nothing() -> None:
-    """The undo of a step that only looks, or that leaves what does no harm."""
+    """Undo a step that only looks, or that leaves what does no harm."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,13 @@ def _reason(error: BaseException) -> str:
 
 
 def must_roll_forward(journal: Journal[CommandState], steps: Sequence[Step]) -> bool:
-    """Whether a later command has to go on with it, rather than to undo it."""
+    """Tell whether a later command has to go on with it, rather than to undo it."""
     roll_forward = any(step.roll_forward and step.name in journal.done for step in steps)
     return is_committed(journal, steps) or (roll_forward and journal.reason is None)
 
 
 def is_committed(journal: Journal[CommandState], steps: Sequence[Step]) -> bool:
-    """Whether the step after which there is no way back is done."""
+    """Tell whether the step after which there is no way back is done."""
     return any(step.final and step.name in journal.done for step in steps)
 
 

@@ -80,11 +80,11 @@ class Update:
         return list(self.state.old.values())
 
     def old(self, service: str) -> str:
-        """The old colour's container of a service."""
+        """Give the old colour's container of a service."""
         return self.state.old[service]
 
     def new(self, service: str) -> Container:
-        """The new colour's container of a service. Raises `Refused` when there is none."""
+        """Find the new colour's container of a service. Raises `Refused` when there is none."""
         containers = [
             container
             for container in self.deployment.containers(service)
@@ -95,7 +95,7 @@ class Update:
         return containers[-1]
 
     def steps(self) -> list[Step]:
-        """Every step, in order."""
+        """List every step, in order."""
         version = f"{self.release.version} ({self.release.revision[:12]})"
         canary = f"{self.options.canary:g} % for {self.options.canary_seconds:g} s, then judged"
         every = [
@@ -138,16 +138,16 @@ class Update:
     # The steps
 
     def back_up(self) -> None:
-        """Data as they were before."""
+        """Back the data up as they are."""
         key_file = self.options.key_file
         self.state.backup = backups.make(self.deployment, key_file, self.journal.command).name
 
     def images(self) -> None:
-        """All images of the release, on this machine."""
+        """Get all images of the release onto this machine."""
         building.provide(self.deployment, self.release)
 
     def start(self) -> None:
-        """A second container of each coloured service."""
+        """Start a second container of each coloured service."""
         scale = [word for service in COLOURED for word in ("--scale", f"{service}=2")]
         flags = ["--no-recreate", "--no-build", "--pull", "never"]
         self.state.new_schema = building.schema(self.release)
@@ -159,19 +159,19 @@ class Update:
         docker("start", *(self.new(service).id for service in COLOURED))
 
     def undo_start(self) -> None:
-        """Only the old colour's containers stay, and data that it can read."""
+        """Leave only the old colour's containers, and data that it can read."""
         downgrade_schema(self.deployment, self.release, self.journal)
         remove_others(self.deployment, self.old_ids)
         if self.state.stopped:
             self.restart_old()
 
     def restart_old(self) -> None:
-        """The old bot runs again, well or not. Raises `MachineError` when it does not."""
+        """Start the old bot again, well or not. Raises `MachineError` when it does not."""
         docker("start", self.old(API))
         answers(self.old(API))
 
     def ready(self) -> None:
-        """Healthy, and not by way of a crash."""
+        """Wait until it is healthy, and not by way of a crash."""
         seen = wait_until(
             lambda: health(self.alive(API).id).get("status") == "healthy", READY_SECONDS
         )
@@ -187,16 +187,16 @@ class Update:
         return ""
 
     def entrance(self) -> Target:
-        """The deployment as its users see it."""
+        """Give the deployment as its users see it."""
         return verify.target(self.deployment, proxy.live(self.deployment), self.trust)
 
     def page_answers(self) -> bool:
-        """Asked for itself: Docker's first look at a container comes after its whole interval."""
+        """Ask the page itself: Docker's first look at it comes only after its whole interval."""
         page = f"{name_of(self.alive(FRONTEND))}:3000"
         return ask(self.alive(API).id, "/", page)[0] == 200
 
     def alive(self, service: str) -> Container:
-        """The new colour's container. Raises `Refused` when it has crashed."""
+        """Find the new colour's container. Raises `Refused` when it has crashed."""
         container = self.new(service)
         if container.state in ("exited", "dead", "restarting") or container.restarts:
             # While it runs again, Docker knows no exit code of the time before.
@@ -205,23 +205,23 @@ class Update:
         return container
 
     def check(self) -> None:
-        """The smoke stage's verdict on the new colour, through a proxy of its own."""
+        """Ask for the smoke stage's verdict on the new colour, through a proxy of its own."""
         self.prepare()
         with verify.entry(self.deployment, self.release, self.folder, self.trust) as where:
             verdict = verify.smoke(self.deployment, where, self.release)
         self.state.verdict = verdict
 
     def prepare(self) -> None:
-        """The new release's proxy configuration, with the new colour behind it."""
+        """Prepare the new release's proxy configuration, with the new colour behind it."""
         proxy.prepare(self.deployment, self.release, self.folder, self.new(API), self.new(FRONTEND))
 
     def undo_check(self) -> None:
-        """No trace of the new proxy."""
+        """Remove every trace of the new proxy."""
         remove([verify.entry_name(self.deployment)])
         proxy.forget(self.deployment, self.folder)
 
     def canary(self) -> None:
-        """A part of the requests, and the judgement on both colours."""
+        """Send a part of the requests to the new colour, and judge both."""
         split = f"{self.folder}-canary"
         old = self.state.folder
         proxy.split(self.deployment, old, split, self.new(API), self.options.canary)
@@ -245,16 +245,16 @@ class Update:
         return inspected([self.old(API)])[0]
 
     def undo_canary(self) -> None:
-        """All requests to the old colour again."""
+        """Send all requests to the old colour again."""
         self._serve_old()
         proxy.forget(self.deployment, f"{self.folder}-canary")
 
     def switch(self) -> None:
-        """Requests from now on go to the new colour."""
+        """Send requests to the new colour from now on."""
         proxy.switch(self.deployment, self.folder)
 
     def undo_switch(self) -> None:
-        """Requests go to the old colour again; those that the new one has are let finish."""
+        """Send requests to the old colour again; those that the new one has are let finish."""
         self._serve_old()
 
     def _serve_old(self) -> None:
@@ -266,7 +266,7 @@ class Update:
                     proxy.await_drained(self.deployment, container.id, DRAIN_SECONDS)
 
     def confirm(self) -> None:
-        """The new colour answers through the proxy, and goes on doing so."""
+        """Watch that the new colour answers through the proxy, and goes on doing so."""
         where = self.entrance()
         started = health(self.alive(API).id).get("started_at")
 
@@ -283,7 +283,7 @@ class Update:
             time.sleep(LOOK_SECONDS)
 
     def hand_over(self) -> None:
-        """Requests in flight finish, the old engine lets go of its lease, the new one takes it."""
+        """Let requests in flight finish, stop the old engine, and wait for the new one's lease."""
         if not proxy.await_drained(self.deployment, self.old(API), DRAIN_SECONDS):
             say(f"    some requests are still in flight after {DRAIN_SECONDS:g} s")
         docker("stop", "--time", str(STOP_SECONDS), self.old(API))
@@ -292,7 +292,7 @@ class Update:
             raise Refused(f"the new engine did not take the lease within {LEASE_SECONDS:g} s")
 
     def undo_hand_over(self) -> None:
-        """The old colour serves and may trade again."""
+        """Let the old colour serve and trade again."""
         downgrade_schema(self.deployment, self.release, self.journal)
         docker("start", *self.old_ids)
         self.restart_old()
@@ -355,7 +355,7 @@ def migrate(deployment: Deployment, newer: Release, to: int) -> None:
 
 
 def trades_if_told(api: str) -> bool:
-    """Whether an engine that is to trade holds the lease."""
+    """Tell whether an engine that should trade holds the lease."""
     status, body = ask(api, "/api/engine/status")
     with suppress(ValueError, TypeError, KeyError):
         engine = json.loads(body) if status == 200 else {}

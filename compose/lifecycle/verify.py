@@ -31,7 +31,7 @@ GATE_LABELS = (RUN_LABEL, STARTED_LABEL)
 
 
 def ca_file(deployment: Deployment) -> Path | None:
-    """The authority that the deployment made for itself, copied out; None with a public one."""
+    """Copy out the authority that the deployment made for itself; None with a public one."""
     done = run(["docker", "exec", proxy.live(deployment).id, "cat", "/tls/ca.crt"], 10.0)
     if not done.ok:
         return None
@@ -41,7 +41,7 @@ def ca_file(deployment: Deployment) -> Path | None:
 
 
 def target(deployment: Deployment, container: Container, trust: Trust = "verify") -> Target:
-    """The deployment under its public name, connected to one proxy container of this host.
+    """Give the deployment under its public name, connected to a proxy container of this host.
 
     Raises `Refused` for a proxy that this host cannot reach.
     """
@@ -63,12 +63,12 @@ def target(deployment: Deployment, container: Container, trust: Trust = "verify"
 
 
 def look(where: Target, path: str) -> dict[str, Any]:
-    """The JSON that a GET through the proxy answers; empty without a good answer."""
+    """Read the JSON that a GET through the proxy answers; empty without a good answer."""
     return asyncio.run(_look(where, path))[0]
 
 
 def scraped(where: Target, service: str = "", since: str = "") -> bool:
-    """Whether Prometheus's last look at each target found it up; at those of a service, if named.
+    """Tell whether Prometheus's last look at each target (of a service, if named) found it up.
 
     It has to have begun after `since` (ISO 8601, UTC).
     """
@@ -82,7 +82,7 @@ def scraped(where: Target, service: str = "", since: str = "") -> bool:
 
 
 async def _look(where: Target, path: str) -> tuple[dict[str, Any], str]:
-    """The JSON of a good answer, and what was seen."""
+    """Read the JSON of a good answer, and what was seen."""
     async with Wire(where, Credentials(), lambda _: None) as wire:
         try:
             answer = await wire.http(path)
@@ -95,7 +95,7 @@ async def _look(where: Target, path: str) -> tuple[dict[str, Any], str]:
 def entry(
     deployment: Deployment, release: Release, folder: str, trust: Trust = "verify"
 ) -> Iterator[Target]:
-    """A proxy of the new release on free ports of loopback, before it gets any traffic."""
+    """Run a proxy of the new release on free ports of loopback, before it gets any traffic."""
     name = entry_name(deployment)
     remove([name])
     front = proxy.live(deployment)
@@ -114,7 +114,7 @@ def entry(
 
 
 def entry_name(deployment: Deployment) -> str:
-    """The name of the proxy that only the verification asks."""
+    """Give the name of the proxy that only the verification asks."""
     return f"{deployment.project}-entry"
 
 

@@ -97,6 +97,7 @@ def test_a_restore_where_there_are_no_data_yet_has_nothing_to_come_back_to(
     restored(deployment, archive)
     assert docker.data[DATA] == THEN
     assert "no data yet to come back to" in capsys.readouterr().err
+    assert docker.count("DATA snapshot") == 0
     assert not backups_of_restores(deployment)
 
 
