@@ -151,7 +151,7 @@ from pathlib import Path
 from tests.faults import planters, sources
 from tests.faults.fault import Part, load
 from tests.faults.planters import ACTIONS
-from tests.lifecycle import pages
+from tests.bot.lifecycle import pages
 
 assert sources.environment() == {}
 fault = load(Path(sys.argv[1]))

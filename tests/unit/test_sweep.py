@@ -13,7 +13,7 @@ from gate.machine.commands import Result
 from gate.machine.console import MachineError
 from gate.stack import ComposeError, GateCompose, Stack
 from gate.sweep import RunLock, leftovers, state, sweep
-from tests.lifecycle import disposable as disposables
+from tests.bot.lifecycle import disposable as disposables
 
 RUN = "a-run"
 

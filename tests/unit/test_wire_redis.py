@@ -13,7 +13,7 @@ import pytest
 from gate.errors import LiveTargetError, WireError
 from gate.target import Credentials, Target
 from gate.wire import RedisReplyError, Sent, Wire
-from tests.lifecycle.authority import authority
+from tests.bot.lifecycle.authority import authority
 
 NAME = "redis.example.test"
 OK, PONG = b"+OK\r\n", b"+PONG\r\n"
