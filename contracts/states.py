@@ -20,6 +20,17 @@ UNDER_WAY_SECONDS = 0.5
 Entry = Mapping[str, Any]
 
 
+def way(state: str, wanted: str) -> list[str]:
+    """Return the fewest commands that lead from a state to another; none from an unknown one."""
+    ways = {state: list[str]()}
+    for reached in iter(queue := [state]):
+        for command, leads_to in TABLE.get(reached, {}).items():
+            if leads_to not in ways:
+                ways[leads_to] = [*ways[reached], command]
+                queue.append(leads_to)
+    return ways.get(wanted, [])
+
+
 def after(state: str, command: str) -> tuple[int, str]:
     """The status that a command answers in a state, and the state it leads to."""
     found = TABLE[state].get(command)

@@ -2,8 +2,8 @@
 
 Plain calls over the same wire as everything else, so that a report shows each of them:
 
-    operator.command("start", preset="balanced")
-    operator.until(operator.state, 5, "state RUNNING", lambda state: state == "RUNNING")
+    operator.docker("kill", operator.container("redis"))
+    operator.until(lambda: operator.http("/health").status, 5, "503", lambda status: status == 503)
 
 An operator only gets a disposable stack; the wire refuses to change a live one as well.
 """
@@ -24,8 +24,6 @@ from gate.wire import Answer, Sent, Wire, WireError
 from reports.stream import Stream
 
 API = model().name("api")
-BOT = "breakout-bot"
-"""The bot's client id at the exchange."""
 KEY_HEADER = "X-API-Key"
 CALL_LIMIT = 15.0
 DOCKER_LIMIT = 60.0
@@ -121,21 +119,6 @@ class Operator:
         """Answers of Redis, with the password. Raises `WireError`."""
         password = self.credentials.redis_password
         return self._runner.run(self._wire.redis(*commands, password=password))
-
-    # The engine
-
-    def command(self, name: str, **body: Any) -> Answer:
-        """One engine command with the key, through the proxy."""
-        path = f"/api/engine/{name}"
-        return self.http(path, method="POST", json=body) if body else self.http(path, method="POST")
-
-    def status(self) -> dict[str, Any]:
-        """What the engine says of itself."""
-        return dict(self.json("/api/engine/status"))
-
-    def state(self) -> str:
-        """The engine's state: IDLE, RUNNING, PAUSED or EMERGENCY."""
-        return str(self.status().get("state"))
 
     def json(self, path: str, service: str = "proxy", status: int = 200) -> Any:
         """The JSON that a GET answers. Fails the check for another status or no JSON."""

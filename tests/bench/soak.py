@@ -17,7 +17,8 @@ from gate.stack import Stack
 from gate.target import Target
 from gate.wire import Wire
 from tests.bench.record import Figure, report
-from tests.bench.running import API, BOT, EXCHANGE, control
+from tests.bench.running import API, EXCHANGE, control
+from tests.bot.exchange import OURS, order_log
 
 FAST = Path(__file__).with_name("soak.yaml")
 DAY = 86_400.0
@@ -121,16 +122,13 @@ async def exchange_log(wire: Wire) -> Book:
     """The bot's orders as the exchange's log tells them, added up fill by fill."""
     orders: dict[str, dict[str, Any]] = {}
     fills: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    seq = 0
-    while lines := (await wire.http(f"/log?after={seq}&limit={PAGE}", EXCHANGE)).json()["entries"]:
-        seq = lines[-1]["seq"]
-        for line in (one for one in lines if one["client_id"] == BOT):
-            if line["event"] == "order_accepted":
-                orders[line["client_order_id"]] = line
-            elif line["event"] == "order_filled":
-                fills[line["client_order_id"]].append(line)
-            elif line["event"] == "order_cancelled":
-                orders[line["client_order_id"]]["status"] = "cancelled"
+    for line in (one for one in await order_log(wire) if one["client_id"] == OURS):
+        if line["event"] == "order_accepted":
+            orders[line["client_order_id"]] = line
+        elif line["event"] == "order_filled":
+            fills[line["client_order_id"]].append(line)
+        elif line["event"] == "order_cancelled":
+            orders[line["client_order_id"]]["status"] = "cancelled"
     return {name: _added_up(order, fills[name]) for name, order in orders.items()}
 
 
@@ -193,7 +191,7 @@ async def soak(stack: Stack, target: Target) -> list[Figure]:
         minutes = (time.monotonic() - began) / 60
         log = await exchange_log(wire)
         found = disagreements(log, {"database": database(stack), "API": await api(wire)})
-        held = (await wire.http(f"/positions?client_id={BOT}", EXCHANGE)).json()
+        held = (await wire.http(f"/positions?client_id={OURS}", EXCHANGE)).json()
         metrics = (await wire.http("/api/performance/metrics", API)).json()
     for line in found[:20]:
         say(line)

@@ -12,6 +12,7 @@ from contracts.diff import Operation, matches, operations
 from contracts.rules import RULES
 from gate.checks import fail
 
+DOCUMENT_PATH = "/api/openapi.json"
 SHOWN_BODY = 600
 
 

@@ -12,10 +12,10 @@ from gate.evidence import Evidence, get
 from gate.model import model
 from gate.run import Gate
 from reports.events import Table
+from tests.contract.ledger import DOCUMENT_PATH
 
 API = model().name("api")
-PATH = "/api/openapi.json"
-DOCUMENT = get(PATH, API)
+DOCUMENT = get(DOCUMENT_PATH, API)
 SERVED = "contract.agreed.document_is_served"
 
 
@@ -24,7 +24,7 @@ def served(seen: Evidence) -> Mapping[str, Any]:
     answer = seen[DOCUMENT]
     expect(answer.status == 200, "status 200", answer.brief, answer.url)
     try:
-        return whole(answer.json(), PATH)
+        return whole(answer.json(), DOCUMENT_PATH)
     except ContractError as error:
         fail("an OpenAPI 3.1 document that holds together", str(error), answer.url)
     except ValueError:

@@ -10,8 +10,7 @@ from gate.checks import check, expect
 from gate.operator import API, KEY_HEADER, Operator
 from gate.wire import SAFE_METHODS, Answer
 from tests.contract.fixtures import Lead
-from tests.contract.ledger import Ledger, as_curl
-from tests.contract.test_agreed import PATH
+from tests.contract.ledger import DOCUMENT_PATH, Ledger, as_curl
 
 AGREED = dict(operations(load()))
 KEYED = {label: one for label, one in AGREED.items() if one.security}
@@ -58,7 +57,7 @@ def test_needs_the_key(operator: Operator, ledger: Ledger, lead: Lead, operation
 )
 @pytest.mark.usefixtures("before")
 def test_what_is_not_agreed_needs_the_key(operator: Operator) -> None:
-    served = whole(operator.json(PATH), PATH)
+    served = whole(operator.json(DOCUMENT_PATH), DOCUMENT_PATH)
     new = [label for label, _ in operations(served) if label not in AGREED]
     changing = [label for label in new if label_parts(label)[0] not in SAFE_METHODS]
     seen = {label: _without_key(operator, label) for label in changing}

@@ -12,7 +12,7 @@ from load import history, profile, runner, versus
 from load.samples import Run
 from load.versus import Answers
 from tests.load import baseline, report
-from tests.load.test_levels import PROFILE
+from tests.load.report import PROFILE
 
 Rest = Callable[[], None]
 

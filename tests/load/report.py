@@ -2,6 +2,7 @@
 
 from typing import cast
 
+from gate.model import model
 from load import measures, plots, slo, versus
 from load.samples import Run
 from load.versus import Answers
@@ -13,6 +14,10 @@ FACTS = (
     "aborted",
 )
 COLUMNS = ["what", "promised", "seen", "outcome"]
+
+PROFILE = "gate"
+PAGE = {"GET /": model().name("page")}
+"""Operations that the API does not answer, and who does."""
 
 
 def write(stream: Stream, found: Run) -> None:

@@ -8,7 +8,7 @@ from gate.operator import API
 from load import profile
 from load.measures import WHOLE
 from load.versus import Answers
-from tests.load.test_levels import PAGE, PROFILE
+from tests.load.report import PAGE, PROFILE
 
 COMPARED = [*profile.load(PROFILE).comparing().names, WHOLE]
 

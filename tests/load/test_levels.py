@@ -4,16 +4,13 @@ import pytest
 
 from gate.checks import check, fail
 from gate.machine.console import MachineError
-from gate.model import model
 from gate.operator import API
 from load import measures, profile, slo
 from load.judge import judge_level
 from load.samples import Run
 from load.slo import Level
+from tests.load.report import PAGE, PROFILE
 
-PROFILE = "gate"
-PAGE = {"GET /": model().name("page")}
-"""Operations that the API does not answer, and who does."""
 HELD = measures.held(profile.load(PROFILE).names, slo.load())
 
 

@@ -11,6 +11,7 @@ import yaml
 from gate.checks import expect
 from gate.model import model
 from gate.operator import Operator
+from gate.wire import Answer
 
 COMPOSE = Path(__file__).parent.parent.parent / "compose"
 PROMETHEUS = COMPOSE / "prometheus"
@@ -20,6 +21,8 @@ CHOSEN = re.compile(r"(?<!\w)(up|breakout_bot_\w+)\{([^}]*)\}")
 MATCHER = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
 BY = re.compile(r"\bby\s*\(([^)]*)\)")
 LABEL = re.compile(r"\w+")
+SAMPLE = re.compile(r"^(\w+)(\{.*\})? (\S+)$", re.MULTILINE)
+COUNTED = ("_total", "_count", "_bucket")
 
 
 def config() -> dict[str, Any]:
@@ -107,3 +110,10 @@ def mounted(operator: Operator, service: str, folder: str) -> dict[str, str]:
             if path.is_file() and name.startswith(folder):
                 found[name] = path.read_text(encoding="utf-8")
     return found
+
+
+def counters(answer: Answer) -> dict[str, float]:
+    """Every counter in a page of metrics."""
+    expect(answer.status == 200, "metrics", answer.brief)
+    rows = SAMPLE.findall(answer.text)
+    return {name + labels: float(v) for name, labels, v in rows if name.endswith(COUNTED)}

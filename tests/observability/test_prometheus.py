@@ -1,19 +1,14 @@
 """Prometheus: runs with the file, sees everything, and its numbers move as the bot does."""
 
-import re
-
 import pytest
 import yaml
 
 from gate.checks import check, expect
 from gate.operator import API, Operator
-from gate.wire import Answer
-from tests.observability.files import NEEDS, config, contains, prometheus, series
+from tests.observability.files import NEEDS, config, contains, counters, prometheus, series
 
 JOBS = [job["job_name"] for job in config()["scrape_configs"]]
 REQUESTS = 20
-SAMPLE = re.compile(r"^(\w+)(\{.*\})? (\S+)$", re.MULTILINE)
-COUNTED = ("_total", "_count", "_bucket")
 TEXT_FORMAT = "text/plain; version=0.0.4"
 
 
@@ -66,13 +61,6 @@ def test_metrics_say_their_format(operator: Operator) -> None:
     answer = operator.http("/api/metrics")
     seen = answer.headers.get("content-type", "")
     expect(seen.startswith(TEXT_FORMAT), TEXT_FORMAT, seen or "no content type")
-
-
-def counters(answer: Answer) -> dict[str, float]:
-    """Every counter in a page of metrics."""
-    expect(answer.status == 200, "metrics", answer.brief)
-    rows = SAMPLE.findall(answer.text)
-    return {name + labels: float(v) for name, labels, v in rows if name.endswith(COUNTED)}
 
 
 @check(

@@ -8,29 +8,17 @@ import pytest
 from gate.checks import check, expect, fail
 from gate.evidence import Evidence, get
 from gate.model import model
-from tests.smoke.probes import body_of, ok, shown
+from tests.smoke.probes import PROMETHEUS_AWAY, body_of, ok, prometheus_data
 
 JOBS = [one.job for one in model().services.values() if one.job]
 TARGETS = get("/prometheus/api/v1/targets?state=active", "prometheus")
 RULES = get("/prometheus/api/v1/rules", "prometheus")
 MANAGERS = get("/prometheus/api/v1/alertmanagers", "prometheus")
 RECEIVER = get("/api/v2/status", "alertmanager", service="alertmanager")
-AWAY = (
-    "smoke.reach.answers*[prometheus]",
-    # A stack that stopped half way leaves Prometheus no time for a first scrape.
-    "smoke.stack.starts[*]",
-    "smoke.stack.is_prepared[*]",
-)
-
-
-def data(seen: Evidence, probe: Any) -> Any:
-    body = body_of(ok(seen[probe]))
-    expect(body.get("status") == "success", "status success", shown(body)[:300])
-    return body["data"]
 
 
 def target(seen: Evidence, job: str) -> dict[str, Any]:
-    found = data(seen, TARGETS)["activeTargets"]
+    found = prometheus_data(seen, TARGETS)["activeTargets"]
     mine = [one for one in found if one["labels"].get("job") == job]
     if not mine:
         jobs = sorted({one["labels"].get("job") for one in found})
@@ -44,7 +32,7 @@ def target(seen: Evidence, job: str) -> dict[str, Any]:
     "prometheus",
     cause="a wrong path, port or name in prometheus.yml, or the scraped service is away",
     fix="open the scrape URL below; compare compose/prometheus/prometheus.yml",
-    follows=(*AWAY, "smoke.reach.answers*[{job}]", "smoke.containers.is_running[{job}]"),
+    follows=(*PROMETHEUS_AWAY, "smoke.reach.answers*[{job}]", "smoke.containers.is_running[{job}]"),
 )
 def test_scrapes(seen: Evidence, job: str) -> None:
     found = target(seen, job)
@@ -60,10 +48,10 @@ def test_scrapes(seen: Evidence, job: str) -> None:
     "prometheus",
     cause="the rule file is missing or not named in rule_files: no error, and no alerts",
     fix="`promtool check config`; look at rule_files and the mount",
-    follows=AWAY,
+    follows=PROMETHEUS_AWAY,
 )
 def test_has_alert_rules(seen: Evidence) -> None:
-    groups = data(seen, RULES)["groups"]
+    groups = prometheus_data(seen, RULES)["groups"]
     rules = [rule for group in groups for rule in group["rules"] if rule["type"] == "alerting"]
     names = {rule["name"] for rule in rules}
     expect("Watchdog" in names and len(names) > 1, "alert rules with Watchdog", sorted(names))
@@ -75,10 +63,10 @@ def test_has_alert_rules(seen: Evidence) -> None:
     "prometheus",
     cause="`alerting:` in prometheus.yml is missing or names an address that does not resolve",
     fix="compare `alerting:` with the alertmanager service; alerts go nowhere until then",
-    follows=AWAY,
+    follows=PROMETHEUS_AWAY,
 )
 def test_knows_an_alertmanager(seen: Evidence) -> None:
-    active = data(seen, MANAGERS)["activeAlertmanagers"]
+    active = prometheus_data(seen, MANAGERS)["activeAlertmanagers"]
     expect(active, "an active Alertmanager", "none")
 
 

@@ -2,24 +2,16 @@
 
 from typing import Any
 
-from gate.checks import check, expect, fail
+from gate.checks import check, expect
 from gate.evidence import Evidence, probe
 from gate.wire import RedisReplyError, Wire
-from tests.smoke.probes import REDIS
+from tests.smoke.probes import REDIS, redis_info
 
 
 @probe("redis", "direct:redis")
 async def NO_PASSWORD(wire: Wire) -> list[Any]:
     """A question without the password."""
     return await wire.redis(("INFO",))
-
-
-def info(seen: Evidence) -> dict[str, str]:
-    answer = seen[REDIS][1]
-    if not isinstance(answer, str):
-        fail("an answer to INFO", answer)
-    rows = (line.partition(":") for line in answer.splitlines() if ":" in line)
-    return {name: value for name, _, value in rows}
 
 
 @check(
@@ -52,7 +44,7 @@ def test_refuses_who_has_no_password(seen: Evidence) -> None:
     follows="smoke.redis.takes_its_password",
 )
 def test_can_save(seen: Evidence) -> None:
-    facts = info(seen)
+    facts = redis_info(seen)
     for name in ("rdb_last_bgsave_status", "aof_last_bgrewrite_status", "aof_last_write_status"):
         expect(facts.get(name, "ok") == "ok", f"{name}: ok", facts.get(name))
     expect(facts.get("loading") == "0", "loading: 0", facts.get("loading"))
@@ -66,5 +58,5 @@ def test_can_save(seen: Evidence) -> None:
     follows="smoke.redis.takes_its_password",
 )
 def test_persists_what_it_is_given(seen: Evidence) -> None:
-    facts = info(seen)
+    facts = redis_info(seen)
     expect(facts.get("aof_enabled") == "1", "aof_enabled: 1", facts.get("aof_enabled"))

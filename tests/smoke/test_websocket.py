@@ -1,15 +1,8 @@
 """The WebSocket through the proxy is upgraded."""
 
 from gate.checks import check, expect
-from gate.evidence import Evidence, probe
-from gate.wire import Conversation, Wire
-from tests.smoke.probes import API
-
-
-@probe(API)
-async def SOCKET(wire: Wire) -> Conversation:
-    """A handshake and the first message."""
-    return await wire.websocket("/ws/", messages=1)
+from gate.evidence import Evidence
+from tests.smoke.probes import API, SOCKET
 
 
 @check(

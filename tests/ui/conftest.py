@@ -3,7 +3,7 @@
 import pytest
 
 from gate.plugin import share
-from tests.bot.ui import fixtures
+from tests.ui import fixtures
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,9 +4,9 @@ import re
 from urllib.parse import urlsplit
 
 from gate.checks import check, expect
-from tests.bot.ui.visit import PHONE, Visit
 from tests.ui.browser import Browser
 from tests.ui.page import FRONTEND, NEEDS
+from tests.ui.visit import PHONE, Visit
 
 POLICY_WORDS = ("Content Security Policy", "violates the following")
 ADDRESSES = re.compile(r"'((?:https?|wss?)://[^']+)'")

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gate.checks import STAGES
+from gate.manifest import OWN_CHECKS
+
 ROOT = Path(__file__).parent.parent.parent
 FOLDERS = ("compose", "gate", "tests", "contracts", "load", "reports")
 SERVICES = ("api", "exchange", "frontend")
@@ -86,3 +89,67 @@ def test_every_folder_says_its_job_in_one_sentence() -> None:
         init = ROOT / folder / "__init__.py"
         if init.parent.is_dir():
             assert ast.get_docstring(ast.parse(init.read_text(encoding="utf-8")))
+
+
+STAGES_OF_CHECKS = [ROOT / parent / stage for parent in ("tests", *OWN_CHECKS) for stage in STAGES]
+BY_ITSELF = ("httpx", "redis", "requests", "socket", "subprocess", "urllib.request", "websockets")
+"""What reaches the outside world past the gate's wire and operator."""
+ALLOWED_BY_ITSELF = {
+    "tests/contract/explorer.py": "requests: the types that Schemathesis speaks; the wire sends",
+    "tests/contract/test_chains.py": "requests: the error that Schemathesis raises",
+    "tests/bot/lifecycle/candidates.py": "subprocess: git makes the releases to update to",
+    "tests/bot/lifecycle/harm.py": "subprocess, socket: commands that are killed, ports in the way",
+    "tests/bot/lifecycle/pages.py": "subprocess: a runbook is typed into a shell",
+    "tests/bot/lifecycle/test_deploy.py": "socket: a port that is taken is what preflight finds",
+    "tests/bot/lifecycle/traffic.py": "websockets: connections held open while the proxy switches",
+}
+
+
+def named(path: Path) -> set[str]:
+    """Return the modules that a module imports, with what is imported from them."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+    return found
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {dotted(path): path for path in (ROOT / "tests").rglob("*.py")}
+GRAPH = {name: (named(path) & MODULES.keys()) - {name} for name, path in MODULES.items()}
+CHECK_FILES = [path for folder in STAGES_OF_CHECKS for path in sorted(folder.glob("*.py"))]
+
+
+def test_no_module_imports_a_check_file() -> None:
+    wrong = {
+        name: sorted(checks)
+        for name, imports in GRAPH.items()
+        if not name.startswith("tests.unit.")  # what they have besides checks is tested there
+        and (checks := {one for one in imports if one.rpartition(".")[2].startswith("test_")})
+    }
+    assert not wrong
+
+
+def test_the_modules_of_tests_import_each_other_in_no_circle() -> None:
+    left = dict(GRAPH)
+    while ready := [name for name, imports in left.items() if not imports & left.keys()]:
+        for name in ready:
+            del left[name]
+    assert not left
+
+
+def test_checks_for_any_stack_import_nothing_of_a_stack_s_own() -> None:
+    own = tuple(folder.replace("/", ".") for folder in OWN_CHECKS)
+    for path in CHECK_FILES:
+        if not dotted(path).startswith(own):
+            assert not [one for one in GRAPH[dotted(path)] if one.startswith(own)], path
+
+
+def test_checks_reach_the_outside_through_the_wire_alone() -> None:
+    past = {str(path.relative_to(ROOT)) for path in CHECK_FILES if named(path) & {*BY_ITSELF}}
+    assert past == ALLOWED_BY_ITSELF.keys()

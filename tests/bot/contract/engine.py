@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gate.checks import expect
 from gate.operator import Operator
+from tests.bot.api import Engine
+from tests.bot.exchange import Exchange
 
 PRESET = "contract-stage"
 LOOKBACK = 5
@@ -17,14 +18,6 @@ EAGER = {
     "cooldown_seconds": 0,
 }
 SYMBOL = "BTCUSDT"
-WAYS = {
-    "IDLE": (),
-    "RUNNING": ("start",),
-    "PAUSED": ("start", "pause"),
-    "EMERGENCY": ("emergency-stop",),
-}
-"""state → commands that lead there from IDLE."""
-WAY_BACK = {"RUNNING": "stop", "PAUSED": "stop", "EMERGENCY": "reset"}
 NEEDED_STATE = {
     "POST /api/engine/start": "IDLE",
     "POST /api/engine/stop": "RUNNING",
@@ -38,22 +31,19 @@ REST_SECONDS = 15.0
 
 def to_idle(operator: Operator) -> None:
     """Lead the engine back to IDLE. Fails the check when it does not get there."""
-    operator.until(lambda: _one_step_back(operator), REST_SECONDS, "the engine back in IDLE")
+    Engine(operator).to_idle(REST_SECONDS)
 
 
 def to_state(operator: Operator, state: str) -> None:
-    """Lead the engine to a state, with the preset of `put_preset` where it has to start.
+    """Lead the engine to a state by way of IDLE, with the preset of `put_preset`.
 
     Fails the check when a command on the way is refused.
     """
-    if operator.state() == state:
-        return
-    to_idle(operator)
-    for command in WAYS[state]:
+    engine = Engine(operator)
+    if engine.state() != state:
+        to_idle(operator)
         # Under the stage's own preset: a day's losses end the others' trading sooner.
-        body = {"preset": PRESET} if command == "start" else {}
-        answer = operator.command(command, **body)
-        expect(answer.status == 200, f"{command} to lead to {state}", answer.brief)
+        engine.lead_to(state, PRESET)
 
 
 def lead_to(operator: Operator, label: str) -> None:
@@ -64,26 +54,18 @@ def lead_to(operator: Operator, label: str) -> None:
 
 def put_preset(operator: Operator) -> None:
     """Bring in the preset that this stage trades with. Fails the check when it is refused."""
-    answer = operator.http(f"/api/presets/{PRESET}", method="PUT", json=EAGER)
-    expect(answer.status == 200, "the preset to be taken", answer.brief)
-
-
-def _one_step_back(operator: Operator) -> bool:
-    state = operator.state()
-    if state in WAY_BACK:
-        operator.command(WAY_BACK[state])
-    return state == "IDLE"
+    Engine(operator).put_preset(PRESET, EAGER)
 
 
 @contextmanager
 def at_rest(operator: Operator) -> Iterator[None]:
-    """An eager preset and an engine in IDLE before, and IDLE without drills after."""
+    """Give an eager preset and an engine in IDLE before, and IDLE without drills after."""
     to_idle(operator)
     put_preset(operator)
     try:
         yield
     finally:
-        operator.http("/drills", "exchange", "DELETE")
+        Exchange(operator).end_drills()
         to_idle(operator)
 
 
@@ -92,17 +74,16 @@ def jump(operator: Operator, percent: float) -> str:
 
     Above all candles that the preset looks back at, whatever moved them; returns the symbol.
     """
-    candles = _candles(operator)
-    wanted = max(one["high"] for one in candles) * (1 + percent / 100)
-    move = (wanted / candles[-1]["close"] - 1) * 100
-    operator.http("/drills", "exchange", "PUT", json={"moves": {SYMBOL: move}})
+    exchange = Exchange(operator)
+
+    def candles() -> list[dict[str, float]]:
+        """The last one is open; a scan looks at its close, which is one tick behind the price."""
+        return exchange.candles(SYMBOL, LOOKBACK + 1)
+
+    before = candles()
+    wanted = max(one["high"] for one in before) * (1 + percent / 100)
+    exchange.drill(moves={SYMBOL: (wanted / before[-1]["close"] - 1) * 100})
     moved = wanted / (1 + percent / 200)
     there = f"the price of {SYMBOL} to jump"
-    operator.until(lambda: _candles(operator)[-1]["close"] > moved, 5, there)
+    operator.until(lambda: candles()[-1]["close"] > moved, 5, there)
     return SYMBOL
-
-
-def _candles(operator: Operator) -> list[dict[str, float]]:
-    """The last one is open; its close is what a scan looks at, one tick behind the price."""
-    path = f"/candles/{SYMBOL}?limit={LOOKBACK + 1}"
-    return list(operator.json(path, "exchange")["candles"])

@@ -28,9 +28,12 @@ from contracts.states import (
     orders,
     two_traders,
 )
-from gate.operator import API, BOT, Operator
+from gate.operator import API, Operator
 from gate.wire import Answer, WireError
+from tests.bot.api import COMMANDS as PATH
+from tests.bot.api import Engine
 from tests.bot.contract.engine import PRESET, SYMBOL, at_rest, to_idle
+from tests.bot.exchange import OURS, Exchange
 from tests.contract.explorer import pause, repeatable
 from tests.contract.ledger import Ledger, as_curl
 
@@ -77,6 +80,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.play = play
         self.operator = play.operator
+        self.engine, self.exchange = Engine(play.operator), Exchange(play.operator)
         self.state = "IDLE"
         self.history: list[str] = []
         self.cut = False
@@ -92,7 +96,7 @@ class Machine(RuleBasedStateMachine):
         if self.play.over:
             return
         self.play.histories += 1
-        self.operator.http("/drills", "exchange", "DELETE")
+        self.exchange.end_drills()
         to_idle(self.operator)
         self.operator.until(self._flat, 15, "no order and no position before a history")
         self._entries()
@@ -111,7 +115,7 @@ class Machine(RuleBasedStateMachine):
         """Each command that the table does not allow is refused and changes nothing."""
         for command in (one for one in COMMANDS if one not in TABLE[self.state]):
             self._one(command)
-            state = self.operator.state()
+            state = self.engine.state()
             self._expect(state == self.state, f"{state} after {command} in {self.state}")
 
     @precondition(lambda self: not self.play.over)
@@ -121,7 +125,7 @@ class Machine(RuleBasedStateMachine):
         self._judge_log()
         answers = self._send(commands)
         statuses = [answer.status for answer in answers]
-        end = self.operator.state()
+        end = self.engine.state()
         fits = explained(self.state, commands, statuses, end)
         told = ", ".join(f"{c} {s}" for c, s in zip(commands, statuses, strict=True))
         self._expect(fits, f"no order of {told} at once leads from {self.state} to {end}")
@@ -159,21 +163,21 @@ class Machine(RuleBasedStateMachine):
         self._judge_log()
         self.history.append(f"docker restart {self.operator.container(API)}")
         self.operator.docker("restart", "--time", "5", self.operator.container(API))
-        state = self.operator.until(self.operator.state, RESTART_SECONDS, "the API back")
+        state = self.operator.until(self.engine.state, RESTART_SECONDS, "the API back")
         self._expect(state == self.state, f"{self.state} before a restart and {state} after it")
 
     @invariant()
     def state_is_the_models(self) -> None:
         """The engine says that it is where the model has it."""
         if self.history and not self.play.over:
-            state = self.operator.state()
+            state = self.engine.state()
             self._expect(state == self.state, f"{state} where the model has {self.state}")
             self._judge_log()
 
     def teardown(self) -> None:
         """Let the exchange be reached again."""
         self.play.steps += len(self.history)
-        self.operator.http("/drills", "exchange", "DELETE")
+        self.exchange.end_drills()
 
     # Helpers
 
@@ -203,7 +207,7 @@ class Machine(RuleBasedStateMachine):
 
     def _call(self, command: str) -> dict[str, Any]:
         body = {"preset": PRESET} if command == "start" else None
-        return {"path": f"/api/engine/{command}", "method": "POST", "json": body}
+        return {"path": f"{PATH}/{command}", "method": "POST", "json": body}
 
     def _moved(self, state: str, answers: list[Answer]) -> None:
         bodies = [answer.json() for answer in answers if answer.status == 200]
@@ -220,9 +224,9 @@ class Machine(RuleBasedStateMachine):
         self._of_one_trader(entries)
 
     def _entries(self) -> list[dict[str, Any]]:
-        entries = self.operator.json(f"/log?after={self.seen}&limit=10000", "exchange")["entries"]
+        entries = self.exchange.log(self.seen)
         self.seen = entries[-1]["seq"] if entries else self.seen
-        return [one for one in entries if one.get("client_id") == BOT]
+        return [one for one in entries if one.get("client_id") == OURS]
 
     def _of_one_trader(self, entries: list[dict[str, Any]]) -> None:
         found = two_traders([*self.last, *entries])
@@ -230,12 +234,10 @@ class Machine(RuleBasedStateMachine):
         self._expect(not found, "; ".join(found[:3]))
 
     def _flat(self) -> bool:
-        return not self.operator.json("/positions?client_id=breakout-bot", "exchange")
+        return not self.exchange.positions()
 
     def _now(self) -> float:
-        """The exchange's clock, which its log is written by."""
-        answer = self.operator.http("/time", "exchange", headers={"X-Witness": "contract"})
-        return float(answer.json()["time"])
+        return self.exchange.time()
 
     def _expect(self, holds: object, what: str) -> None:
         if not holds:

@@ -5,6 +5,7 @@ from typing import Any
 
 from gate.checks import expect
 from gate.operator import Operator
+from tests.bot.api import Engine
 from tests.bot.contract.engine import to_idle
 
 Preset = dict[str, Any]
@@ -36,10 +37,9 @@ def put_back(operator: Operator, before: Before) -> list[str]:
     changed = [name for name, one in before.presets.items() if now.presets.get(name) != one]
     for name in changed:
         body = {key: value for key, value in before.presets[name].items() if key != "name"}
-        answer = operator.http(f"/api/presets/{name}", method="PUT", json=body)
-        expect(answer.status == 200, f"the preset {name} to be put back", answer.brief)
+        Engine(operator).put_preset(name, body)
     if now.active != before.active:
-        operator.command("start", preset=before.active)
+        Engine(operator).command("start", preset=before.active)
         to_idle(operator)
         changed.append(f"{before.active} in use")
     return changed

@@ -23,6 +23,7 @@ from gate.checks import check, expect
 from gate.evidence import Evidence, probe
 from gate.operator import API, Operator
 from gate.wire import Answer, Conversation, Wire
+from tests.bot.api import Api
 from tests.bot.contract.engine import PRESET, at_rest, jump
 from tests.contract.ledger import Ledger
 
@@ -71,22 +72,20 @@ def session(operator: Operator) -> Iterator[Session]:
     """One connection during a start, an entry, a scan and a stop."""
     with at_rest(operator):
         symbol = jump(operator, 5.0)
-        key = operator.credentials.api_key or ""
-        heard, position = operator.run(lambda wire: _listen(wire, key, symbol))
+        heard, position = operator.run(lambda wire: _listen(wire, symbol))
         yield Session(parsed(heard.messages), int(time.time() * 1000), position)
 
 
-async def _listen(wire: Wire, key: str, symbol: str) -> tuple[Conversation, Answer]:
+async def _listen(wire: Wire, symbol: str) -> tuple[Conversation, Answer]:
     over, began = asyncio.Event(), time.monotonic()
     listening = asyncio.create_task(wire.websocket("/ws/", 10_000, MOST_SECONDS, over))
-    headers = {"X-API-Key": key}
-    body = {"preset": PRESET}
-    answer = await wire.http("/api/engine/start", method="POST", headers=headers, json=body)
+    api = Api(wire)
+    answer = await api.command("start", preset=PRESET)
     expect(answer.status == 200, "the engine to start", answer.brief)
     identity = await _entered(wire, symbol)
     position = await wire.http(f"/api/trading/positions/{identity}")
-    await wire.http("/api/scanner/scan", method="POST", headers=headers)
-    await wire.http("/api/engine/stop", method="POST", headers=headers)
+    await api.send("/api/scanner/scan")
+    await api.command("stop")
     await asyncio.sleep(max(AFTER_SECONDS, began + LEAST_SECONDS - time.monotonic()))
     over.set()
     return await listening, position

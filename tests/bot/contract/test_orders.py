@@ -1,15 +1,15 @@
 """A cancelled order is cancelled: at the exchange, in the list, and for whoever asks again."""
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from gate.checks import check, expect
-from gate.operator import API, BOT, Operator
+from gate.operator import API, Operator
 from gate.wire import Answer
-from tests.bot.contract.engine import to_idle
+from tests.bot.contract.engine import SYMBOL, to_idle
+from tests.bot.exchange import OURS, Exchange
 from tests.contract.ledger import Ledger, as_curl
 
 CANCEL = "DELETE /api/trading/orders/{order_id}"
@@ -20,21 +20,9 @@ NEEDS = ("disposable", "direct:exchange", "proxy", API)
 def order(operator: Operator) -> Iterator[dict[str, Any]]:
     """An open order of the bot, far from the market, placed at the exchange."""
     to_idle(operator)
-    now = int(time.time() * 1000)
-    body = {
-        "client_id": BOT,
-        "client_order_id": f"contract-{now}",
-        "symbol": "BTCUSDT",
-        "side": "buy",
-        "type": "limit",
-        "quantity": 1,
-        "price": 100,
-        "fencing_token": now,
-    }
-    answer = operator.http("/orders", "exchange", "POST", json=body)
-    expect(answer.status == 201, "the exchange to take an order", answer.brief)
-    yield answer.json()
-    operator.http(f"/orders/{answer.json()['id']}", "exchange", "DELETE")
+    order = Exchange(operator).rest(OURS, SYMBOL)
+    yield order
+    operator.http(f"/orders/{order['id']}", "exchange", "DELETE")
 
 
 def _cancel(operator: Operator, ledger: Ledger, order_id: str) -> Answer:
@@ -55,7 +43,7 @@ def test_cancelled_means_cancelled(
     answer = _cancel(operator, ledger, order["id"])
     curl = as_curl("DELETE", answer.url)
     expect(answer.status == 200, f"{CANCEL} to answer 200", answer.brief, curl)
-    listed = operator.json(f"/orders?client_id={BOT}", "exchange")
+    listed = operator.json(f"/orders?client_id={OURS}", "exchange")
     status = next((one["status"] for one in listed if one["id"] == order["id"]), "gone")
     wanted = f"{CANCEL} to leave the order cancelled at the exchange"
     expect(

@@ -13,6 +13,7 @@ from gate.checks import check, expect
 from gate.operator import API, KEY_HEADER, Operator
 from gate.wire import Answer, Wire
 from tests.bot.contract.engine import to_idle
+from tests.bot.exchange import Exchange
 from tests.contract.ledger import Ledger, as_curl
 
 SAYS_503 = [label for label, one in operations(load()) if "503" in one.responses]
@@ -51,11 +52,12 @@ BACK_SECONDS = 30.0
 @contextmanager
 def exchange_cut(operator: Operator) -> Iterator[None]:
     """The exchange closes every connection."""
-    operator.http("/drills", "exchange", "PUT", json={"cut": True})
+    exchange = Exchange(operator)
+    exchange.drill(cut=True)
     try:
         yield
     finally:
-        operator.http("/drills", "exchange", "DELETE")
+        exchange.end_drills()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from gate.checks import check, expect
 from gate.operator import API, Operator
 from gate.run import Gate
 from reports.events import Table
+from tests.bot.api import Engine
 from tests.bot.contract.state import Before, put_back, seen
 
 NEEDS = ("disposable", "proxy", API)
@@ -21,7 +22,7 @@ def test_state_is_put_back(operator: Operator, before: Before, gate: Gate) -> No
     kept = {name: now.presets.get(name) for name in before.presets}
     expect(kept == before.presets, "the presets of before", str(kept))
     expect(now.active == before.active, f"preset {before.active} in use", now.active)
-    state = operator.state()
+    state = Engine(operator).state()
     expect(state == "IDLE", "the engine in IDLE", state)
     orders = [one for one in operator.json("/api/orders") if one["status"] == "open"]
     held = operator.json("/api/positions")

@@ -10,7 +10,7 @@ from gate.checks import CheckFailed
 from gate.operator import Operator
 from gate.wire import WireError
 from tests.bot.control.engine import at_rest
-from tests.bot.control.witness import Witness
+from tests.bot.exchange import Exchange
 
 HERE = Path(__file__).parent
 THEMES = (
@@ -39,9 +39,9 @@ def _place(item: pytest.Item) -> int:
 
 
 @pytest.fixture
-def witness(operator: Operator) -> Witness:
+def exchange(operator: Operator) -> Exchange:
     """The exchange, as the one who saw what was done."""
-    return Witness(operator)
+    return Exchange(operator)
 
 
 @pytest.fixture(scope="package")
@@ -50,16 +50,16 @@ def unrest(operator: Operator) -> Iterator[list[str]]:
     found: list[str] = []
     yield found
     with suppress(CheckFailed, WireError):
-        at_rest(operator, Witness(operator))
+        at_rest(operator, Exchange(operator))
 
 
 @pytest.fixture(autouse=True)
-def idle(operator: Operator, witness: Witness, unrest: list[str]) -> None:
+def idle(operator: Operator, exchange: Exchange, unrest: list[str]) -> None:
     """Each check starts from an idle engine that holds nothing; once that fails, no other does."""
     if unrest:
         pytest.skip(f"the engine cannot be brought to rest: {unrest[0]}")
     try:
-        at_rest(operator, witness)
+        at_rest(operator, exchange)
     except (CheckFailed, WireError) as error:
         unrest.append(str(error))
         raise

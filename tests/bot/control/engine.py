@@ -1,12 +1,14 @@
-"""Ways to bring the engine where a check wants it."""
+"""Brings the engine, the API and its dependencies where a control check wants them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from contracts.states import way
 from gate.checks import expect
 from gate.operator import API, Operator
-from tests.bot.control.witness import Witness
+from tests.bot.api import RECOVER_SECONDS, Engine
+from tests.bot.exchange import Exchange
 
 PRESET = "gate-control"
 NUMBERS: dict[str, Any] = {
@@ -25,31 +27,28 @@ AWAY = {
     "freeze": (("kill", "--signal", "STOP"), ("kill", "--signal", "CONT")),
     "stop": (("stop",), ("start",)),
 }
-REPORT = "a health report of the API"
-LEAVE = {"EMERGENCY": "reset", "RUNNING": "stop", "PAUSED": "stop"}
 REST_SECONDS = 5.0
-RECOVER_SECONDS = 20.0
 
 
-def run(operator: Operator, witness: Witness, **numbers: Any) -> None:
+def run(operator: Operator, exchange: Exchange, **numbers: Any) -> None:
     """Start the engine with the checks' own preset; `numbers` replace some of its own.
 
     No symbol stands near a breakout then, so that only the check's own are bought.
     """
-    witness.sink()
-    preset = operator.http(f"/api/presets/{PRESET}", method="PUT", json={**NUMBERS, **numbers})
-    expect(preset.status == 200, "the preset to be saved", preset.brief)
-    started = operator.command("start", preset=PRESET)
+    engine = Engine(operator)
+    exchange.move_below_breakout()
+    engine.put_preset(PRESET, {**NUMBERS, **numbers})
+    started = engine.command("start", preset=PRESET)
     expect(started.status == 200, "start to answer 200", started.brief)
 
 
-def hold(operator: Operator, witness: Witness, *symbols: str, **numbers: Any) -> None:
+def hold(operator: Operator, exchange: Exchange, *symbols: str, **numbers: Any) -> None:
     """Start the engine and let it buy each symbol."""
-    run(operator, witness, **numbers)
-    witness.entered(*symbols)
+    run(operator, exchange, **numbers)
+    exchange.entered(*symbols)
 
 
-def bounce(operator: Operator, how: str) -> None:
+def restart_api(operator: Operator, how: str) -> None:
     """Let the API end, told to ("restart") or not ("kill"), and run again."""
     name = operator.container(API)
     if how == "kill":
@@ -57,34 +56,24 @@ def bounce(operator: Operator, how: str) -> None:
         operator.docker("start", name)
     else:
         operator.docker("restart", name)
-    recovered(operator)
-
-
-def recovered(operator: Operator) -> None:
-    """Wait until the API reaches all it depends on. Fails the check when that takes too long."""
-    operator.until(
-        lambda: health(operator)["api_connectivity"],
-        RECOVER_SECONDS,
-        "health to say that everything is connected again",
-        lambda found: set(found.values()) == {"connected"},
-    )
+    Engine(operator).wait_until_connected()
 
 
 @contextmanager
 def away(operator: Operator, service: str, verb: str) -> Iterator[None]:
-    """A service that is stopped or frozen meanwhile, and well again afterwards."""
+    """Stop or freeze a service meanwhile; it is well again afterwards."""
     go, back = AWAY[verb]
     operator.docker(*go, operator.container(service))
     try:
         yield
     finally:
         operator.docker(*back, operator.container(service))
-        recovered(operator)
+        Engine(operator).wait_until_connected()
 
 
 @contextmanager
 def frozen(operator: Operator, container: str) -> Iterator[None]:
-    """A container that stands still meanwhile."""
+    """Let a container stand still meanwhile."""
     go, back = AWAY["freeze"]
     operator.docker(*go, container)
     try:
@@ -93,28 +82,16 @@ def frozen(operator: Operator, container: str) -> Iterator[None]:
         operator.docker(*back, container)
 
 
-def health(operator: Operator) -> dict[str, Any]:
-    """The API's health report, be it good or bad. Fails the check when there is none."""
-    answer = operator.http("/api/health")
-    expect(answer.status in (200, 503) and "api_connectivity" in answer.text, REPORT, answer.brief)
-    return dict(answer.json())
-
-
-def expect_state(operator: Operator, wanted: str, when: str) -> None:
-    """Fails the check unless the engine says it is in this state."""
-    seen = operator.state()
-    expect(seen == wanted, f"state {wanted} {when}", seen)
-
-
-def at_rest(operator: Operator, witness: Witness) -> None:
-    """Bring the engine to IDLE and the exchange to calm, with nothing of ours held there.
+def at_rest(operator: Operator, exchange: Exchange) -> None:
+    """Bring the engine to IDLE and the exchange to rest, with nothing of ours held there.
 
     What the engine leaves open is closed at the exchange: that it did is for the checks to find.
     """
-    witness.calm()
-    state = operator.until(operator.state, RECOVER_SECONDS, "an engine that answers")
-    if state in LEAVE:
-        operator.command(LEAVE[state])
-    operator.until(operator.state, REST_SECONDS, "state IDLE", lambda state: state == "IDLE")
-    if not witness.flat():
-        witness.flatten()
+    engine = Engine(operator)
+    exchange.end_drills()
+    state = operator.until(engine.state, RECOVER_SECONDS, "an engine that answers")
+    for command in way(state, "IDLE"):
+        engine.command(command)
+    operator.until(engine.state, REST_SECONDS, "state IDLE", lambda state: state == "IDLE")
+    if not exchange.flat():
+        exchange.flatten()

@@ -8,7 +8,7 @@ from typing import Any
 
 from gate.operator import API, Operator
 from gate.wire import Answer
-from tests.bot.control.engine import RECOVER_SECONDS
+from tests.bot.api import RECOVER_SECONDS
 
 NAME = "second"
 PORT = 8000

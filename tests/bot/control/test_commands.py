@@ -2,24 +2,22 @@
 
 import asyncio
 from collections import Counter
-from itertools import permutations
 
 import pytest
 
+from contracts.states import explained
 from gate.checks import check, expect
 from gate.operator import API, KEY_HEADER, Operator
 from gate.wire import Answer, Wire
-from tests.bot.control.engine import PRESET, expect_state, hold, run
-from tests.bot.control.test_states import TABLE
-from tests.bot.control.witness import OURS, Witness
+from tests.bot.api import Engine
+from tests.bot.control.engine import PRESET, hold, run
+from tests.bot.exchange import OURS, QUIET_SECONDS, Exchange
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
 AT_ONCE = 8
 READERS = 8
 READS = ("/api/positions", "/api/trading/orders", "/api/performance/equity", "/api/health")
 COMMAND_SECONDS = 2.0
-QUIET_SECONDS = 4.0
-"""Some scans long: a loop that still runs would have bought by then."""
 
 
 @check(
@@ -28,14 +26,14 @@ QUIET_SECONDS = 4.0
     fix="start through next_state in breakout_bot/states.py, under the command lock",
     needs=NEEDS,
 )
-def test_starting_twice_makes_no_second_loop(operator: Operator, witness: Witness) -> None:
-    before = witness.mark()
-    run(operator, witness)
-    again = operator.command("start", preset=PRESET)
+def test_starting_twice_makes_no_second_loop(operator: Operator, exchange: Exchange) -> None:
+    before = exchange.mark()
+    run(operator, exchange)
+    again = Engine(operator).command("start", preset=PRESET)
     expect(again.status == 409, "a second start to answer 409", again.brief)
-    witness.entered("BTCUSDT", "ETHUSDT")
-    witness.expect_no_entry(["BTCUSDT", "ETHUSDT"], QUIET_SECONDS, "where one is held")
-    bought = Counter(order["symbol"] for order in witness.openings(before))
+    exchange.entered("BTCUSDT", "ETHUSDT")
+    exchange.expect_no_entry(["BTCUSDT", "ETHUSDT"], QUIET_SECONDS, "where one is held")
+    bought = Counter(order["symbol"] for order in exchange.openings(before))
     expect(set(bought.values()) == {1}, "one order for each symbol", dict(bought))
 
 
@@ -50,7 +48,7 @@ def test_of_starts_at_once_one_wins(operator: Operator) -> None:
     seen = Counter(statuses(answers))
     wanted = {200: 1, 409: AT_ONCE - 1}
     expect(seen == wanted, f"answers {wanted} to {AT_ONCE} starts at once", dict(seen))
-    expect_state(operator, "RUNNING", "after them")
+    Engine(operator).expect_state("RUNNING", "after them")
 
 
 @pytest.mark.parametrize(
@@ -69,26 +67,16 @@ def test_of_starts_at_once_one_wins(operator: Operator) -> None:
     needs=NEEDS,
 )
 def test_commands_at_once_act_one_after_another(
-    operator: Operator, witness: Witness, commands: tuple[str, ...]
+    operator: Operator, exchange: Exchange, commands: tuple[str, ...]
 ) -> None:
-    run(operator, witness)
+    run(operator, exchange)
     answers = statuses(at_once(operator, list(commands)))
-    final = operator.state()
-    seen = tuple(zip(commands, answers, strict=True))
-    possible = any(explains(order, final) for order in permutations(seen))
-    said = ", ".join(f"{command}: {status}" for command, status in seen)
+    final = Engine(operator).state()
+    possible = explained("RUNNING", commands, answers, final)
+    said = ", ".join(
+        f"{command}: {status}" for command, status in zip(commands, answers, strict=True)
+    )
     expect(possible, "answers that some order of the commands gives", f"{said}; then {final}")
-
-
-def explains(order: tuple[tuple[str, int], ...], final: str) -> bool:
-    """Whether commands in this order, from RUNNING, would have been answered so."""
-    state = "RUNNING"
-    for command, status in order:
-        after = TABLE[state].get(command)
-        if status != (200 if after else 409):
-            return False
-        state = after or state
-    return state == final
 
 
 def at_once(operator: Operator, commands: list[str]) -> list[Answer]:
@@ -156,9 +144,9 @@ def test_commands_are_quick_under_load(operator: Operator) -> None:
 def test_start_refuses_what_it_does_not_know(
     operator: Operator, value: dict[str, object], status: int
 ) -> None:
-    answer = operator.command("start", **value)
+    answer = Engine(operator).command("start", **value)
     expect(answer.status == status, f"start with {value} to answer {status}", answer.brief)
-    expect_state(operator, "IDLE", "after it")
+    Engine(operator).expect_state("IDLE", "after it")
 
 
 @check(
@@ -167,10 +155,10 @@ def test_start_refuses_what_it_does_not_know(
     fix="look at Engine.stop: it must flatten and give the lease up before it answers",
     needs=NEEDS,
 )
-def test_stop_leaves_no_loop_and_nothing_open(operator: Operator, witness: Witness) -> None:
-    hold(operator, witness, "BTCUSDT", "ETHUSDT")
-    witness.rest(OURS, "XRPUSDT")
-    answer = operator.command("stop")
+def test_stop_leaves_no_loop_and_nothing_open(operator: Operator, exchange: Exchange) -> None:
+    hold(operator, exchange, "BTCUSDT", "ETHUSDT")
+    exchange.rest(OURS, "XRPUSDT")
+    answer = Engine(operator).command("stop")
     expect(answer.status == 200, "stop to answer 200", answer.brief)
-    witness.expect_flat("once stop has answered")
-    witness.expect_no_entry(["SOLUSDT", "BTCUSDT"], QUIET_SECONDS, "after stop")
+    exchange.expect_flat("once stop has answered")
+    exchange.expect_no_entry(["SOLUSDT", "BTCUSDT"], QUIET_SECONDS, "after stop")

@@ -2,10 +2,9 @@
 
 from gate.checks import check, expect
 from gate.operator import API, Operator
-from tests.bot.control.engine import NUMBERS, bounce, hold
-from tests.bot.control.test_commands import QUIET_SECONDS
-from tests.bot.control.test_pause import EXIT_SECONDS, expect_closed
-from tests.bot.control.witness import Witness
+from tests.bot.api import Engine
+from tests.bot.control.engine import NUMBERS, hold, restart_api
+from tests.bot.exchange import EXIT_SECONDS, QUIET_SECONDS, Exchange
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
 LEAST_R = 0.5
@@ -18,15 +17,15 @@ CLEARLY_R = 0.5
     fix="look at dailyR in /api/engine/status and at Engine._watch_loss",
     needs=NEEDS,
 )
-def test_leads_to_emergency_by_itself(operator: Operator, witness: Witness) -> None:
-    today = float(operator.status()["dailyR"])
+def test_leads_to_emergency_by_itself(operator: Operator, exchange: Exchange) -> None:
+    today = float(Engine(operator).status()["dailyR"])
     limit = max(LEAST_R, LEAST_R - today)
-    hold(operator, witness, "BTCUSDT", "ETHUSDT", daily_loss_limit_r=limit)
-    witness.move({"BTCUSDT": -NUMBERS["stop_percent"] * max(1.2, today + limit + CLEARLY_R)})
+    hold(operator, exchange, "BTCUSDT", "ETHUSDT", daily_loss_limit_r=limit)
+    exchange.move({"BTCUSDT": -NUMBERS["stop_percent"] * max(1.2, today + limit + CLEARLY_R)})
     what = f"state EMERGENCY after losing more than {limit:g} R"
-    operator.until(operator.state, EXIT_SECONDS, what, lambda state: state == "EMERGENCY")
-    operator.until(witness.flat, EXIT_SECONDS, "nothing of ours open after it")
-    witness.expect_no_entry(["SOLUSDT"], QUIET_SECONDS, "after the daily loss")
+    operator.until(Engine(operator).state, EXIT_SECONDS, what, lambda state: state == "EMERGENCY")
+    operator.until(exchange.flat, EXIT_SECONDS, "nothing of ours open after it")
+    exchange.expect_no_entry(["SOLUSDT"], QUIET_SECONDS, "after the daily loss")
 
 
 @check(
@@ -35,15 +34,18 @@ def test_leads_to_emergency_by_itself(operator: Operator, witness: Witness) -> N
     fix="add the day's trades up from the database (trades.result)",
     needs=(*NEEDS, "stack"),
 )
-def test_is_remembered_over_a_restart(operator: Operator, witness: Witness) -> None:
-    before = operator.status()["dailyR"]
-    hold(operator, witness, "BTCUSDT")
-    sold_after = witness.mark()
-    witness.move({"BTCUSDT": -1.5 * NUMBERS["stop_percent"]})
-    expect_closed(operator, witness, sold_after, "BTCUSDT")
+def test_is_remembered_over_a_restart(operator: Operator, exchange: Exchange) -> None:
+    before = Engine(operator).status()["dailyR"]
+    hold(operator, exchange, "BTCUSDT")
+    sold_after = exchange.mark()
+    exchange.move({"BTCUSDT": -1.5 * NUMBERS["stop_percent"]})
+    exchange.expect_closed(sold_after, "BTCUSDT")
     lost = operator.until(
-        lambda: operator.status()["dailyR"], EXIT_SECONDS, "a loss", lambda now: now < before
+        lambda: Engine(operator).status()["dailyR"],
+        EXIT_SECONDS,
+        "a loss",
+        lambda now: now < before,
     )
-    bounce(operator, "kill")
-    after = operator.status()["dailyR"]
+    restart_api(operator, "kill")
+    after = Engine(operator).status()["dailyR"]
     expect(after == lost, f"dailyR {lost} after a kill -9", after)

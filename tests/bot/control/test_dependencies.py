@@ -5,7 +5,8 @@ import pytest
 from gate.checks import check, expect
 from gate.operator import API, Operator
 from gate.wire import Answer
-from tests.bot.control.engine import away, expect_state, recovered
+from tests.bot.api import Engine
+from tests.bot.control.engine import away
 
 NEEDS = ("disposable", "proxy", API, "stack")
 NOTICE_SECONDS = 6.0
@@ -60,7 +61,7 @@ def test_health_tells_of_a_locked_database(operator: Operator) -> None:
     python = ("/venv/bin/python", "-c", LOCK)
     operator.docker("exec", "--detach", operator.container(API), *python)
     expect_told(operator, "database")
-    recovered(operator)
+    Engine(operator).wait_until_connected()
 
 
 @check(
@@ -71,9 +72,9 @@ def test_health_tells_of_a_locked_database(operator: Operator) -> None:
 )
 def test_nothing_starts_without_redis(operator: Operator) -> None:
     with away(operator, "redis", "stop"):
-        answer = operator.command("start")
+        answer = Engine(operator).command("start")
         expect(answer.status == 503, "start without Redis to answer 503", answer.brief)
-    expect_state(operator, "IDLE", "after it")
+    Engine(operator).expect_state("IDLE", "after it")
 
 
 @check(

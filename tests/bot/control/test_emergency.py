@@ -5,9 +5,9 @@ import pytest
 from gate.checks import check, expect
 from gate.operator import API, Operator
 from gate.wire import Answer
-from tests.bot.control.engine import away, bounce, expect_state, hold, recovered, run
-from tests.bot.control.test_commands import QUIET_SECONDS
-from tests.bot.control.witness import OTHERS, OURS, Entry, Witness
+from tests.bot.api import Engine
+from tests.bot.control.engine import away, hold, restart_api, run
+from tests.bot.exchange import OTHERS, OURS, QUIET_SECONDS, Entry, Exchange
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
 STACK = (*NEEDS, "stack")
@@ -24,9 +24,9 @@ FINISH_SECONDS = 10.0
 
 def press(operator: Operator) -> Answer:
     """Give the command; it is always carried out and always answers 200."""
-    answer = operator.command("emergency-stop")
+    answer = Engine(operator).command("emergency-stop")
     expect(answer.status == 200, "emergency-stop to answer 200", answer.brief)
-    expect_state(operator, "EMERGENCY", "after it")
+    Engine(operator).expect_state("EMERGENCY", "after it")
     return answer
 
 
@@ -42,11 +42,11 @@ def expect_quick(answer: Answer, seconds: float) -> None:
     fix="close by hand at the exchange; then look at Engine.emergency and Desk.liquidate",
     needs=NEEDS,
 )
-def test_leaves_nothing_of_ours(operator: Operator, witness: Witness) -> None:
-    hold(operator, witness, *HELD)
-    witness.rest(OURS, "XRPUSDT")
+def test_leaves_nothing_of_ours(operator: Operator, exchange: Exchange) -> None:
+    hold(operator, exchange, *HELD)
+    exchange.rest(OURS, "XRPUSDT")
     answer = press(operator)
-    witness.expect_flat("once the emergency stop has answered")
+    exchange.expect_flat("once the emergency stop has answered")
     expect_quick(answer, STOP_SECONDS)
 
 
@@ -56,13 +56,13 @@ def test_leaves_nothing_of_ours(operator: Operator, witness: Witness) -> None:
     fix="tell the owners of the other account; then name client_id in every call to the exchange",
     needs=NEEDS,
 )
-def test_leaves_other_clients_alone(operator: Operator, witness: Witness) -> None:
-    hold(operator, witness, "BTCUSDT")
-    witness.rest(OTHERS, "BTCUSDT")
-    witness.buy(OTHERS, "BTCUSDT")
-    before = witness.orders(OTHERS), witness.positions(OTHERS)
+def test_leaves_other_clients_alone(operator: Operator, exchange: Exchange) -> None:
+    hold(operator, exchange, "BTCUSDT")
+    exchange.rest(OTHERS, "BTCUSDT")
+    exchange.buy(OTHERS, "BTCUSDT")
+    before = exchange.orders(OTHERS), exchange.positions(OTHERS)
     press(operator)
-    after = witness.orders(OTHERS), witness.positions(OTHERS)
+    after = exchange.orders(OTHERS), exchange.positions(OTHERS)
     expect(after == before, f"orders and positions of {OTHERS} as they were", after)
 
 
@@ -72,12 +72,12 @@ def test_leaves_other_clients_alone(operator: Operator, witness: Witness) -> Non
     fix="stop the API's container now; entries may look only at the state (Engine._may_enter)",
     needs=NEEDS,
 )
-def test_orders_nothing_afterwards(operator: Operator, witness: Witness) -> None:
-    hold(operator, witness, "BTCUSDT")
+def test_orders_nothing_afterwards(operator: Operator, exchange: Exchange) -> None:
+    hold(operator, exchange, "BTCUSDT")
     press(operator)
-    after = witness.mark()
-    witness.expect_no_entry(["SOLUSDT", "BTCUSDT"], QUIET_SECONDS, "after an emergency stop")
-    late = witness.ours(after)
+    after = exchange.mark()
+    exchange.expect_no_entry(["SOLUSDT", "BTCUSDT"], QUIET_SECONDS, "after an emergency stop")
+    late = exchange.ours(after)
     expect(not late, "no order of ours after an emergency stop", late)
 
 
@@ -87,19 +87,19 @@ def test_orders_nothing_afterwards(operator: Operator, witness: Witness) -> None
     fix="fence the engine's orders off first, and flatten under the lock that entries take",
     needs=NEEDS,
 )
-def test_entries_do_not_race_it(operator: Operator, witness: Witness) -> None:
-    run(operator, witness)
-    start = witness.mark()
-    witness.drill(latency_ms=RACE)
-    every = list(witness.prices())
-    witness.break_out(*every)
-    operator.until(lambda: witness.openings(start), FINISH_SECONDS, "a first order of many")
-    pressed = witness.mark()
+def test_entries_do_not_race_it(operator: Operator, exchange: Exchange) -> None:
+    run(operator, exchange)
+    start = exchange.mark()
+    exchange.drill(latency_ms=RACE)
+    every = list(exchange.prices())
+    exchange.break_out(*every)
+    operator.until(lambda: exchange.openings(start), FINISH_SECONDS, "a first order of many")
+    pressed = exchange.mark()
     press(operator)
-    answered = witness.mark()
-    witness.expect_flat("once the emergency stop has answered")
-    witness.expect_no_entry(every, QUIET_SECONDS, "after an emergency stop")
-    late = entries_after_closing(witness.log(pressed), answered)
+    answered = exchange.mark()
+    exchange.expect_flat("once the emergency stop has answered")
+    exchange.expect_no_entry(every, QUIET_SECONDS, "after an emergency stop")
+    late = entries_after_closing(exchange.log(pressed), answered)
     expect(not late, "no entry once closing has begun", late)
 
 
@@ -118,12 +118,12 @@ def entries_after_closing(log: list[Entry], answered: int) -> list[Entry]:
     fix="flatten in one call, and let nothing hold its lock longer than one call",
     needs=NEEDS,
 )
-def test_is_quick_while_the_exchange_is_slow(operator: Operator, witness: Witness) -> None:
-    hold(operator, witness, *HELD)
-    witness.rest(OURS, "XRPUSDT")
-    witness.drill(latency_ms=SLOW)
+def test_is_quick_while_the_exchange_is_slow(operator: Operator, exchange: Exchange) -> None:
+    hold(operator, exchange, *HELD)
+    exchange.rest(OURS, "XRPUSDT")
+    exchange.drill(latency_ms=SLOW)
     answer = press(operator)
-    witness.expect_flat("once the emergency stop has answered")
+    exchange.expect_flat("once the emergency stop has answered")
     expect_quick(answer, STOP_SECONDS)
 
 
@@ -135,19 +135,19 @@ def test_is_quick_while_the_exchange_is_slow(operator: Operator, witness: Witnes
     needs=NEEDS,
 )
 def test_names_what_it_cannot_close_and_closes_it_later(
-    operator: Operator, witness: Witness, drill: str
+    operator: Operator, exchange: Exchange, drill: str
 ) -> None:
-    hold(operator, witness, *HELD)
-    witness.drill(**{drill: True})
+    hold(operator, exchange, *HELD)
+    exchange.drill(**{drill: True})
     answer = press(operator)
     body = answer.json()
     expect(not body["success"], "success: false while positions are open", answer.brief)
     unnamed = [symbol for symbol in HELD if symbol not in answer.text]
     expect(not unnamed, f"every position that is left named, also {unnamed}", answer.text)
     expect_quick(answer, GIVEN_UP_SECONDS)
-    witness.calm()
-    operator.until(witness.flat, FINISH_SECONDS, "nothing of ours open once the exchange is back")
-    expect_state(operator, "EMERGENCY", "then")
+    exchange.end_drills()
+    operator.until(exchange.flat, FINISH_SECONDS, "nothing of ours open once the exchange is back")
+    Engine(operator).expect_state("EMERGENCY", "then")
 
 
 @check(
@@ -156,21 +156,21 @@ def test_names_what_it_cannot_close_and_closes_it_later(
     fix="close by hand at the exchange; then let liquidate go on, and name what is left",
     needs=NEEDS,
 )
-def test_closes_all_others_while_a_market_is_halted(operator: Operator, witness: Witness) -> None:
+def test_closes_all_others_while_a_market_is_halted(operator: Operator, exchange: Exchange) -> None:
     halted, *others = HELD
-    hold(operator, witness, *HELD)
-    witness.drill(halted=[halted])
+    hold(operator, exchange, *HELD)
+    exchange.drill(halted=[halted])
     answer = press(operator)
     expect_quick(answer, STOP_SECONDS)
-    left = sorted(witness.positions())
+    left = sorted(exchange.positions())
     expect(left == [halted], f"nothing open but {halted}, whose market is halted", left)
     failures = str(answer.json().get("failures"))
     expect(not answer.json()["success"], "success: false while a position is open", answer.brief)
     told = halted in failures and not any(symbol in failures for symbol in others)
     expect(told, f"{halted} named as what is left, and nothing else", answer.text)
-    witness.calm()
-    operator.until(witness.flat, FINISH_SECONDS, "nothing of ours open once it is traded again")
-    expect_state(operator, "EMERGENCY", "then")
+    exchange.end_drills()
+    operator.until(exchange.flat, FINISH_SECONDS, "nothing of ours open once it is traded again")
+    Engine(operator).expect_state("EMERGENCY", "then")
 
 
 @check(
@@ -179,13 +179,13 @@ def test_closes_all_others_while_a_market_is_halted(operator: Operator, witness:
     fix="close at the exchange first; the lease can be given up later",
     needs=(*STACK, "redis"),
 )
-def test_does_not_wait_for_redis(operator: Operator, witness: Witness) -> None:
-    hold(operator, witness, *HELD)
+def test_does_not_wait_for_redis(operator: Operator, exchange: Exchange) -> None:
+    hold(operator, exchange, *HELD)
     with away(operator, "redis", "freeze"):
-        answer = operator.command("emergency-stop")
-        witness.expect_flat("once the emergency stop has answered, without Redis")
+        answer = Engine(operator).command("emergency-stop")
+        exchange.expect_flat("once the emergency stop has answered, without Redis")
     expect_quick(answer, STOP_SECONDS)
-    expect_state(operator, "EMERGENCY", "after it")
+    Engine(operator).expect_state("EMERGENCY", "after it")
 
 
 @pytest.mark.parametrize("how", ["restart", "kill"])
@@ -195,17 +195,17 @@ def test_does_not_wait_for_redis(operator: Operator, witness: Witness) -> None:
     fix="keep the engine stopped by hand; write the state to the database before answering",
     needs=STACK,
 )
-def test_holds_until_reset(operator: Operator, witness: Witness, how: str) -> None:
-    hold(operator, witness, "BTCUSDT")
+def test_holds_until_reset(operator: Operator, exchange: Exchange, how: str) -> None:
+    hold(operator, exchange, "BTCUSDT")
     press(operator)
-    bounce(operator, how)
-    expect_state(operator, "EMERGENCY", f"after a {how}")
+    restart_api(operator, how)
+    Engine(operator).expect_state("EMERGENCY", f"after a {how}")
     for command in ("start", "resume"):
-        answer = operator.command(command)
+        answer = Engine(operator).command(command)
         expect(answer.status == 409, f"{command} to answer 409 in an emergency", answer.brief)
-    witness.expect_no_entry(["SOLUSDT"], QUIET_SECONDS, f"after an emergency stop and a {how}")
-    operator.command("reset")
-    hold(operator, witness, "SOLUSDT")
+    exchange.expect_no_entry(["SOLUSDT"], QUIET_SECONDS, f"after an emergency stop and a {how}")
+    Engine(operator).command("reset")
+    hold(operator, exchange, "SOLUSDT")
 
 
 @check(
@@ -214,13 +214,13 @@ def test_holds_until_reset(operator: Operator, witness: Witness, how: str) -> No
     fix="close by hand at the exchange; keep `liquidating` in the database until all is closed",
     needs=STACK,
 )
-def test_is_finished_after_a_crash(operator: Operator, witness: Witness) -> None:
-    hold(operator, witness, *HELD)
-    witness.drill(cut=True)
+def test_is_finished_after_a_crash(operator: Operator, exchange: Exchange) -> None:
+    hold(operator, exchange, *HELD)
+    exchange.drill(cut=True)
     press(operator)
     operator.docker("kill", operator.container(API))
-    witness.calm()
+    exchange.end_drills()
     operator.docker("start", operator.container(API))
-    operator.until(witness.flat, FINISH_SECONDS, "the rest closed after the crash")
-    recovered(operator)
-    expect_state(operator, "EMERGENCY", "after it")
+    operator.until(exchange.flat, FINISH_SECONDS, "the rest closed after the crash")
+    Engine(operator).wait_until_connected()
+    Engine(operator).expect_state("EMERGENCY", "after it")

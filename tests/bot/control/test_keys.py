@@ -7,8 +7,9 @@ from typing import Any
 from gate.checks import check, expect
 from gate.operator import API, Operator
 from gate.wire import Answer
+from tests.bot.api import Engine
 from tests.bot.control.engine import run
-from tests.bot.control.witness import OURS, Witness
+from tests.bot.exchange import OURS, Exchange
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
 CHANGING = frozenset({"put", "post", "delete", "patch"})
@@ -49,39 +50,41 @@ def call(operator: Operator, method: str, path: str, key: bool | str) -> Answer:
     return operator.http(path, method=method, key=key, json=body(path))
 
 
-def picture(operator: Operator, witness: Witness) -> dict[str, Any]:
+def picture(operator: Operator, exchange: Exchange) -> dict[str, Any]:
     """What must not have changed: the engine, its presets, its orders."""
-    status = operator.status()
+    status = Engine(operator).status()
     return {
         "engine": {name: status[name] for name in ("state", "preset", "mode", "startedAt")},
         "presets": operator.json("/api/presets/"),
-        "orders": sorted(order["id"] for order in witness.orders()),
+        "orders": sorted(order["id"] for order in exchange.orders()),
     }
 
 
-def expect_shut(operator: Operator, witness: Witness, keys: list[bool | str], status: int) -> None:
+def expect_shut(
+    operator: Operator, exchange: Exchange, keys: list[bool | str], status: int
+) -> None:
     """Try every operation with each key on a running engine; nothing may open or change."""
-    run(operator, witness)
-    order = witness.rest(OURS, "XRPUSDT")["id"]
-    before = picture(operator, witness)
+    run(operator, exchange)
+    order = exchange.rest(OURS, "XRPUSDT")["id"]
+    before = picture(operator, exchange)
     tried = [(*one, key) for one in operations(operator, order) for key in keys]
     answers = [(method, path, call(operator, method, path, key)) for method, path, key in tried]
     open_ = [f"{m} {path}: {a.status}" for m, path, a in answers if a.status != status]
     expect(not open_, f"every operation to answer {status}", "; ".join(dict.fromkeys(open_)))
-    after = picture(operator, witness)
+    after = picture(operator, exchange)
     changed = [name for name in before if before[name] != after[name]]
     expect(not changed, "refused operations to change nothing", f"changed: {changed}")
 
 
 @check(API, cause="an operation that changes something is open to everyone", fix=FIX, needs=NEEDS)
-def test_nothing_changes_without_a_key(operator: Operator, witness: Witness) -> None:
-    expect_shut(operator, witness, [False], 401)
+def test_nothing_changes_without_a_key(operator: Operator, exchange: Exchange) -> None:
+    expect_shut(operator, exchange, [False], 401)
 
 
 @check(API, cause="the key is compared in part, or not at all", fix=FIX, needs=NEEDS)
-def test_nothing_changes_with_a_wrong_key(operator: Operator, witness: Witness) -> None:
+def test_nothing_changes_with_a_wrong_key(operator: Operator, exchange: Exchange) -> None:
     key = operator.credentials.api_key or ""
-    expect_shut(operator, witness, list(wrong_keys(key)), 403)
+    expect_shut(operator, exchange, list(wrong_keys(key)), 403)
 
 
 @check(API, cause="an operation asks for another key, or fails behind it", fix=FIX, needs=NEEDS)

@@ -7,10 +7,10 @@ import pytest
 
 from gate.checks import CheckFailed, check, expect
 from gate.operator import API, Operator
-from tests.bot.control.engine import expect_state, frozen, recovered, run
+from tests.bot.api import Engine
+from tests.bot.control.engine import frozen, run
 from tests.bot.control.second import Second, running
-from tests.bot.control.test_commands import QUIET_SECONDS
-from tests.bot.control.witness import OURS, Entry, Witness
+from tests.bot.exchange import OURS, QUIET_SECONDS, Entry, Exchange
 
 NEEDS = ("disposable", "proxy", API, "redis", "direct:exchange", "stack")
 TTL_SECONDS = 10.0
@@ -45,25 +45,25 @@ def tokens(orders: list[Entry]) -> set[int]:
     fix=FIX,
     needs=NEEDS,
 )
-def test_of_two_one_trades(operator: Operator, witness: Witness, second: Second) -> None:
-    before = witness.mark()
+def test_of_two_one_trades(operator: Operator, exchange: Exchange, second: Second) -> None:
+    before = exchange.mark()
     free(operator, second)
-    run(operator, witness)
+    run(operator, exchange)
     operator.until(second.status, 5, "RUNNING there too", lambda told: told["state"] == "RUNNING")
     pair = {"the first": second.container, "the second": operator.container(API)}
-    traders = [name for name, other in pair.items() if buys_without(operator, witness, other)]
+    traders = [name for name, other in pair.items() if buys_without(operator, exchange, other)]
     expect(len(traders) == 1, "one of two containers to trade", f"{traders or 'none'} did")
-    bought = witness.openings(before)
+    bought = exchange.openings(before)
     counted = Counter(order["symbol"] for order in bought)
     expect(set(counted.values()) == {1}, "one order for each symbol", dict(counted))
     expect(len(tokens(bought)) == 1, "orders of one lease", f"fencing tokens {tokens(bought)}")
 
 
-def buys_without(operator: Operator, witness: Witness, other: str) -> bool:
+def buys_without(operator: Operator, exchange: Exchange, other: str) -> bool:
     """Whether anything is bought while a container is frozen, for less long than a lease lives."""
     with frozen(operator, other):
         try:
-            witness.expect_no_entry(ALONE, QUIET_SECONDS, "")
+            exchange.expect_no_entry(ALONE, QUIET_SECONDS, "")
         except CheckFailed:
             return True
         return False
@@ -76,16 +76,16 @@ def buys_without(operator: Operator, witness: Witness, other: str) -> bool:
     needs=NEEDS,
 )
 def test_emergency_at_one_stops_the_other(
-    operator: Operator, witness: Witness, second: Second
+    operator: Operator, exchange: Exchange, second: Second
 ) -> None:
     free(operator, second)
-    run(operator, witness)
-    witness.entered("BTCUSDT")
+    run(operator, exchange)
+    exchange.entered("BTCUSDT")
     answer = second.command("emergency-stop")
     expect(answer.status == 200, "emergency-stop to answer 200", answer.brief)
-    witness.expect_flat("once the emergency stop has answered")
-    witness.expect_no_entry(["SOLUSDT"], QUIET_SECONDS, "after it")
-    expect_state(operator, "EMERGENCY", "at the one that traded")
+    exchange.expect_flat("once the emergency stop has answered")
+    exchange.expect_no_entry(["SOLUSDT"], QUIET_SECONDS, "after it")
+    Engine(operator).expect_state("EMERGENCY", "at the one that traded")
 
 
 @check(
@@ -95,24 +95,24 @@ def test_emergency_at_one_stops_the_other(
     needs=NEEDS,
 )
 def test_killed_trader_is_followed_within_the_lease(
-    operator: Operator, witness: Witness, second: Second
+    operator: Operator, exchange: Exchange, second: Second
 ) -> None:
-    own = trading(operator, witness, second)
+    own = trading(operator, exchange, second)
     operator.docker("kill", operator.container(API))
     try:
-        taken = witness.entered("SOLUSDT", seconds=TAKEOVER_SECONDS)
+        taken = exchange.entered("SOLUSDT", seconds=TAKEOVER_SECONDS)
     finally:
         operator.docker("start", operator.container(API))
-        recovered(operator)
+        Engine(operator).wait_until_connected()
     expect(min(tokens(taken)) > own, f"orders of a newer lease than {own}", tokens(taken))
 
 
-def trading(operator: Operator, witness: Witness, second: Second) -> int:
+def trading(operator: Operator, exchange: Exchange, second: Second) -> int:
     """Let the first container trade; its fencing token."""
     free(operator, second)
     with frozen(operator, second.container):
-        run(operator, witness)
-        return max(tokens(witness.entered("BTCUSDT")))
+        run(operator, exchange)
+        return max(tokens(exchange.entered("BTCUSDT")))
 
 
 @check(
@@ -121,18 +121,18 @@ def trading(operator: Operator, witness: Witness, second: Second) -> int:
     fix=FIX,
     needs=NEEDS,
 )
-def test_frozen_trader_is_shut_out(operator: Operator, witness: Witness, second: Second) -> None:
-    old = trading(operator, witness, second)
+def test_frozen_trader_is_shut_out(operator: Operator, exchange: Exchange, second: Second) -> None:
+    old = trading(operator, exchange, second)
     with frozen(operator, operator.container(API)):
-        witness.entered("SOLUSDT", seconds=TAKEOVER_SECONDS)
-        since = witness.mark()
-    refused = witness.try_to_buy(OURS, "XRPUSDT", fencing_token=old)
+        exchange.entered("SOLUSDT", seconds=TAKEOVER_SECONDS)
+        since = exchange.mark()
+    refused = exchange.try_to_buy(OURS, "XRPUSDT", fencing_token=old)
     expect(refused.status == 409, "an order with the old token to answer 409", refused.brief)
-    witness.entered("LTCUSDT")
-    late = [order["symbol"] for order in witness.ours(since) if order["fencing_token"] <= old]
+    exchange.entered("LTCUSDT")
+    late = [order["symbol"] for order in exchange.ours(since) if order["fencing_token"] <= old]
     expect(not late, "no order of the engine that was shut out", late, component=API)
     operator.until(
-        operator.status,
+        Engine(operator).status,
         QUIET_SECONDS,
         "the engine that was shut out to stand by",
         lambda told: not told.get("trading"),

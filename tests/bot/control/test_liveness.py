@@ -5,8 +5,9 @@ import asyncio
 from gate.checks import check, expect
 from gate.operator import API, Operator
 from gate.wire import Answer, Wire
-from tests.bot.control.engine import expect_state, health, run
-from tests.bot.control.witness import EXCHANGE, Witness
+from tests.bot.api import Engine
+from tests.bot.control.engine import run
+from tests.bot.exchange import EXCHANGE, Exchange
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
 CYCLES = 3
@@ -22,7 +23,7 @@ SLOW_SECONDS, SLOW_SHARE = 0.3, 0.1
 
 def connected(operator: Operator, what: str) -> bool:
     """Whether the API says that it reaches a dependency."""
-    return bool(health(operator)["api_connectivity"][what] == "connected")
+    return bool(Engine(operator).health()["api_connectivity"][what] == "connected")
 
 
 @check(
@@ -47,9 +48,9 @@ def test_cycles_go_on(operator: Operator) -> None:
     fix="restart the API's container; look at what beats outside the cycle (Engine.run)",
     needs=NEEDS,
 )
-def test_running_means_trading(operator: Operator, witness: Witness) -> None:
-    run(operator, witness)
-    witness.entered("BTCUSDT")
+def test_running_means_trading(operator: Operator, exchange: Exchange) -> None:
+    run(operator, exchange)
+    exchange.entered("BTCUSDT")
 
 
 @check(
@@ -58,7 +59,7 @@ def test_running_means_trading(operator: Operator, witness: Witness) -> None:
     fix="see the cycle's duration in /api/metrics; move what blocks to a thread (Engine._cycle)",
     needs=NEEDS,
 )
-def test_answers_while_it_trades(operator: Operator, witness: Witness) -> None:
+def test_answers_while_it_trades(operator: Operator, exchange: Exchange) -> None:
     async def probes(wire: Wire) -> list[Answer]:
         async def probe(number: int) -> Answer:
             await asyncio.sleep(number * PROBE_SECONDS)
@@ -66,7 +67,7 @@ def test_answers_while_it_trades(operator: Operator, witness: Witness) -> None:
 
         return await asyncio.gather(*(probe(number) for number in range(PROBES)))
 
-    run(operator, witness)
+    run(operator, exchange)
     slow = [one.seconds for one in operator.run(probes) if one.seconds > SLOW_SECONDS]
     few = f"at most {SLOW_SHARE:.0%} of {PROBES} answers after more than {SLOW_SECONDS:g} s"
     expect(
@@ -80,9 +81,9 @@ def test_answers_while_it_trades(operator: Operator, witness: Witness) -> None:
     fix="compare /api/charts/candles/BTCUSDT with /candles/BTCUSDT of the exchange",
     needs=NEEDS,
 )
-def test_candles_are_fresh(operator: Operator, witness: Witness) -> None:
-    before = witness.prices()["LINKUSDT"]
-    witness.move({"LINKUSDT": (JUMP - 1) * 100})
+def test_candles_are_fresh(operator: Operator, exchange: Exchange) -> None:
+    before = exchange.prices()["LINKUSDT"]
+    exchange.move({"LINKUSDT": (JUMP - 1) * 100})
 
     def close() -> float:
         return float(operator.json("/api/charts/candles/LINKUSDT")["candles"][-1]["close"])
@@ -98,11 +99,11 @@ def test_candles_are_fresh(operator: Operator, witness: Witness) -> None:
     fix="measure it from the feed's sequence number (Feed.poll)",
     needs=NEEDS,
 )
-def test_a_frozen_feed_is_seen(operator: Operator, witness: Witness) -> None:
+def test_a_frozen_feed_is_seen(operator: Operator, exchange: Exchange) -> None:
     expect_fresh(operator)
-    witness.drill(freeze_feed=True)
+    exchange.drill(freeze_feed=True)
     expect_ageing(operator)
-    witness.calm()
+    exchange.end_drills()
     expect_fresh(operator)
 
 
@@ -120,7 +121,7 @@ def expect_ageing(operator: Operator) -> None:
 
 def age(operator: Operator) -> float:
     """Seconds since market data last moved, as health has it."""
-    return float(health(operator)["market_data_age_seconds"])
+    return float(Engine(operator).health()["market_data_age_seconds"])
 
 
 @check(
@@ -129,14 +130,16 @@ def age(operator: Operator) -> float:
     fix="restart the API's container; a failed poll may not end the loop (Engine._try)",
     needs=NEEDS,
 )
-def test_trades_again_after_the_exchange_was_cut_off(operator: Operator, witness: Witness) -> None:
-    run(operator, witness)
-    witness.drill(cut=True)
+def test_trades_again_after_the_exchange_was_cut_off(
+    operator: Operator, exchange: Exchange
+) -> None:
+    run(operator, exchange)
+    exchange.drill(cut=True)
     what = "health to say that the exchange is disconnected"
     operator.until(lambda: not connected(operator, EXCHANGE), NOTICE_SECONDS, what)
-    expect_state(operator, "RUNNING", "while the exchange is cut off")
+    Engine(operator).expect_state("RUNNING", "while the exchange is cut off")
     expect_ageing(operator)  # health has met the cut; so has the engine's loop then
-    witness.calm()
+    exchange.end_drills()
     what = "health to say that the exchange is connected again"
     operator.until(lambda: connected(operator, EXCHANGE), NOTICE_SECONDS, what)
-    witness.entered("BTCUSDT")
+    exchange.entered("BTCUSDT")

@@ -2,13 +2,11 @@
 
 from gate.checks import check
 from gate.operator import API, Operator
-from tests.bot.control.engine import expect_state, hold, run
-from tests.bot.control.test_commands import QUIET_SECONDS
-from tests.bot.control.witness import Witness
+from tests.bot.api import Engine
+from tests.bot.control.engine import hold, run
+from tests.bot.exchange import QUIET_SECONDS, Exchange
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
-EXIT_SECONDS = 8.0
-"""A few cycles: seeing the price, selling, writing it down."""
 
 
 @check(
@@ -17,12 +15,12 @@ EXIT_SECONDS = 8.0
     fix="enter in the state RUNNING only, asked again before each order (Engine._may_enter)",
     needs=NEEDS,
 )
-def test_paused_opens_nothing(operator: Operator, witness: Witness) -> None:
-    hold(operator, witness, "BTCUSDT")
-    operator.command("pause")
-    witness.expect_no_entry(["SOLUSDT", "ADAUSDT"], QUIET_SECONDS, "while paused")
-    operator.command("resume")
-    witness.entered("LTCUSDT")
+def test_paused_opens_nothing(operator: Operator, exchange: Exchange) -> None:
+    hold(operator, exchange, "BTCUSDT")
+    Engine(operator).command("pause")
+    exchange.expect_no_entry(["SOLUSDT", "ADAUSDT"], QUIET_SECONDS, "while paused")
+    Engine(operator).command("resume")
+    exchange.entered("LTCUSDT")
 
 
 @check(
@@ -31,13 +29,13 @@ def test_paused_opens_nothing(operator: Operator, witness: Witness) -> None:
     fix="skip only the entries while PAUSED; exits go on (Engine._cycle)",
     needs=NEEDS,
 )
-def test_paused_still_closes(operator: Operator, witness: Witness) -> None:
-    hold(operator, witness, "BTCUSDT", "ETHUSDT")
-    operator.command("pause")
-    before = witness.mark()
-    witness.move({"BTCUSDT": 15, "ETHUSDT": -8})
-    expect_closed(operator, witness, before, "BTCUSDT", "ETHUSDT")
-    expect_state(operator, "PAUSED", "after them")
+def test_paused_still_closes(operator: Operator, exchange: Exchange) -> None:
+    hold(operator, exchange, "BTCUSDT", "ETHUSDT")
+    Engine(operator).command("pause")
+    before = exchange.mark()
+    exchange.move({"BTCUSDT": 15, "ETHUSDT": -8})
+    exchange.expect_closed(before, "BTCUSDT", "ETHUSDT")
+    Engine(operator).expect_state("PAUSED", "after them")
 
 
 @check(
@@ -46,12 +44,12 @@ def test_paused_still_closes(operator: Operator, witness: Witness) -> None:
     fix="look for errors of `exits` in the log of the API (Desk.exits)",
     needs=NEEDS,
 )
-def test_running_closes_at_stop_and_target(operator: Operator, witness: Witness) -> None:
-    run(operator, witness)
-    witness.entered("LTCUSDT", "DOTUSDT")
-    before = witness.mark()
-    witness.move({"LTCUSDT": 15, "DOTUSDT": -8})
-    expect_closed(operator, witness, before, "LTCUSDT", "DOTUSDT")
+def test_running_closes_at_stop_and_target(operator: Operator, exchange: Exchange) -> None:
+    run(operator, exchange)
+    exchange.entered("LTCUSDT", "DOTUSDT")
+    before = exchange.mark()
+    exchange.move({"LTCUSDT": 15, "DOTUSDT": -8})
+    exchange.expect_closed(before, "LTCUSDT", "DOTUSDT")
 
 
 @check(
@@ -60,32 +58,15 @@ def test_running_closes_at_stop_and_target(operator: Operator, witness: Witness)
     fix="go on with the others after a refusal, and try again in the next cycle (Desk.exits)",
     needs=NEEDS,
 )
-def test_a_halted_market_keeps_no_other_from_its_stop(operator: Operator, witness: Witness) -> None:
-    run(operator, witness)
-    bought = [order["symbol"] for order in witness.entered("SOLUSDT", "ADAUSDT")]
-    first, *others = bought  # in the order in which they are looked at
-    before = witness.mark()
-    witness.drill(halted=[first])
-    witness.move(dict.fromkeys(bought, -8))
-    expect_closed(operator, witness, before, *others)
-    witness.calm()
-    expect_closed(operator, witness, before, first)
-
-
-def expect_closed(
-    operator: Operator,
-    witness: Witness,
-    after: int,
-    *symbols: str,
-    seconds: float = EXIT_SECONDS,
+def test_a_halted_market_keeps_no_other_from_its_stop(
+    operator: Operator, exchange: Exchange
 ) -> None:
-    """Fails the check unless each symbol is sold soon, counted from a line of the exchange's log.
-
-    Not judged by what is held: a price beyond its target is a breakout too, and bought again.
-    """
-    operator.until(
-        lambda: {order["symbol"] for order in witness.closings(after)},
-        seconds,
-        f"what reached its target or its stop closed ({', '.join(symbols)})",
-        lambda sold: sold >= set(symbols),
-    )
+    run(operator, exchange)
+    bought = [order["symbol"] for order in exchange.entered("SOLUSDT", "ADAUSDT")]
+    first, *others = bought  # in the order in which they are looked at
+    before = exchange.mark()
+    exchange.drill(halted=[first])
+    exchange.move(dict.fromkeys(bought, -8))
+    exchange.expect_closed(before, *others)
+    exchange.end_drills()
+    exchange.expect_closed(before, first)

@@ -11,8 +11,8 @@ import pytest
 from gate.checks import check, expect
 from gate.model import model
 from gate.operator import API, Operator
-from tests.bot.control.engine import recovered
-from tests.bot.control.witness import OTHERS, Witness
+from tests.bot.api import Engine
+from tests.bot.exchange import OTHERS, Exchange
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange", "stack")
 PAGE = model().name("page")
@@ -26,26 +26,26 @@ Look = Callable[[], Any]
 """Reads a sentinel back; true when it is still there."""
 
 
-def in_redis(operator: Operator, _: Witness) -> Look:
+def in_redis(operator: Operator, _: Exchange) -> Look:
     value = str(time.monotonic_ns())
     # Redis writes once a second; it says when the value is on the disk.
     operator.redis(("SET", SENTINEL, value), ("WAITAOF", "1", "0", "5000"))
     return lambda: operator.redis(("GET", SENTINEL))[0] in (value, value.encode())
 
 
-def in_api(operator: Operator, _: Witness) -> Look:
+def in_api(operator: Operator, _: Exchange) -> Look:
     text = f"kept since {time.monotonic_ns()}"
     path = "/api/presets/gate-sentinel"
     operator.http(path, method="PUT", json={"description": text})
     return lambda: operator.json(path)["description"] == text
 
 
-def in_exchange(_: Operator, witness: Witness) -> Look:
-    order, last = witness.rest(OTHERS, "ADAUSDT"), witness.mark()
-    return lambda: order in witness.orders(OTHERS) and witness.mark() >= last
+def in_exchange(_: Operator, exchange: Exchange) -> Look:
+    order, last = exchange.rest(OTHERS, "ADAUSDT"), exchange.mark()
+    return lambda: order in exchange.orders(OTHERS) and exchange.mark() >= last
 
 
-def in_prometheus(operator: Operator, _: Witness) -> Look:
+def in_prometheus(operator: Operator, _: Exchange) -> Look:
     """A sample of the past: asked for at a moment before the container went."""
     path, service = f"/api/v1/query?query=up&time={time.time():.3f}", "prometheus"
 
@@ -56,7 +56,7 @@ def in_prometheus(operator: Operator, _: Witness) -> Look:
     return look
 
 
-def in_alertmanager(operator: Operator, _: Witness) -> Look:
+def in_alertmanager(operator: Operator, _: Exchange) -> Look:
     now = datetime.now(UTC)
     silence = {
         "matchers": [SILENCED],
@@ -71,7 +71,7 @@ def in_alertmanager(operator: Operator, _: Witness) -> Look:
     return lambda: operator.json(path, "alertmanager")["comment"] == silence["comment"]
 
 
-def in_proxy(operator: Operator, _: Witness) -> Look:
+def in_proxy(operator: Operator, _: Exchange) -> Look:
     """The certificate: of the same CA as before, which clients have been told to trust."""
     return lambda: operator.run(lambda wire: wire.certificate()).trusted
 
@@ -91,7 +91,7 @@ CRASH_SAFE = (API, "redis", "exchange", "prometheus")
 def expect_kept(operator: Operator, look: Look, service: str, how: str) -> None:
     """Fails the check unless the data is there again, and the stack is well."""
     operator.until(look, AGAIN_SECONDS, f"what was kept before {service} was {how}")
-    recovered(operator)
+    Engine(operator).wait_until_connected()
 
 
 @pytest.mark.parametrize("service", CRASH_SAFE)
@@ -101,8 +101,8 @@ def expect_kept(operator: Operator, look: Look, service: str, how: str) -> None:
     fix="restore the last backup; then look at how {service} writes (WAL, append-only file)",
     needs=(*NEEDS, "{service}"),
 )
-def test_killed_service_has_its_data(operator: Operator, witness: Witness, service: str) -> None:
-    look = SENTINELS[service](operator, witness)
+def test_killed_service_has_its_data(operator: Operator, exchange: Exchange, service: str) -> None:
+    look = SENTINELS[service](operator, exchange)
     operator.docker("kill", operator.container(service))
     operator.docker("start", operator.container(service))
     expect_kept(operator, look, service, "killed")
@@ -115,8 +115,10 @@ def test_killed_service_has_its_data(operator: Operator, witness: Witness, servi
     fix="restore the last backup; mount a named volume of compose.yaml where {service} writes",
     needs=(*NEEDS, "{service}"),
 )
-def test_recreated_service_has_its_data(operator: Operator, witness: Witness, service: str) -> None:
-    look = SENTINELS[service](operator, witness)
+def test_recreated_service_has_its_data(
+    operator: Operator, exchange: Exchange, service: str
+) -> None:
+    look = SENTINELS[service](operator, exchange)
     operator.compose(*UP, service)
     expect_kept(operator, look, service, "made anew")
 

@@ -11,9 +11,9 @@ from gate.containers import Container, containers
 from gate.model import model
 from gate.operator import API, KEY_HEADER, POLL_SECONDS, Operator
 from gate.wire import Answer, Conversation, Wire
-from tests.bot.control.engine import bounce, expect_state, hold, recovered
-from tests.bot.control.test_pause import expect_closed
-from tests.bot.control.witness import Witness
+from tests.bot.api import Engine
+from tests.bot.control.engine import hold, restart_api
+from tests.bot.exchange import Exchange
 
 NEEDS = ("disposable", "proxy", "project", "stack")
 SERVICES = (
@@ -68,7 +68,7 @@ def test_ends_when_told(operator: Operator, service: str) -> None:
         expect_ended(operator, service, seconds)
     finally:
         operator.docker("start", operator.container(service))
-        recovered(operator)
+        Engine(operator).wait_until_connected()
 
 
 @check(
@@ -85,7 +85,7 @@ def test_api_ends_with_websockets_connected(operator: Operator) -> None:
         expect_ended(operator, API, seconds)
     finally:
         operator.docker("start", operator.container(API))
-        recovered(operator)
+        Engine(operator).wait_until_connected()
 
 
 async def ended_while_talking(operator: Operator, wire: Wire) -> tuple[float, list[Conversation]]:
@@ -117,7 +117,7 @@ async def until(wire: Wire, path: str, holds: Callable[[Answer], bool]) -> None:
     fix="stop taking new requests, finish those under way, then end",
     needs=(*NEEDS, API, f"direct:{API}", "direct:exchange"),
 )
-def test_api_finishes_requests_under_way(operator: Operator, witness: Witness) -> None:
+def test_api_finishes_requests_under_way(operator: Operator, exchange: Exchange) -> None:
     headers = {KEY_HEADER: operator.credentials.api_key or ""}
 
     async def stopped_while_scanning(wire: Wire) -> Answer:
@@ -126,13 +126,13 @@ def test_api_finishes_requests_under_way(operator: Operator, witness: Witness) -
         await asyncio.to_thread(stop, operator, API)
         return await scan
 
-    witness.drill(latency_ms=SLOW)
+    exchange.drill(latency_ms=SLOW)
     try:
         answer = operator.run(stopped_while_scanning)
     finally:
-        witness.calm()
+        exchange.end_drills()
         operator.docker("start", operator.container(API))
-        recovered(operator)
+        Engine(operator).wait_until_connected()
     expect(answer.status == 200, "200 for a request that was under way", answer.brief)
 
 
@@ -143,10 +143,10 @@ def test_api_finishes_requests_under_way(operator: Operator, witness: Witness) -
     fix="close by hand at the exchange; read positions and state from the database at the start",
     needs=(*NEEDS, API, "direct:exchange"),
 )
-def test_takes_its_positions_up_again(operator: Operator, witness: Witness, how: str) -> None:
-    hold(operator, witness, "BTCUSDT")
-    bounce(operator, how)
-    expect_state(operator, "RUNNING", f"after a {how}")
-    before = witness.mark()
-    witness.move({"BTCUSDT": -8})
-    expect_closed(operator, witness, before, "BTCUSDT", seconds=TAKE_UP_SECONDS[how])
+def test_takes_its_positions_up_again(operator: Operator, exchange: Exchange, how: str) -> None:
+    hold(operator, exchange, "BTCUSDT")
+    restart_api(operator, how)
+    Engine(operator).expect_state("RUNNING", f"after a {how}")
+    before = exchange.mark()
+    exchange.move({"BTCUSDT": -8})
+    exchange.expect_closed(before, "BTCUSDT", seconds=TAKE_UP_SECONDS[how])

@@ -4,36 +4,23 @@ from typing import Any
 
 import pytest
 
+from contracts.states import COMMANDS, TABLE, way
 from gate.checks import check, expect
 from gate.operator import API, Operator
-from tests.bot.control.engine import expect_state
+from tests.bot.api import Engine
 
 NEEDS = ("disposable", "proxy", API)
-TABLE = {
-    "IDLE": {"start": "RUNNING", "emergency-stop": "EMERGENCY"},
-    "RUNNING": {"stop": "IDLE", "pause": "PAUSED", "emergency-stop": "EMERGENCY"},
-    "PAUSED": {"stop": "IDLE", "resume": "RUNNING", "emergency-stop": "EMERGENCY"},
-    "EMERGENCY": {"emergency-stop": "EMERGENCY", "reset": "IDLE"},
-}
-"""state → command → next state; what is missing answers 409 and changes nothing (design, 4)."""
-
-WAYS = {
-    "IDLE": (),
-    "RUNNING": ("start",),
-    "PAUSED": ("start", "pause"),
-    "EMERGENCY": ("emergency-stop",),
-}
-COMMANDS = ("start", "stop", "pause", "resume", "emergency-stop", "reset")
 TOLD = ("state", "preset", "mode", "startedAt")
 """What an illegal command must leave as it was."""
 
 
 def bring(operator: Operator, state: str) -> dict[str, Any]:
     """Bring an idle engine to a state; what it says of itself there."""
-    for step in WAYS[state]:
-        operator.command(step)
-    expect_state(operator, state, f"after {' and '.join(WAYS[state]) or 'nothing'}")
-    return operator.status()
+    steps = way("IDLE", state)
+    for step in steps:
+        Engine(operator).command(step)
+    Engine(operator).expect_state(state, f"after {' and '.join(steps) or 'nothing'}")
+    return Engine(operator).status()
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -46,11 +33,11 @@ def bring(operator: Operator, state: str) -> dict[str, Any]:
 )
 def test_table_holds(operator: Operator, state: str, command: str) -> None:
     before = bring(operator, state)
-    answer = operator.command(command)
+    answer = Engine(operator).command(command)
     wanted = TABLE[state].get(command)
     status = 200 if wanted else 409
     expect(answer.status == status, f"{command} in {state} to answer {status}", answer.brief)
-    after = operator.status()
+    after = Engine(operator).status()
     if wanted:
         expect(after["state"] == wanted, f"{wanted} after {command} in {state}", after["state"])
     else:

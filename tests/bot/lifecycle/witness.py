@@ -4,23 +4,24 @@ import asyncio
 import tempfile
 import threading
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import httpx
+from typing import Any, TypeVar
 
 from compose.lifecycle import backups, database, proxy, verify
 from compose.lifecycle.deployment import API, Deployment
-from gate.checks import fail
+from gate.checks import expect
 from gate.target import Credentials, Target
-from gate.wire import Guard, Transport, Wire, WireError, tls_context
+from gate.wire import Answer, Sent, Wire, WireError
+from tests.bot.api import STATUS, Api
+from tests.bot.exchange import EXCHANGE, accepted, drill, order_log
 
 LEASE = "breakout-bot:lease"
 EVERY_SECONDS = 0.05
-LOG_PAGE = 1000
-LOG_LIMIT = 10.0
-BOT = "breakout-bot"
+EXCHANGE_PORT = 8100
+LIMIT = 10.0
+Asked = TypeVar("Asked")
 LEASE_TAKEN = 409
 LAPSE_SECONDS = 15.0
 """Longer than a lease lasts without its owner."""
@@ -92,17 +93,28 @@ class LeaseWatch:
         return found
 
 
-def order_log(deployment: Deployment) -> list[dict[str, Any]]:
-    """The exchange's order log."""
-    base = f"http://localhost:{deployment.container('exchange').host_port(8100)}"
-    found: list[dict[str, Any]] = []
-    while True:
-        after = found[-1]["seq"] if found else 0
-        asked = {"after": after, "limit": LOG_PAGE}
-        page = httpx.get(f"{base}/log", params=asked, timeout=LOG_LIMIT).json()["entries"]
-        found += page
-        if len(page) < LOG_PAGE:
-            return found
+def ask(deployment: Deployment, work: Callable[[Wire], Awaitable[Asked]]) -> Asked:
+    """Return what `work` brings over a wire to a deployment that may be changed, key and all."""
+
+    async def asked() -> Asked:
+        async with Wire(
+            _target(deployment), deployment.credentials, _unrecorded, limit=LIMIT
+        ) as it:
+            return await work(it)
+
+    return asyncio.run(asked())
+
+
+def _target(deployment: Deployment) -> Target:
+    """The deployment through its live proxy, and its exchange at its own port."""
+    where = verify.target(deployment, proxy.live(deployment))
+    port = deployment.container(EXCHANGE).host_port(EXCHANGE_PORT)
+    urls = {**where.urls, EXCHANGE: f"http://localhost:{port}"}
+    return replace(where, kind="disposable", urls=urls)
+
+
+def _unrecorded(_: Sent) -> None:
+    """Leave a request out of the record: it goes to a deployment of this stage's own."""
 
 
 def broken_promises(log: list[dict[str, Any]]) -> list[str]:
@@ -135,8 +147,7 @@ class Books:
     @property
     def accepted(self) -> set[str]:
         """What the exchange has taken from the bot."""
-        own = (one for one in self.log if one["client_id"] == BOT)
-        return {one["client_order_id"] for one in own if one["event"] == "order_accepted"}
+        return {order["client_order_id"] for order in accepted(self.log)}
 
     @property
     def wrong(self) -> list[str]:
@@ -150,7 +161,7 @@ def books(deployment: Deployment) -> Books:
     """Both sides' orders, also while the engine trades."""
     known = _read(deployment, "orders")
     taken = {one["client_order_id"] for one in known if one["status"] not in ("sent", "refused")}
-    log = order_log(deployment)
+    log = ask(deployment, order_log)
     return Books(taken, log, {one["client_order_id"] for one in _read(deployment, "orders")})
 
 
@@ -165,56 +176,49 @@ def _read(deployment: Deployment, command: str) -> Any:
 def start_engine(deployment: Deployment) -> None:
     """Trading, so that there is a lease to hand over; an engine that trades already goes on."""
     if engine_state(deployment) != "RUNNING":
-        with _hands(deployment) as client:
-            _start(client, "balanced")
+        ask(deployment, lambda wire: _start(Api(wire), "balanced"))
 
 
-def _start(client: httpx.Client, preset: str) -> None:
+async def _start(api: Api, preset: str) -> None:
     """Start the engine; a lease that an engine before it could not give back has to lapse first.
 
     Fails the check after `LAPSE_SECONDS`.
     """
-
-    def start() -> httpx.Response:
-        return client.post("/api/engine/start", json={"preset": preset})
-
     ends = time.monotonic() + LAPSE_SECONDS
-    while (answer := start()).status_code == LEASE_TAKEN and time.monotonic() < ends:
-        time.sleep(0.5)
-    if answer.is_error:
-        fail("the engine to start", f"{answer.status_code} {answer.text[:200]}", component=API)
+    answer = await api.command("start", preset=preset)
+    while answer.status == LEASE_TAKEN and time.monotonic() < ends:
+        await asyncio.sleep(0.5)
+        answer = await api.command("start", preset=preset)
+    expect(answer.status == 200, "the engine to start", answer.brief, component=API)
 
 
 def trade_eagerly(deployment: Deployment) -> None:
     """Many orders a minute, so that an update has some to lose or to send twice."""
-    port = deployment.container("exchange").host_port(8100)
-    wild = {"volatility": VOLATILITY}
-    httpx.put(f"http://localhost:{port}/drills", json=wild, timeout=LOG_LIMIT).raise_for_status()
-    with _hands(deployment) as client:
-        client.put("/api/presets/eager", json=EAGER).raise_for_status()
-        if client.get("/api/engine/status").json()["state"] != "IDLE":
-            client.post("/api/engine/stop").raise_for_status()
-        _start(client, "eager")
+
+    async def work(wire: Wire) -> None:
+        api = Api(wire)
+        await drill(wire, volatility=VOLATILITY)
+        _expect_done(await api.put_preset("eager", EAGER))
+        if (await api.status())["state"] != "IDLE":
+            _expect_done(await api.command("stop"))
+        await _start(api, "eager")
+
+    ask(deployment, work)
 
 
 def tell_engine(deployment: Deployment, command: str) -> None:
-    """A command of the operator, such as `emergency-stop`."""
-    with _hands(deployment) as client:
-        client.post(f"/api/engine/{command}").raise_for_status()
+    """A command of the operator, such as `emergency-stop`. Fails the check when it is refused."""
+    _expect_done(ask(deployment, lambda wire: Api(wire).command(command)))
+
+
+def _expect_done(answer: Answer) -> None:
+    expect(answer.status == 200, f"{answer.url} to be done", answer.brief, component=API)
 
 
 def engine_state(deployment: Deployment) -> str:
     """What the engine says that it is doing."""
     where = verify.target(deployment, proxy.live(deployment))
-    return str(verify.look(where, "/api/engine/status").get("state"))
-
-
-def _hands(deployment: Deployment) -> httpx.Client:
-    """A client with the operator's key, through the proxy."""
-    where = replace(verify.target(deployment, proxy.live(deployment)), kind="disposable")
-    transport = Transport(Guard(where), verify=tls_context(where))
-    headers = {"X-API-Key": deployment.credentials.api_key or ""}
-    return httpx.Client(base_url=where.url, transport=transport, headers=headers)
+    return str(verify.look(where, STATUS).get("state"))
 
 
 def rows(deployment: Deployment) -> dict[str, Any]:
@@ -224,7 +228,10 @@ def rows(deployment: Deployment) -> dict[str, Any]:
 
 def rename_preset(deployment: Deployment, text: str) -> None:
     """Write something that can be found again: the description of a preset."""
-    with _hands(deployment) as client:
-        body = client.get("/api/presets/balanced").json() | {"description": text}
-        body.pop("name")
-        client.put("/api/presets/witness", json=body).raise_for_status()
+
+    async def work(wire: Wire) -> None:
+        api = Api(wire)
+        numbers = await api.preset("balanced") | {"description": text}
+        _expect_done(await api.put_preset("witness", numbers))
+
+    ask(deployment, work)

@@ -7,12 +7,12 @@ import pytest
 
 from gate.operator import Operator
 from tests.bot.control.engine import at_rest
-from tests.bot.control.witness import Witness
+from tests.bot.exchange import Exchange
 
 
 @pytest.fixture(scope="session")
 def rest(operator: Operator) -> Iterator[Callable[[], None]]:
     """Brings the engine and the exchange to rest; they are left at rest."""
-    lead = partial(at_rest, operator, Witness(operator))
+    lead = partial(at_rest, operator, Exchange(operator))
     yield lead
     lead()

@@ -1,15 +1,16 @@
 """The conditions that the bot's alerts are about."""
 
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
 
 from gate.checks import CheckFailed
-from gate.operator import BOT, Operator
+from gate.operator import Operator
 from gate.plugin import share
 from gate.wire import WireError
+from tests.bot.api import Engine
+from tests.bot.exchange import OURS, Exchange
 from tests.observability import companions
 from tests.observability.companions import Webhook
 
@@ -22,20 +23,6 @@ def pytest_configure(config: pytest.Config) -> None:
     share(config, companions)
 
 
-def _hold(operator: Operator, symbol: str) -> None:
-    """Let the bot have a position: bought past it, under a token newer than any."""
-    now = int(time.time() * 1000)
-    order = {
-        "client_id": BOT,
-        "client_order_id": f"observability-{now}",
-        "symbol": symbol,
-        "side": "buy",
-        "quantity": 100,
-        "fencing_token": now,
-    }
-    operator.http("/orders", "exchange", "POST", json=order)
-
-
 @pytest.fixture(scope="package", autouse=True)
 def conditions(operator: Operator, webhook: Webhook) -> Iterator[None]:
     """Real conditions that alerts are about, begun first so that they ripen while others look.
@@ -44,15 +31,15 @@ def conditions(operator: Operator, webhook: Webhook) -> Iterator[None]:
     finds a market that moves, and an engine with nothing left to close.
     """
     assert webhook is not None
-    with suppress(WireError):
-        _hold(operator, HALTED)
-        drills = {"freeze_feed": True, "halted": [HALTED]}
-        operator.http("/drills", "exchange", "PUT", json=drills)
-        operator.command("emergency-stop")
+    engine, exchange = Engine(operator), Exchange(operator)
+    with suppress(WireError, CheckFailed):
+        exchange.buy(OURS, HALTED)  # past the bot, which then has a position
+        exchange.drill(freeze_feed=True, halted=[HALTED])
+        engine.command("emergency-stop")
     yield
     with suppress(WireError, CheckFailed):
-        operator.http("/drills", "exchange", "DELETE")
-        operator.command("reset")
+        exchange.end_drills()
+        engine.command("reset")
         operator.until(
-            operator.status, CLOSED_SECONDS, "all closed", lambda it: not it.get("liquidating")
+            engine.status, CLOSED_SECONDS, "all closed", lambda it: not it.get("liquidating")
         )

@@ -4,6 +4,7 @@ import pytest
 
 from gate.checks import check
 from gate.operator import API, Operator
+from tests.bot.api import Engine
 from tests.observability.companions import (
     DELIVERY_NEEDS,
     FIRES_SECONDS,
@@ -53,7 +54,7 @@ def test_reaches_the_webhook(webhook: Webhook, rule: str) -> None:
     follows=(*AWAY, "*observability.delivery.reaches_the_webhook[*]"),
 )
 def test_end_of_trouble_is_known(operator: Operator, webhook: Webhook) -> None:
-    operator.command("reset")
+    Engine(operator).command("reset")
 
     def told_last() -> list[str]:
         told = [one["status"] for one in webhook.alerts() if one["labels"]["alertname"] == ENDED]

@@ -2,8 +2,8 @@
 
 from gate.checks import check, fail
 from gate.operator import API, Operator
-from tests.observability.files import NEEDS, series
-from tests.observability.test_prometheus import counters
+from tests.bot.api import Engine
+from tests.observability.files import NEEDS, counters, series
 
 
 @check(
@@ -33,8 +33,8 @@ def test_cycles_rise(operator: Operator) -> None:
 )
 def test_tells_the_engine_s_state(operator: Operator) -> None:
     for command in ("emergency-stop", "reset"):
-        operator.command(command)
-        _tells(operator, operator.state())
+        Engine(operator).command(command)
+        _tells(operator, Engine(operator).state())
 
 
 def _tells(operator: Operator, state: str) -> None:

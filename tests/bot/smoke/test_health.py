@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
-from gate.checks import check, expect, fail
+from gate.checks import check, expect
 from gate.evidence import Evidence
-from tests.smoke.probes import API, HEALTH, body_of, shown
-from tests.smoke.test_clock import CAUSE, FIX, expect_right
+from tests.bot.smoke.report import AWAY, DEPENDENCIES, health
+from tests.smoke.probes import API, CLOCK_CAUSE, CLOCK_FIX, HEALTH, expect_clock, shown
 
-DEPENDENCIES = {"database": API, "redis": "redis", "exchange": "exchange"}
 FIELDS = {
     "status": str,
     "engine_initialized": bool,
@@ -41,19 +40,6 @@ RESOURCES = (
 )
 MEMORY_PERCENT = 90
 DISK_PERCENT = 90
-HEARTBEAT_SECONDS = 10.0
-MARKET_DATA_SECONDS = 15.0
-AWAY = (
-    *(f"bot.smoke.health.reaches[{name}]" for name in DEPENDENCIES),
-    "bot.smoke.health.hears_its_own_events",
-)
-
-
-def health(seen: Evidence) -> dict[str, Any]:
-    body = body_of(seen[HEALTH])
-    if not isinstance(body, dict):
-        fail("a JSON object", shown(body))
-    return body
 
 
 @pytest.mark.parametrize("dependency", list(DEPENDENCIES))
@@ -161,11 +147,11 @@ def _below(seen: Evidence, name: str, limit: float) -> None:
     expect(right, f"{name} below {limit}", f"{name}: {shown(value)}")
 
 
-@check(API, cause=CAUSE, fix=FIX)
+@check(API, cause=CLOCK_CAUSE, fix=CLOCK_FIX)
 def test_clock_is_right(seen: Evidence) -> None:
     text = str(health(seen).get("timestamp"))
     try:
         skew = datetime.fromisoformat(text).timestamp() - seen.at
     except ValueError:
         skew = None
-    expect_right(seen, skew, text)
+    expect_clock(seen, skew, text)

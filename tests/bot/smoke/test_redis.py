@@ -2,7 +2,7 @@
 
 from gate.checks import check, expect
 from gate.evidence import Evidence
-from tests.smoke.test_redis import info
+from tests.smoke.probes import redis_info
 
 
 @check(
@@ -13,5 +13,5 @@ from tests.smoke.test_redis import info
     follows="smoke.redis.takes_its_password",
 )
 def test_never_evicts_the_lease(seen: Evidence) -> None:
-    policy = info(seen).get("maxmemory_policy")
+    policy = redis_info(seen).get("maxmemory_policy")
     expect(policy == "noeviction", "maxmemory_policy: noeviction", policy)

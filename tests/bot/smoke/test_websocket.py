@@ -5,8 +5,7 @@ from typing import Any
 
 from gate.checks import check, expect, fail
 from gate.evidence import Evidence
-from tests.smoke.probes import API, shown
-from tests.smoke.test_websocket import SOCKET
+from tests.smoke.probes import API, SOCKET, shown
 
 
 @check(

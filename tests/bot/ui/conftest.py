@@ -1,10 +1,11 @@
-"""Share this stage's fixtures with the checks of a stack's own."""
+"""Let the bot's fixtures replace some of the stage's."""
 
 import pytest
 
 from gate.plugin import share
-from tests.bot.ui import fixtures
+from tests.bot.ui import fixtures as own
+from tests.ui import fixtures
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    share(config, fixtures)
+    share(config, fixtures, own)

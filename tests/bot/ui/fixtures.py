@@ -1,7 +1,5 @@
 """The evidence of this stage, each gathered once: a visit, buttons pressed, a restart."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from gate.checks import expect
@@ -9,19 +7,13 @@ from gate.operator import Operator
 from tests.bot.ui.hands import Hands
 from tests.bot.ui.restart import Restart, restart
 from tests.bot.ui.session import Session, session
-from tests.bot.ui.visit import Visit, visit
+from tests.bot.ui.visit import BotVisit, visit
 from tests.ui.browser import Browser
+from tests.ui.fixtures import keep
 
 
 @pytest.fixture(scope="session")
-def browser(operator: Operator) -> Iterator[Browser]:
-    """A browser with one page, for the whole stage."""
-    with Browser(operator.target) as made:
-        yield made
-
-
-@pytest.fixture(scope="session")
-def visited(operator: Operator, browser: Browser) -> Visit:
+def visited(operator: Operator, browser: Browser) -> BotVisit:
     """The page as it is before anything is pressed."""
     seen = browser.do(lambda page: visit(browser, page))
     keep(operator, seen.pictures)
@@ -29,7 +21,7 @@ def visited(operator: Operator, browser: Browser) -> Visit:
 
 
 @pytest.fixture(scope="session")
-def pressed(operator: Operator, browser: Browser, visited: Visit) -> Session:
+def pressed(operator: Operator, browser: Browser, visited: BotVisit) -> Session:
     """Every button pressed, once the page has been looked at and there is something to press."""
     expect(
         visited.live and visited.shown.get("engine-state"),
@@ -48,8 +40,3 @@ def restarted(operator: Operator, browser: Browser, pressed: Session) -> Restart
     seen = restart(operator, browser)
     keep(operator, seen.pictures)
     return seen
-
-
-def keep(operator: Operator, pictures: dict[str, bytes]) -> None:
-    for title, data in pictures.items():
-        operator.picture(title, data)

@@ -6,27 +6,20 @@ from dataclasses import dataclass, field
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Locator, Page
 
+from contracts.states import COMMANDS, TABLE, way
 from gate.checks import CheckFailed
 from gate.operator import Operator
+from tests.bot.api import Engine
 from tests.ui.browser import Browser
 from tests.ui.looking import attempt, comes_to_show, shown
 
-TABLE = {
-    "start": ("IDLE", "RUNNING"),
-    "pause": ("RUNNING", "PAUSED"),
-    "resume": ("PAUSED", "RUNNING"),
-    "emergency-stop": ("RUNNING", "EMERGENCY"),
-    "reset": ("EMERGENCY", "IDLE"),
-    "stop": ("RUNNING", "IDLE"),
+BEGINS = ("RUNNING", "IDLE", "PAUSED", "EMERGENCY")
+"""A command is pressed in the first of these states that allows it."""
+PRESSED = {
+    command: next((state, TABLE[state][command]) for state in BEGINS if command in TABLE[state])
+    for command in COMMANDS
 }
 """command → the state it is pressed in, and the state it leads to."""
-WAYS = {
-    "IDLE": {"RUNNING": "stop", "PAUSED": "stop", "EMERGENCY": "reset"},
-    "RUNNING": {"IDLE": "start", "PAUSED": "resume", "EMERGENCY": "reset"},
-    "PAUSED": {"IDLE": "start", "RUNNING": "pause", "EMERGENCY": "reset"},
-    "EMERGENCY": dict.fromkeys(("IDLE", "RUNNING", "PAUSED"), "emergency-stop"),
-}
-"""state wanted → state now → the command that leads nearer to it."""
 BUTTONS = """() => Object.fromEntries(
     [...document.querySelectorAll("#controls .buttons button")]
         .filter((one) => !one.closest("dialog"))
@@ -61,15 +54,13 @@ class Hands:
 
     def __init__(self, operator: Operator, browser: Browser) -> None:
         self.operator = operator
+        self.engine = Engine(operator)
         self.browser = browser
 
     def reach(self, state: str) -> None:
         """Bring the engine to a state, past the page, and wait for the page to show it."""
-        for _ in WAYS:
-            now = self.operator.state()
-            if now == state:
-                break
-            self.operator.command(WAYS[state][now])
+        for command in way(self.engine.state(), state):
+            self.engine.command(command)
         self.shows_state(state)
 
     def shows_state(self, state: str) -> bool:
@@ -80,7 +71,7 @@ class Hands:
 
     def press(self, command: str) -> Press:
         """Press a command's button in the state it is meant for."""
-        before, after = TABLE[command]
+        before, after = PRESSED[command]
         self.reach(before)
         done = Press(allowed=self.allowed())
         done.offered = self.browser.do(lambda page: offered(page, done.allowed))
@@ -92,9 +83,9 @@ class Hands:
         """Wait for a state, and keep what is to be seen then."""
         with suppress(CheckFailed):
             self.operator.until(
-                self.operator.state, EFFECT_SECONDS, f"state {state}", lambda now: now == state
+                self.engine.state, EFFECT_SECONDS, f"state {state}", lambda now: now == state
             )
-        done.state = self.operator.state()
+        done.state = self.engine.state()
         self.shows_state(done.state)
         texts = self.browser.do(shown)
         done.shown, done.said = texts.get("engine-state", "nothing"), texts.get("outcome", "")
@@ -102,7 +93,7 @@ class Hands:
     def allowed(self) -> dict[str, bool]:
         """Each command, and whether the API allows it now."""
         said = self.operator.json("/api/engine/commands")["commands"]
-        return {one["name"]: one["allowed"] for one in said if one["name"] in TABLE}
+        return {one["name"]: one["allowed"] for one in said if one["name"] in COMMANDS}
 
 
 def after_a_poll(page: Page) -> None:

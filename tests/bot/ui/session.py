@@ -9,6 +9,7 @@ from playwright.sync_api import Page, Route
 
 from gate.checks import CheckFailed
 from gate.operator import Operator
+from tests.bot.exchange import Exchange
 from tests.bot.ui.hands import (
     SHOWN_SECONDS,
     Hands,
@@ -70,7 +71,7 @@ class Session:
 def session(hands: Hands) -> Session:
     """Sit down at the page, press every button, leave the engine idle."""
     seen, do = Session(), hands.browser.do
-    _offer(hands.operator)
+    _offer(hands)
     do(lambda page: arrive(page, "/"))
     hands.reach("IDLE")
     _wrong_key(hands, seen)
@@ -90,11 +91,9 @@ def session(hands: Hands) -> Session:
     return seen
 
 
-def _offer(operator: Operator) -> None:
+def _offer(hands: Hands) -> None:
     """Save a preset that trades on, whatever was traded and lost on this stack just now."""
-    numbers = {**operator.json(f"/api/presets/{LIKE}"), **FREE}
-    del numbers["name"]
-    operator.http(f"/api/presets/{PRESET}", method="PUT", json=numbers)
+    hands.engine.put_preset(PRESET, {**hands.engine.preset(LIKE), **FREE})
 
 
 def _wrong_key(hands: Hands, seen: Session) -> None:
@@ -107,16 +106,16 @@ def _wrong_key(hands: Hands, seen: Session) -> None:
 
 def _start(hands: Hands, seen: Session) -> None:
     operator, do = hands.operator, hands.browser.do
-    ends = int(operator.json("/log?limit=1", "exchange")["last_seq"])
+    exchange = Exchange(operator)
+    ends = exchange.mark()
     with suppress(CheckFailed):
-        _raise(operator)
+        _raise(operator, exchange)
     do(lambda page: attempt(lambda: page.get_by_label("Preset").select_option(PRESET)))
     seen.presses["start"] = hands.press("start")
-    seen.preset = str(operator.status().get("preset"))
+    seen.preset = str(hands.engine.status().get("preset"))
 
     def bought() -> list[dict[str, Any]]:
-        entries = operator.json(f"/log?after={ends}", "exchange")["entries"]
-        return [one for one in entries if one.get("side") == "buy"]
+        return [one for one in exchange.log(ends) if one.get("side") == "buy"]
 
     with suppress(CheckFailed):
         seen.bought = operator.until(bought, TRADE_SECONDS, "an order to buy")
@@ -125,16 +124,14 @@ def _start(hands: Hands, seen: Session) -> None:
     do(lambda page: photograph(seen.pictures, "while it trades", page))
 
 
-def _raise(operator: Operator) -> None:
+def _raise(operator: Operator, exchange: Exchange) -> None:
     """Make a price rise, and wait for the exchange's chart to show it."""
-    path = f"/candles/{RISEN}?limit=1"
 
     def price() -> float:
-        return float(operator.json(path, "exchange")["candles"][-1]["close"])
+        return exchange.candles(RISEN, 1)[-1]["close"]
 
     before = price()
-    rise = {"moves": {RISEN: RISE_PERCENT}}
-    operator.http("/drills", "exchange", "PUT", key=False, json=rise)
+    exchange.drill(moves={RISEN: RISE_PERCENT})
     operator.until(price, TRADE_SECONDS, "a risen price", lambda now: now > before * 1.05)
 
 
@@ -151,7 +148,7 @@ def _part(page: Page, part: str, text: str) -> str:
 def _follow(hands: Hands, seen: Session) -> None:
     hands.reach("RUNNING")
     hands.browser.do(after_a_poll)
-    hands.operator.command("pause")
+    hands.engine.command("pause")
     seen.followed = hands.shows_state("PAUSED")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from gate.checks import check, expect
 from gate.operator import API, Operator
-from tests.bot.ui.hands import SHOWN_SECONDS, TABLE
+from tests.bot.ui.hands import PRESSED, SHOWN_SECONDS
 from tests.bot.ui.page import WORKS
 from tests.bot.ui.session import PRESET, RISEN, TRADE_SECONDS, Session
 from tests.ui.page import FRONTEND
@@ -18,7 +18,7 @@ SHOWN = (*WORKS, "bot.ui.live.becomes_live", "bot.ui.live.updates_keep_coming")
 TRADES = "bot.ui.controls.start_makes_it_trade"
 
 
-@pytest.mark.parametrize("command", list(TABLE))
+@pytest.mark.parametrize("command", list(PRESSED))
 @check(
     FRONTEND,
     cause="the button sends another command or none, or the page says what did not happen",
@@ -28,7 +28,7 @@ TRADES = "bot.ui.controls.start_makes_it_trade"
     follows=(*SHOWN, START),
 )
 def test_button_does_what_it_says(pressed: Session, command: str) -> None:
-    done, (before, after) = pressed.presses[command], TABLE[command]
+    done, (before, after) = pressed.presses[command], PRESSED[command]
     expect(not done.trouble, f"{command} to be pressed while {before}", done.trouble)
     expect(done.state == after, f"state {after} at the API after {command}", done.state, done.said)
     expect(done.shown == after, f"{after} on the page after {command}", done.shown, done.said)

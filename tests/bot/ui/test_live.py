@@ -3,7 +3,7 @@
 from gate.checks import check, expect
 from gate.model import model
 from tests.bot.ui.page import STANDS
-from tests.bot.ui.visit import LIVE_SECONDS, WATCH_SECONDS, Visit, gaps
+from tests.bot.ui.visit import LIVE_SECONDS, WATCH_SECONDS, BotVisit, gaps
 from tests.ui.page import FRONTEND, NEEDS
 
 API = model().name("api")
@@ -16,7 +16,7 @@ API = model().name("api")
     needs=NEEDS,
     follows=STANDS,
 )
-def test_becomes_live(visited: Visit) -> None:
+def test_becomes_live(visited: BotVisit) -> None:
     shown = visited.shown.get("live", "nothing")
     expect(visited.live, f"`live` within {LIVE_SECONDS:g} s of opening the page", repr(shown))
 
@@ -28,7 +28,7 @@ def test_becomes_live(visited: Visit) -> None:
     needs=NEEDS,
     follows=(STANDS, "bot.ui.live.becomes_live"),
 )
-def test_updates_keep_coming(visited: Visit) -> None:
+def test_updates_keep_coming(visited: BotVisit) -> None:
     pauses = gaps(visited.messages)
     expect(
         pauses and max(pauses) < WATCH_SECONDS,
@@ -46,7 +46,7 @@ def test_updates_keep_coming(visited: Visit) -> None:
     needs=NEEDS,
     follows=(STANDS, "bot.ui.live.becomes_live"),
 )
-def test_silence_is_shown(visited: Visit) -> None:
+def test_silence_is_shown(visited: BotVisit) -> None:
     expect(
         visited.silent not in ("live", "nothing", ""),
         "something other than `live` once its WebSocket has fallen silent",

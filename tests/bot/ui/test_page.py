@@ -8,7 +8,7 @@ import pytest
 from gate.checks import check, expect
 from gate.operator import Operator
 from tests.bot.ui.page import STANDS, WORKS
-from tests.bot.ui.visit import INNER, POLL_SECONDS, Visit
+from tests.bot.ui.visit import INNER, POLL_SECONDS, BotVisit
 from tests.ui.browser import Browser
 from tests.ui.looking import shown
 from tests.ui.page import FRONTEND, NEEDS
@@ -29,7 +29,7 @@ PARTS = ("health", "live", "engine-state", "mode", "page-version", "api-version"
         "ui.page.no_script_throws",
     ),
 )
-def test_stands(visited: Visit) -> None:
+def test_stands(visited: BotVisit) -> None:
     missing = [part for part in PARTS if not visited.shown.get(part)]
     expect(not missing, f"a page with {', '.join(PARTS)}", f"nothing for {', '.join(missing)}")
 
@@ -70,7 +70,7 @@ WANTED: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     follows=(*WORKS, "bot.ui.live.becomes_live"),
 )
 def test_shows_what_the_api_says(
-    operator: Operator, browser: Browser, visited: Visit, part: str
+    operator: Operator, browser: Browser, visited: BotVisit, part: str
 ) -> None:
     expect(visited.shown.get(part), f"{part} on the page", "nothing")
     path, read = WANTED[part]
@@ -89,7 +89,7 @@ def test_shows_what_the_api_says(
     needs=NEEDS,
     follows=(*WORKS, "bot.ui.page.shows_what_the_api_says[api-version]"),
 )
-def test_is_of_the_same_build_as_the_api(visited: Visit) -> None:
+def test_is_of_the_same_build_as_the_api(visited: BotVisit) -> None:
     warning = visited.shown.get("version-warning")
     page, api = (visited.shown.get(part, "unknown") for part in ("page-version", "api-version"))
     expect(
@@ -107,7 +107,7 @@ def test_is_of_the_same_build_as_the_api(visited: Visit) -> None:
     needs=NEEDS,
     follows=STANDS,
 )
-def test_survives_a_reload_at_an_inner_address(visited: Visit) -> None:
+def test_survives_a_reload_at_an_inner_address(visited: BotVisit) -> None:
     live, state = (visited.deep.get(part, "nothing") for part in ("live", "engine-state"))
     expect(
         live == "live" and state == visited.shown.get("engine-state"),

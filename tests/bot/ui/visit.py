@@ -5,10 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from playwright.sync_api import Page, ViewportSize, WebSocketRoute
+from playwright.sync_api import Page, WebSocketRoute
 
-from tests.ui.browser import DESKTOP, Browser, Diary
-from tests.ui.looking import WIDTHS, arrive, attempt, comes_to_show, photograph, shown
+from tests.ui.browser import Browser, Diary
+from tests.ui.looking import arrive, attempt, comes_to_show, photograph, shown
+from tests.ui.visit import Visit, hold_like_a_phone
 
 LIVE_SECONDS = 5.0
 WATCH_SECONDS = 4.5
@@ -18,34 +19,26 @@ SILENCE_SECONDS = 8.0
 POLL_SECONDS = 6.0
 """The page asks for everything anew every 5 s."""
 KNOWN = "(?!unknown).+"
-PHONE: ViewportSize = {"width": 360, "height": 740}
 INNER = "/positions"
 
 
 @dataclass
-class Visit:
-    """What was seen; `pictures` by title."""
+class BotVisit(Visit):
+    """What was seen of the bot's page besides."""
 
-    arrived: str = "nothing"
-    """The status that `/` answered, or why there was none."""
     live: bool = False
     shown: dict[str, str] = field(default_factory=dict)
     deep: dict[str, str] = field(default_factory=dict)
     """What a reload of an inner address shows."""
-    widths: tuple[int, int] = (0, 0)
-    """On a phone: of what there is to see, and of the window, in pixels."""
     silent: str = ""
     """What the page calls a WebSocket that fell silent."""
     messages: list[tuple[float, str]] = field(default_factory=list)
     """What came over the WebSocket while the page was watched, and when (monotonic seconds)."""
-    diary: Diary = field(default_factory=Diary)
-    """All that happened until the end of the visit."""
-    pictures: dict[str, bytes] = field(default_factory=dict)
 
 
-def visit(browser: Browser, page: Page) -> Visit:
+def visit(browser: Browser, page: Page) -> BotVisit:
     """Open the page, watch it, open an inner address, hold it like a phone."""
-    seen = Visit()
+    seen = BotVisit()
     deaf, was_live = _deafened(browser)
     _open(page, seen)
     if seen.live:
@@ -55,13 +48,13 @@ def visit(browser: Browser, page: Page) -> Visit:
     photograph(seen.pictures, "page on a desktop", page)
     if seen.arrived == "200":
         _go_deep(page, seen)
-    _as_phone(page, seen)
+    hold_like_a_phone(page, seen)
     seen.silent = _what_it_calls_silence(deaf, was_live)
     seen.diary = browser.diary.copy()
     return seen
 
 
-def _open(page: Page, seen: Visit) -> None:
+def _open(page: Page, seen: BotVisit) -> None:
     seen.arrived = arrive(page, "/")
     if seen.arrived == "200":
         seen.live = comes_to_show(page, "live", "live", LIVE_SECONDS)
@@ -75,21 +68,13 @@ def _watch(page: Page, diary: Diary) -> None:
         page.wait_for_timeout(100)
 
 
-def _go_deep(page: Page, seen: Visit) -> None:
+def _go_deep(page: Page, seen: BotVisit) -> None:
     arrive(page, INNER)
     attempt(page.reload)
     if seen.live:
         comes_to_show(page, "live", "live", LIVE_SECONDS)
         comes_to_show(page, "engine-state", KNOWN, LIVE_SECONDS)
     seen.deep = shown(page)
-
-
-def _as_phone(page: Page, seen: Visit) -> None:
-    page.set_viewport_size(PHONE)
-    width, window = page.evaluate(WIDTHS)
-    seen.widths = (width, window)
-    photograph(seen.pictures, "page on a phone", page)
-    page.set_viewport_size(DESKTOP)
 
 
 def _deafened(browser: Browser) -> tuple[Page, bool]:

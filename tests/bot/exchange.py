@@ -1,4 +1,4 @@
-"""The exchange as a witness: what was ordered and is held there, and the switches that trouble it.
+"""Speaks to the paper exchange, the witness: its order log, what is held there, its drills.
 
 What the bot says of itself proves nothing; the exchange's order log does. Looks go past the
 drills, so that a troubled exchange can still be read. See compose/exchange/README.md.
@@ -10,10 +10,11 @@ from typing import Any
 
 from gate.checks import expect
 from gate.model import model
-from gate.operator import BOT, POLL_SECONDS, Operator
-from gate.wire import Answer
+from gate.operator import POLL_SECONDS, Operator
+from gate.wire import Answer, Wire
 
-OURS = BOT
+OURS = "breakout-bot"
+"""The bot's client id at the exchange."""
 OTHERS = "somebody-else"
 EXCHANGE = model().name("exchange")
 PAST_DRILLS = {"X-Witness": "gate"}
@@ -24,12 +25,50 @@ ABOVE, NEAR, BELOW = 1.02, 0.985, 0.97
 put. Noise is 0.06 % a tick."""
 ENTRY_SECONDS = 15.0
 """A standing breakout is bought within this; the engine scans every few seconds."""
+QUIET_SECONDS = 4.0
+"""Some scans long: a loop that still runs would have bought by then."""
+EXIT_SECONDS = 8.0
+"""A few cycles: seeing the price, selling, writing it down."""
 LOG_LINES = 10_000
+"""Of one page: the most that the exchange gives."""
 
 Entry = dict[str, Any]
 
 
-class Witness:
+async def order_log(wire: Wire, after: int = 0) -> list[Entry]:
+    """Return the lines of the order log after a sequence number, oldest first."""
+    lines: list[Entry] = []
+    while True:
+        page = await _page(wire, lines[-1]["seq"] if lines else after, LOG_LINES)
+        lines += page["entries"]
+        if len(page["entries"]) < LOG_LINES:
+            return lines
+
+
+async def last_line(wire: Wire) -> int:
+    """Return the sequence number of the order log's last line."""
+    return int((await _page(wire, 0, 1))["last_seq"])
+
+
+async def _page(wire: Wire, after: int, limit: int) -> dict[str, Any]:
+    answer = await wire.http(f"/log?after={after}&limit={limit}", EXCHANGE, headers=PAST_DRILLS)
+    expect(answer.status == 200, "/log to answer 200", answer.brief, component=EXCHANGE)
+    return dict(answer.json())
+
+
+def accepted(lines: Iterable[Entry], client: str = OURS) -> list[Entry]:
+    """Return the orders of a client that the exchange has taken."""
+    taken = (line for line in lines if line["event"] == "order_accepted")
+    return [line for line in taken if line["client_id"] == client]
+
+
+async def drill(wire: Wire, **switches: Any) -> None:
+    """Switch drills on; those not named go off. Fails the check when they are refused."""
+    answer = await wire.http("/drills", EXCHANGE, "PUT", json=switches)
+    expect(answer.status == 200, "the exchange to take a drill", answer.brief)
+
+
+class Exchange:
     """Reads the exchange, moves its prices and switches its drills. Raises `WireError`."""
 
     def __init__(self, operator: Operator) -> None:
@@ -44,19 +83,15 @@ class Witness:
 
     def mark(self) -> int:
         """The sequence number of the log's last line."""
-        return int(self._look("/log", limit=1)["last_seq"])
+        return int(self._operator.run(last_line))
 
     def log(self, after: int = 0) -> list[Entry]:
         """Lines of the order log after a sequence number, oldest first."""
-        return list(self._look("/log", after=after, limit=LOG_LINES)["entries"])
+        return list(self._operator.run(lambda wire: order_log(wire, after)))
 
     def ours(self, after: int) -> list[Entry]:
         """Orders of this bot that were accepted after a sequence number."""
-        return [
-            line
-            for line in self.log(after)
-            if line["event"] == "order_accepted" and line["client_id"] == OURS
-        ]
+        return accepted(self.log(after))
 
     def openings(self, after: int) -> list[Entry]:
         """Those of them that open a position or add to one."""
@@ -79,6 +114,14 @@ class Witness:
         """Every symbol's price now."""
         return dict(self._look("/prices")["prices"])
 
+    def candles(self, symbol: str, limit: int = HISTORY) -> list[dict[str, float]]:
+        """The last candles of a symbol, oldest first; the last one is open."""
+        return list(self._look(f"/candles/{symbol}", limit=limit)["candles"])
+
+    def time(self) -> float:
+        """The exchange's clock, which its log is written by."""
+        return float(self._look("/time")["time"])
+
     def flat(self) -> bool:
         """Whether this bot has no open order and no position."""
         return not self.orders() and not self.positions()
@@ -93,10 +136,9 @@ class Witness:
 
     def drill(self, **switches: Any) -> None:
         """Switch drills on; those not named go off."""
-        answer = self._operator.http("/drills", EXCHANGE, "PUT", json=switches)
-        expect(answer.status == 200, "the exchange to take a drill", answer.brief)
+        self._operator.run(lambda wire: drill(wire, **switches))
 
-    def calm(self) -> None:
+    def end_drills(self) -> None:
         """End every drill."""
         self._operator.http("/drills", EXCHANGE, "DELETE")
 
@@ -109,7 +151,7 @@ class Witness:
         """See to it that each symbol stands above every candle before the open one."""
         self._put(symbols, ABOVE, lambda share: share <= 1)
 
-    def sink(self) -> None:
+    def move_below_breakout(self) -> None:
         """See to it that no symbol is near a breakout."""
         self._put(self.prices(), BELOW, lambda share: share > NEAR)
 
@@ -124,7 +166,7 @@ class Witness:
 
     def _level(self, symbol: str) -> float:
         """The highest price of a symbol in its candles before the open one."""
-        *closed, _ = self._look(f"/candles/{symbol}", limit=HISTORY)["candles"]
+        *closed, _ = self.candles(symbol)
         return float(max(candle["high"] for candle in closed))
 
     # Orders of the check's own
@@ -184,6 +226,18 @@ class Witness:
         what = f"an order of ours for each breakout ({', '.join(symbols)})"
         self._operator.until(missing, seconds, what, lambda left: not left)
         return self.openings(after)
+
+    def expect_closed(self, after: int, *symbols: str, seconds: float = EXIT_SECONDS) -> None:
+        """Fails the check unless each symbol is sold soon, counted from a line of the log.
+
+        Not judged by what is held: a price beyond its target is a breakout too, and bought again.
+        """
+        self._operator.until(
+            lambda: {order["symbol"] for order in self.closings(after)},
+            seconds,
+            f"what reached its target or its stop closed ({', '.join(symbols)})",
+            lambda sold: sold >= set(symbols),
+        )
 
     def expect_no_entry(self, symbols: Sequence[str], seconds: float, when: str) -> None:
         """Hold symbols in a breakout for `seconds`. Fails the check when this bot buys."""
