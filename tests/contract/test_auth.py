@@ -26,7 +26,7 @@ BODIES = {"PUT /api/presets/{name}": {}, "POST /api/engine/command": {"command":
 @check(
     API,
     cause="the route was added without the key, or the middleware spares it",
-    fix="see that ApiKey of breakout_bot/middleware.py covers the method and the path",
+    fix="let the proxy refuse that path from outside until a release asks for the key",
     needs=("disposable", "proxy", API),
 )
 @pytest.mark.usefixtures("before")
@@ -51,7 +51,7 @@ def test_needs_the_key(operator: Operator, ledger: Ledger, lead: Lead, operation
 @check(
     API,
     cause="a route was added without the key, and nobody has agreed on it yet",
-    fix="give it ApiKey of breakout_bot/middleware.py, then agree with `make contract-accept`",
+    fix="let the proxy refuse that path until it asks for the key; then `make contract-accept`",
     needs=("disposable", "proxy", API),
     follows="contract.agreed.document_is_served",
 )

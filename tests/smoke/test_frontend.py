@@ -148,7 +148,7 @@ def test_serves_nothing_private(seen: Evidence, path: str) -> None:
 @check(
     FRONTEND,
     cause="the page was built with source maps",
-    fix="build.sourcemap: false in vite.config.ts, and 404 for *.map",
+    fix="build it without source maps, and answer 404 for *.map",
     follows="smoke.frontend.every_asset_is_there",
 )
 def test_serves_no_source_maps(seen: Evidence) -> None:

@@ -1,10 +1,12 @@
 """Names, failures and leftovers."""
 
+import re
 import time
 from pathlib import Path
 
 import pytest
 
+from gate import findings
 from gate.checks import CheckFailed, check, described, expect, identifier, stage_of
 from gate.sweep import OLD_SECONDS, Leftover, RunLock, state, to_remove
 
@@ -33,6 +35,17 @@ def test_the_stage_is_in_the_id() -> None:
     assert stage_of("smoke.tls.certificate_lasts") == "smoke"
     assert stage_of("bot.control.emergency.holds") == "control"
     assert stage_of("nonsense") == ""
+
+
+SOURCES = re.compile(r"\w\.(py|tsx?)\b|\b[A-Z][a-z]+\._?[a-z]\w+|\bsrc/")
+"""Source files, and members of classes: what somebody who runs a build of theirs cannot open."""
+
+
+def test_a_next_step_is_taken_at_the_deployment() -> None:
+    lines = findings.FILE.read_text(encoding="utf-8").splitlines()
+    steps = [line for line in lines if line.startswith("- **next step**")]
+    assert steps
+    assert not [step for step in steps if SOURCES.search(step)]
 
 
 def test_a_check_fills_in_its_parameters() -> None:

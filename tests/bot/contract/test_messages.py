@@ -117,7 +117,7 @@ def _parsed(answer: Answer) -> Any:
 @check(
     API,
     cause="the event is not sent any more, or not as agreed",
-    fix="compare the message with contracts/messages/{kind}.json; look for its `say` in the API",
+    fix="compare the message with contracts/messages/{kind}.json; deploy API and page of one build",
     needs=CYCLE,
 )
 @pytest.mark.parametrize("kind", TYPES)
@@ -158,7 +158,7 @@ def test_session_has_no_other_type(session: Session) -> None:
 @check(
     API,
     cause="messages wait in a queue, or a clock of the deployment runs wrong",
-    fix="compare the clocks of the containers; look at the outbox in the API's bus",
+    fix="compare the clocks of the containers; look at Redis' latency and at the API's CPU",
     needs=CYCLE,
     follows="bot.contract.messages.session_has_every_type*",
 )
@@ -170,7 +170,7 @@ def test_time_does_not_run_backwards(session: Session) -> None:
 @check(
     API,
     cause="heartbeats wait behind other messages, so a page takes the connection for dead",
-    fix="look at the sender's loop in the API's hub",
+    fix="look at the API's CPU and at the proxy's buffering of /ws/",
     needs=CYCLE,
     follows="bot.contract.messages.session_has_every_type[HEARTBEAT]",
 )

@@ -34,7 +34,7 @@ def _cancel(operator: Operator, ledger: Ledger, order_id: str) -> Answer:
 @check(
     API,
     cause="the operation says that it cancelled and does not, or cancels another order",
-    fix="look at the order in the exchange's log, then at the API's cancel",
+    fix="cancel it at the exchange; look for the order's id in the API's log",
     needs=NEEDS,
 )
 def test_cancelled_means_cancelled(

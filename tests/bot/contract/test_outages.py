@@ -100,7 +100,7 @@ OUTAGES: dict[str, tuple[Outage, list[str]]] = {
 @check(
     API,
     cause="the failure of a dependency is not caught, or its answer is not the documented one",
-    fix="look for the request in the API's log; give the exception its status in errors.py",
+    fix="look for the request and its exception in the API's log",
     needs=("disposable", "stack", "direct:exchange", "proxy", API),
 )
 @pytest.mark.parametrize("outage", list(OUTAGES))

@@ -40,7 +40,7 @@ def _limited(operator: Operator) -> dict[str, Answer | WireError]:
 @check(
     API,
     cause="the limiter is not asked on this route, or its rate is far too high",
-    fix="look at limit.py and the routers of routes/engine.py; CONTROL_RATE sets the rate",
+    fix="set CONTROL_RATE, and let the proxy limit /api/engine/ until the API does",
     needs=("disposable", "direct:breakout-bot-api", API),
 )
 def test_control_is_rate_limited(operator: Operator, ledger: Ledger) -> None:
@@ -58,7 +58,7 @@ def test_control_is_rate_limited(operator: Operator, ledger: Ledger) -> None:
 @check(
     API,
     cause="a body is read into memory whatever its size",
-    fix="look at BodyLimit in middleware.py",
+    fix="set `client_max_body_size` in the proxy's location of /api",
     needs=("disposable", "direct:breakout-bot-api", API),
 )
 def test_bodies_are_bounded(operator: Operator, ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ from tests.contract.ledger import Ledger
 @check(
     API,
     cause="a command skips the table of states, a state does not survive, or an engine trades on",
-    fix="repeat the commands below; compare breakout_bot/states.py with contracts/states.py",
+    fix="repeat the commands below; deploy the release before",
     needs=("disposable", "stack", "direct:exchange", "direct:redis", "proxy", API),
 )
 def test_model_holds(operator: Operator, ledger: Ledger, gate: Gate) -> None:

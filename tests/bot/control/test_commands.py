@@ -23,7 +23,8 @@ COMMAND_SECONDS = 2.0
 @check(
     API,
     cause="start does not ask whether the engine runs already: two loops trade",
-    fix="start through next_state in breakout_bot/states.py, under the command lock",
+    fix="emergency stop, then restart the API's container; send one start at a time until"
+    " it is mended",
     needs=NEEDS,
 )
 def test_starting_twice_makes_no_second_loop(operator: Operator, exchange: Exchange) -> None:
@@ -40,7 +41,7 @@ def test_starting_twice_makes_no_second_loop(operator: Operator, exchange: Excha
 @check(
     API,
     cause="two starts at the same moment both see IDLE",
-    fix="read the state and change it in one transaction (control.apply)",
+    fix="send one start at a time, and run one API container, until a release locks its commands",
     needs=NEEDS,
 )
 def test_of_starts_at_once_one_wins(operator: Operator) -> None:
@@ -63,7 +64,7 @@ def test_of_starts_at_once_one_wins(operator: Operator) -> None:
 @check(
     API,
     cause="commands run into each other: one reads a state that another is changing",
-    fix="let each command hold the command lock from reading the state to having acted",
+    fix="send one command at a time until a release does them one after another",
     needs=NEEDS,
 )
 def test_commands_at_once_act_one_after_another(
@@ -94,7 +95,7 @@ def statuses(answers: list[Answer]) -> list[int]:
 @check(
     API,
     cause="commands wait behind reads: work on the event loop, or one worker for everything",
-    fix="look at the request durations in /api/metrics and move blocking work off the loop",
+    fix="look at the request durations in /api/metrics; take load off the API, or give it more CPU",
     needs=NEEDS,
 )
 def test_commands_are_quick_under_load(operator: Operator) -> None:
@@ -138,7 +139,7 @@ def test_commands_are_quick_under_load(operator: Operator) -> None:
 @check(
     API,
     cause="start takes what it does not know, and trades by something else than was asked for",
-    fix="validate the body of start (StartRequest) and the preset's name before the state changes",
+    fix="start with a mode and a preset that GET /api/presets/ lists",
     needs=NEEDS,
 )
 def test_start_refuses_what_it_does_not_know(
@@ -152,7 +153,7 @@ def test_start_refuses_what_it_does_not_know(
 @check(
     API,
     cause="stop changes the state and leaves the loop, its orders or its positions behind",
-    fix="look at Engine.stop: it must flatten and give the lease up before it answers",
+    fix="close at the exchange what is open, restart the API's container",
     needs=NEEDS,
 )
 def test_stop_leaves_no_loop_and_nothing_open(operator: Operator, exchange: Exchange) -> None:

@@ -14,7 +14,8 @@ CLEARLY_R = 0.5
 @check(
     API,
     cause="the loss of the day is not added up, or nothing watches the limit of the preset",
-    fix="look at dailyR in /api/engine/status and at Engine._watch_loss",
+    fix="emergency stop by hand; compare dailyR in /api/engine/status with the preset's"
+    " daily_loss_limit_r",
     needs=NEEDS,
 )
 def test_leads_to_emergency_by_itself(operator: Operator, exchange: Exchange) -> None:
@@ -31,7 +32,7 @@ def test_leads_to_emergency_by_itself(operator: Operator, exchange: Exchange) ->
 @check(
     API,
     cause="the loss of the day is kept in memory: a restart gives the engine a new limit",
-    fix="add the day's trades up from the database (trades.result)",
+    fix="do not restart after losses; compare dailyR with /api/performance/metrics",
     needs=(*NEEDS, "stack"),
 )
 def test_is_remembered_over_a_restart(operator: Operator, exchange: Exchange) -> None:

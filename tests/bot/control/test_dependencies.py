@@ -43,7 +43,7 @@ def expect_told(operator: Operator, dependency: str) -> None:
 @check(
     API,
     cause="health says connected from memory, or waits for {service} without a time limit",
-    fix="let health ask {service} for real, within its own time limit (breakout_bot/health.py)",
+    fix="look at {service} itself, and trust no `api_connectivity` of it in /api/health until then",
     needs=(*NEEDS, f"direct:{API}", "{service}"),
 )
 def test_health_tells_of_what_is_lost(operator: Operator, service: str, verb: str) -> None:
@@ -54,7 +54,7 @@ def test_health_tells_of_what_is_lost(operator: Operator, service: str, verb: st
 @check(
     API,
     cause="health says that the database is connected without writing to it",
-    fix="let health write and read a row (Database.probe)",
+    fix="look at the disk and at the data volume; trust no `database` in /api/health until then",
     needs=(*NEEDS, f"direct:{API}"),
 )
 def test_health_tells_of_a_locked_database(operator: Operator) -> None:
@@ -67,7 +67,7 @@ def test_health_tells_of_a_locked_database(operator: Operator) -> None:
 @check(
     API,
     cause="the engine starts without the trading lease, so that two may trade",
-    fix="take the lease before the state changes (Engine.start)",
+    fix="stop the engine until Redis is back: without the lease two engines may trade",
     needs=(*NEEDS, "redis"),
 )
 def test_nothing_starts_without_redis(operator: Operator) -> None:

@@ -39,7 +39,7 @@ def expect_quick(answer: Answer, seconds: float) -> None:
 @check(
     API,
     cause="the emergency stop changes the state, and the exchange is not told, or not all of it",
-    fix="close by hand at the exchange; then look at Engine.emergency and Desk.liquidate",
+    fix="close by hand at the exchange; look for the liquidation in the API's log",
     needs=NEEDS,
 )
 def test_leaves_nothing_of_ours(operator: Operator, exchange: Exchange) -> None:
@@ -69,7 +69,7 @@ def test_leaves_other_clients_alone(operator: Operator, exchange: Exchange) -> N
 @check(
     API,
     cause="the loop trades on after the emergency stop",
-    fix="stop the API's container now; entries may look only at the state (Engine._may_enter)",
+    fix="stop the API's container now, and close by hand at the exchange",
     needs=NEEDS,
 )
 def test_orders_nothing_afterwards(operator: Operator, exchange: Exchange) -> None:
@@ -84,7 +84,7 @@ def test_orders_nothing_afterwards(operator: Operator, exchange: Exchange) -> No
 @check(
     API,
     cause="entries under way are sent while, or after, what is held is closed",
-    fix="fence the engine's orders off first, and flatten under the lock that entries take",
+    fix="stop the API's container after an emergency stop, and close by hand at the exchange",
     needs=NEEDS,
 )
 def test_entries_do_not_race_it(operator: Operator, exchange: Exchange) -> None:
@@ -115,7 +115,7 @@ def entries_after_closing(log: list[Entry], answered: int) -> list[Entry]:
 @check(
     API,
     cause="it makes many calls to the exchange one after another, or waits for a whole cycle",
-    fix="flatten in one call, and let nothing hold its lock longer than one call",
+    fix="close by hand at the exchange where it hurries; look at the exchange's answer times",
     needs=NEEDS,
 )
 def test_is_quick_while_the_exchange_is_slow(operator: Operator, exchange: Exchange) -> None:
@@ -131,7 +131,7 @@ def test_is_quick_while_the_exchange_is_slow(operator: Operator, exchange: Excha
 @check(
     API,
     cause="it says success, or nothing, where the exchange did not do what it was told",
-    fix="close by hand at the exchange; then let liquidate name what is left, and try again",
+    fix="close by hand at the exchange; look for what was refused in the API's log",
     needs=NEEDS,
 )
 def test_names_what_it_cannot_close_and_closes_it_later(
@@ -153,7 +153,7 @@ def test_names_what_it_cannot_close_and_closes_it_later(
 @check(
     API,
     cause="it ends at the first position that cannot be closed, or does not tell that there is one",
-    fix="close by hand at the exchange; then let liquidate go on, and name what is left",
+    fix="close the others by hand at the exchange; look for the refusal in the API's log",
     needs=NEEDS,
 )
 def test_closes_all_others_while_a_market_is_halted(operator: Operator, exchange: Exchange) -> None:
@@ -176,7 +176,7 @@ def test_closes_all_others_while_a_market_is_halted(operator: Operator, exchange
 @check(
     API,
     cause="it waits for Redis before it closes anything",
-    fix="close at the exchange first; the lease can be given up later",
+    fix="close by hand at the exchange, then see to Redis",
     needs=(*STACK, "redis"),
 )
 def test_does_not_wait_for_redis(operator: Operator, exchange: Exchange) -> None:
@@ -192,7 +192,7 @@ def test_does_not_wait_for_redis(operator: Operator, exchange: Exchange) -> None
 @check(
     API,
     cause="the emergency is kept in memory, or written down too late",
-    fix="keep the engine stopped by hand; write the state to the database before answering",
+    fix="keep the API's container stopped; look for errors of the database in its log",
     needs=STACK,
 )
 def test_holds_until_reset(operator: Operator, exchange: Exchange, how: str) -> None:
@@ -211,7 +211,7 @@ def test_holds_until_reset(operator: Operator, exchange: Exchange, how: str) -> 
 @check(
     API,
     cause="that something is still to be closed is kept in memory alone",
-    fix="close by hand at the exchange; keep `liquidating` in the database until all is closed",
+    fix="close by hand at the exchange; look for the liquidation in the API's log after its start",
     needs=STACK,
 )
 def test_is_finished_after_a_crash(operator: Operator, exchange: Exchange) -> None:

@@ -15,7 +15,7 @@ NEEDS = ("disposable", "proxy", API, "direct:exchange")
 CHANGING = frozenset({"put", "post", "delete", "patch"})
 LEAST = 10
 """Operations that the agreed API has at least; fewer mean that the document is not it."""
-FIX = "look at the middleware ApiKey in breakout_bot/middleware.py and who is let past it"
+FIX = "repeat the operation with curl; see API_KEY, and that the proxy passes X-API-Key on"
 
 
 def operations(operator: Operator, order: str) -> list[tuple[str, str]]:

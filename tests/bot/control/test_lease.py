@@ -18,7 +18,7 @@ TTL_SECONDS = 10.0
 TAKEOVER_SECONDS = TTL_SECONDS + 4.0
 """And some cycles, to notice it and to buy."""
 ALONE = ("BTCUSDT", "ETHUSDT", "BNBUSDT")
-FIX = "stop one of the two containers; then look at breakout_bot/lease.py and the exchange's fence"
+FIX = "stop one of the two containers; read breakout-bot:lease in Redis, and its TTL"
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def buys_without(operator: Operator, exchange: Exchange, other: str) -> bool:
 @check(
     API,
     cause="the emergency holds in the container that was told, and the other one trades on",
-    fix="keep the state in the database, and let each cycle and entry read it there",
+    fix="stop the other container too; both must have one database volume",
     needs=NEEDS,
 )
 def test_emergency_at_one_stops_the_other(

@@ -12,7 +12,7 @@ NEEDS = ("disposable", "proxy", API, "direct:exchange")
 @check(
     API,
     cause="entries look at something else than the state, so that a paused engine buys",
-    fix="enter in the state RUNNING only, asked again before each order (Engine._may_enter)",
+    fix="stop rather than pause until a release opens nothing while it is paused",
     needs=NEEDS,
 )
 def test_paused_opens_nothing(operator: Operator, exchange: Exchange) -> None:
@@ -26,7 +26,7 @@ def test_paused_opens_nothing(operator: Operator, exchange: Exchange) -> None:
 @check(
     API,
     cause="pause stops the whole loop: nobody watches the stops of what is held",
-    fix="skip only the entries while PAUSED; exits go on (Engine._cycle)",
+    fix="do not pause with positions open: close them at the exchange, or resume",
     needs=NEEDS,
 )
 def test_paused_still_closes(operator: Operator, exchange: Exchange) -> None:
@@ -41,7 +41,7 @@ def test_paused_still_closes(operator: Operator, exchange: Exchange) -> None:
 @check(
     API,
     cause="what is held is no longer watched: stops and targets are never reached",
-    fix="look for errors of `exits` in the log of the API (Desk.exits)",
+    fix="close what is past its stop at the exchange; look for errors of `exits` in the API's log",
     needs=NEEDS,
 )
 def test_running_closes_at_stop_and_target(operator: Operator, exchange: Exchange) -> None:
@@ -55,7 +55,7 @@ def test_running_closes_at_stop_and_target(operator: Operator, exchange: Exchang
 @check(
     API,
     cause="a sale that is refused ends the round: the stops of all positions behind it wait",
-    fix="go on with the others after a refusal, and try again in the next cycle (Desk.exits)",
+    fix="close the others at the exchange; look for the refused order in the API's log",
     needs=NEEDS,
 )
 def test_a_halted_market_keeps_no_other_from_its_stop(

@@ -74,7 +74,8 @@ def test_ends_when_told(operator: Operator, service: str) -> None:
 @check(
     API,
     cause="the server waits for its WebSocket clients to leave",
-    fix="close WebSockets when shutting down, or limit the wait (timeout_graceful_shutdown)",
+    fix="`docker stop --time 30`, and close open pages first; stop_grace_period must"
+    " outlast the wait",
     needs=(*NEEDS, API, f"direct:{API}"),
 )
 def test_api_ends_with_websockets_connected(operator: Operator) -> None:
@@ -114,7 +115,7 @@ async def until(wire: Wire, path: str, holds: Callable[[Answer], bool]) -> None:
 @check(
     API,
     cause="the server closes its connections at SIGTERM, with requests under way",
-    fix="stop taking new requests, finish those under way, then end",
+    fix="take the API out of the proxy before it is stopped, as `compose/update.sh` does",
     needs=(*NEEDS, API, f"direct:{API}", "direct:exchange"),
 )
 def test_api_finishes_requests_under_way(operator: Operator, exchange: Exchange) -> None:
@@ -140,7 +141,7 @@ def test_api_finishes_requests_under_way(operator: Operator, exchange: Exchange)
 @check(
     API,
     cause="a restart forgets the positions, the state, or to give the lease up",
-    fix="close by hand at the exchange; read positions and state from the database at the start",
+    fix="close by hand at the exchange; look at the API's log of its start, and at the data volume",
     needs=(*NEEDS, API, "direct:exchange"),
 )
 def test_takes_its_positions_up_again(operator: Operator, exchange: Exchange, how: str) -> None:

@@ -28,7 +28,8 @@ def bring(operator: Operator, state: str) -> dict[str, Any]:
 @check(
     API,
     cause="the table of states was changed, or a command skips it",
-    fix="compare breakout_bot/states.py with the table in tests/control/test_states.py",
+    fix="repeat the command with curl; deploy the release before, or agree on another table"
+    " of states",
     needs=NEEDS,
 )
 def test_table_holds(operator: Operator, state: str, command: str) -> None:
@@ -49,7 +50,7 @@ def test_table_holds(operator: Operator, state: str, command: str) -> None:
 @check(
     API,
     cause="/api/engine/commands is made from something else than the table of states",
-    fix="make allowed_commands in breakout_bot/states.py the only source of that list",
+    fix="compare GET /api/engine/commands with what the commands answer; deploy the release before",
     needs=NEEDS,
 )
 def test_commands_that_are_offered_are_those_that_work(operator: Operator, state: str) -> None:

@@ -45,7 +45,8 @@ def test_a_backup_can_be_restored(deployment: Deployment) -> None:
 @check(
     API,
     cause="the former -wal was laid over the restored database, or the wrong file was restored",
-    fix="read put_data in compose/lifecycle/backups.py",
+    fix="`compose/backup.sh --verify`, then restore again; remove a -wal that is older than"
+    " the database",
     needs=NEEDS,
     follows=DEPLOYED,
 )
@@ -65,7 +66,7 @@ def test_restore_brings_back_what_was_backed_up(deployment: Deployment) -> None:
 @check(
     API,
     cause="the engine's record was taken from the backup, which is of a time when it traded",
-    fix="stop the engine; read put_data in compose/lifecycle/backups.py",
+    fix="send emergency-stop again after the restore; then look at GET /api/engine/status",
     needs=NEEDS,
     follows=(DEPLOYED, "bot.lifecycle.backup.restore_brings_back_what_was_backed_up"),
 )
@@ -88,7 +89,7 @@ def test_restore_undoes_no_emergency_stop(deployment: Deployment) -> None:
 @check(
     API,
     cause="a restore begins before the archive was checked as a whole",
-    fix="read unpack in compose/lifecycle/archives.py",
+    fix="`compose/backup.sh --verify` each archive before it is restored",
     needs=NEEDS,
     follows=DEPLOYED,
 )

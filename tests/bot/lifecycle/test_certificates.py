@@ -106,7 +106,7 @@ def test_a_public_one_is_obtained_served_and_renewed(
 @check(
     "proxy",
     cause="certs.sh does not take its own authority back once there is no other certificate",
-    fix="read `aside` and `back` in compose/proxy/certs.sh",
+    fix="`docker compose logs certs`; the runbook certificate-renewal makes one anew",
     needs=("stack", "proxy", "acme"),
     follows="bot.lifecycle.certificates.a_public_one_is_obtained_served_and_renewed",
 )

@@ -63,7 +63,7 @@ SPOILT: dict[str, tuple[Callable[[Deployment, Path], Deployment], str]] = {
 @check(
     "stack",
     cause="a variable that the operator's shell exports hides the one in the settings",
-    fix="give compose commands no variable of the shell (Deployment.compose)",
+    fix="run the command in a clean shell (`env -i`), and put settings into compose/.env",
     needs=NEEDS,
     follows="bot.lifecycle.deploy.runs_what_should_run",
 )
@@ -80,7 +80,7 @@ def test_settings_win_over_the_shell(
 @check(
     "stack",
     cause="the preflight no longer looks at it",
-    fix="read compose/lifecycle/preflight.py",
+    fix="look at what is named yourself before you deploy",
     needs=NEEDS,
     follows="bot.lifecycle.deploy.runs_what_should_run",
 )
@@ -94,7 +94,7 @@ def test_preflight_finds(deployment: Deployment, first: Release, tmp_path: Path,
 @check(
     "stack",
     cause="the preflight no longer asks who holds a port",
-    fix="read `ports` in compose/lifecycle/preflight.py",
+    fix="`ss -ltnp` says who holds the port",
     needs=NEEDS,
     follows="bot.lifecycle.deploy.runs_what_should_run",
 )

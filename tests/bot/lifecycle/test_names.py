@@ -43,8 +43,7 @@ def _of_the_run(deployment: Deployment) -> list[str]:
     "proxy",
     cause="a command asks the deployment by another name than SERVER_NAME, or trusts another"
     " authority than the one beside its certificate",
-    fix="read `target` in compose/lifecycle/verify.py; `openssl s_client -servername NAME` shows"
-    " what is served",
+    fix="`openssl s_client -servername NAME` shows what is served; its CA goes into GATE_CA_FILE",
     needs=("stack", "proxy", API),
     follows="bot.lifecycle.deploy.runs_what_should_run",
 )

@@ -36,7 +36,7 @@ CUT = "a colour was removed while requests to it were in flight: see the drain i
 @check(
     "proxy",
     cause="the old colour was stopped before its requests had ended, or the new one not ready",
-    fix="read the order of the steps in compose/lifecycle/update.py; look at the drain",
+    fix="update in a quiet hour; look for the failed requests in the proxy's log",
     needs=NEEDS,
     follows=DEPLOYED,
 )
@@ -62,7 +62,7 @@ def test_nobody_notices_an_update(deployment: Deployment, first: Release, second
 @check(
     API,
     cause="the update went on although a step before the switch had failed",
-    fix="`compose/status.sh`; read the step's `undo` in compose/lifecycle/update.py",
+    fix="`compose/status.sh` says what is left; `compose/rollback.sh` leads back",
     needs=NEEDS,
     follows=DEPLOYED,
 )
@@ -78,7 +78,7 @@ def test_a_bad_candidate_is_taken_back(deployment: Deployment, first: Release, k
 @check(
     "stack",
     cause="what could not be built was started or recorded all the same",
-    fix="read Update.images in compose/lifecycle/update.py; the runbook disk-full.md makes room",
+    fix="`compose/status.sh`; the runbook disk-full.md makes room",
     needs=NEEDS,
     follows=DEPLOYED,
 )
@@ -103,7 +103,7 @@ def test_a_disk_that_fills_while_building_changes_nothing(
 @check(
     "stack",
     cause="a killed update leaves what the next command does not understand",
-    fix="read journal.json in the state folder; each step's do and undo can be repeated",
+    fix="`compose/status.sh`, then any update or rollback, which finishes or undoes it first",
     needs=NEEDS,
     follows=DEPLOYED,
 )
@@ -128,7 +128,7 @@ def test_a_killed_update_is_recovered(
 @check(
     "stack",
     cause="a command that is told to end stops where it is, with both colours up",
-    fix="`compose/status.sh`, then any update or rollback, which undoes it; look at steps.py",
+    fix="`compose/status.sh`, then any update or rollback, which undoes it first",
     needs=NEEDS,
     follows=DEPLOYED,
 )
@@ -167,7 +167,7 @@ def test_rollback_goes_back(deployment: Deployment, first: Release, second: Rele
 @check(
     API,
     cause="the newer release was started again after its data had been taken back",
-    fix="read Rollback.steps in compose/lifecycle/rollback.py; only the earlier release may start",
+    fix="`compose/status.sh`; restore the backup that the update made (runbook restore)",
     needs=NEEDS,
     follows=DEPLOYED,
 )

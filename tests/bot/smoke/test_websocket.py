@@ -11,7 +11,7 @@ from tests.smoke.probes import API, SOCKET, shown
 @check(
     API,
     cause="the API accepts the socket and then sends nothing: its event hub is stuck",
-    fix="look for the hub in the API's log; check its subscription in Redis",
+    fix="look for /ws/ in the API's log; ask Redis whether anybody listens (`PUBSUB CHANNELS`)",
     follows=("smoke.websocket.upgrades_through_the_proxy", "bot.smoke.health.reaches[*]"),
 )
 def test_first_message_is_a_heartbeat(seen: Evidence) -> None:

@@ -152,7 +152,7 @@ def test_follows_what_others_do(pressed: Session) -> None:
 @check(
     FRONTEND,
     cause="the page waits for one command before it lets another through, whichever it is",
-    fix="let no command that waits for its answer disable the emergency stop (src/Controls.tsx)",
+    fix="stop by curl (runbook emergency-stop) while a command waits, until the page is mended",
     needs=NEEDS,
     follows=(*SHOWN, START),
 )

@@ -42,7 +42,7 @@ def test_updates_keep_coming(visited: BotVisit) -> None:
 @check(
     FRONTEND,
     cause="the page does not notice that messages stopped: people trust old figures",
-    fix="let the page time the pauses between messages (src/live.ts)",
+    fix="reload the page where figures matter, and deploy a page that times the pauses",
     needs=NEEDS,
     follows=(STANDS, "bot.ui.live.becomes_live"),
 )

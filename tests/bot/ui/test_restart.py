@@ -43,7 +43,7 @@ def test_figures_stay_while_the_api_is_away(restarted: Restart) -> None:
 @check(
     FRONTEND,
     cause="the page does not reconnect, or only after too long a pause",
-    fix="look at the pauses between attempts in src/live.ts, and at the API's log of its start",
+    fix="reload the page; look for /ws/ in the proxy's log after the API's start",
     needs=NEEDS,
     follows=(*WORKS, LIVE),
 )
