@@ -18,23 +18,23 @@ from compose.release import Release
 from gate.machine.commands import run
 from gate.machine.console import MachineError, say
 from tests.bench.record import Figure
-from tests.bot.lifecycle import candidates, harm
+from tests.bot.lifecycle import candidates, drills
 from tests.bot.lifecycle.disposable import brought_to, leftovers, updated
 from tests.bot.lifecycle.traffic import DRILL_RATE, Seen, steady
 from tests.bot.lifecycle.witness import rename_preset
 
 COMMANDS = ("update", "deploy", "rollback", "restore", "backup")
 CANARY = ("--canary", "30", "--for", "4")
-OPTIONS = UpdateOptions(watch=harm.WATCH, canary=30.0, canary_seconds=4.0)
-OPTIONS_QUICK = UpdateOptions(watch=harm.WATCH, backup=False)
+OPTIONS = UpdateOptions(watch=drills.WATCH, canary=30.0, canary_seconds=4.0)
+OPTIONS_QUICK = UpdateOptions(watch=drills.WATCH, backup=False)
 BACKUPS = 30
 LOG_LIMIT = 20.0
 Way = Callable[..., None]
 WAYS: dict[str, Way] = {
-    "kill -9": harm.kill_at,
-    "Docker refuses": harm.refuse_at,
-    "a hang-up": harm.hang_up_at,
-    "output without a reader": harm.reader_gone_at,
+    "kill -9": drills.kill_at,
+    "Docker refuses": drills.refuse_at,
+    "a hang-up": drills.hang_up_at,
+    "output without a reader": drills.reader_gone_at,
 }
 """How a command is disturbed at each of its steps."""
 
@@ -67,7 +67,7 @@ def broken_off(
 class Broken:
     """A command that is broken off at each of its steps."""
 
-    command: harm.Command
+    command: drills.Command
     steps: tuple[str, ...]
     before: Callable[[], None]
     """What brings the deployment to where it begins."""
@@ -86,20 +86,20 @@ def _commands(
 
     if "update" in names:
         steps = _steps(deployment, update.read_state(deployment, second, OPTIONS))
-        yield Broken(harm.update_to(second, *CANARY), steps, to_first, is_noticed=False)
+        yield Broken(drills.update_to(second, *CANARY), steps, to_first, is_noticed=False)
     if "deploy" in names:
         steps = _steps(deployment, DeployState(id="drill", release=second, had_data=True))
-        yield Broken(harm.Command(("deploy",), second), steps, to_first, is_noticed=True)
+        yield Broken(drills.Command(("deploy",), second), steps, to_first, is_noticed=True)
     if "rollback" in names:
         state = rollback.read_state(deployment, first, OPTIONS_QUICK)
-        words = ("rollback", "--watch", f"{harm.WATCH:g}")
+        words = ("rollback", "--watch", f"{drills.WATCH:g}")
         steps = (StepName.BACKUP, *_steps(deployment, state))
-        yield Broken(harm.Command(words, first), steps, to_second, is_noticed=False)
+        yield Broken(drills.Command(words, first), steps, to_second, is_noticed=False)
     if "restore" in names:
         to_first()
         archive = backups.make(deployment)
         steps = _steps(deployment, RestoreState(archive=str(archive)))
-        command = harm.Command(("restore", archive.name), first)
+        command = drills.Command(("restore", archive.name), first)
         yield Broken(command, steps, to_first, is_noticed=True)
 
 
@@ -139,7 +139,7 @@ def _recovered(deployment: Deployment, work: Callable[[], object]) -> tuple[str 
 
 
 def _wrong(deployment: Deployment) -> str | None:
-    plain = harm.plain_left(deployment)
+    plain = drills.plain_left(deployment)
     return (
         recovery.unfinished_command(deployment)
         or leftovers(deployment)
@@ -153,7 +153,9 @@ def _backups_broken_off(deployment: Deployment, release: Release, folder: Path) 
     for number in (signal.SIGKILL, signal.SIGHUP):
         calls, in_order, came = 0, 0, True
         while came:
-            broken = partial(harm.backup_broken_off, deployment, release, number, calls + 1, folder)
+            broken = partial(
+                drills.backup_broken_off, deployment, release, number, calls + 1, folder
+            )
             came = broken()
             recovery.clear(deployment)
             wrong = _wrong(deployment)
@@ -168,15 +170,15 @@ def _backups_broken_off(deployment: Deployment, release: Release, folder: Path) 
 
 def _bad(deployment: Deployment, first: Release) -> list[Figure]:
     taken_back, failed = 0, 0
-    for name, bad in harm.BAD.items():
+    for name, bad in drills.BAD.items():
         with steady(deployment, DRILL_RATE) as seen:
-            wrong = harm.taken_back(deployment, first, bad)
+            wrong = drills.taken_back(deployment, first, bad)
         failures = seen.failures if bad.harmless else []
         say(f"bad candidate, {name}: {wrong or 'taken back'}, failed requests {failures[:3]}")
         taken_back += wrong is None
         failed += len(failures)
     taken_back += _without_images(deployment, first)
-    of = float(len(harm.BAD) + 1)
+    of = float(len(drills.BAD) + 1)
     return [
         Figure("bad candidates taken back", "candidates", [float(taken_back)], of, "higher"),
         Figure("bad candidates: failed requests", "requests", [float(failed)], 0.0),
@@ -186,14 +188,14 @@ def _bad(deployment: Deployment, first: Release) -> list[Figure]:
 def _without_images(deployment: Deployment, first: Release) -> bool:
     nowhere = Release(first.version, candidates.revision(), "no-such-tag")
     try:
-        updated(deployment, nowhere, UpdateOptions(watch=harm.WATCH))
+        updated(deployment, nowhere, UpdateOptions(watch=drills.WATCH))
     except Refused as refused:
         return "no-such-tag" in str(refused) and leftovers(deployment) is None
     return False
 
 
 def _schema(deployment: Deployment, first: Release) -> list[Figure]:
-    wrong = harm.schema_taken_back(deployment, first)
+    wrong = drills.schema_taken_back(deployment, first)
     say(f"rollback over a newer schema: {wrong or 'data as before'}")
     name = "rollbacks over a newer schema, data equal"
     return [Figure(name, "rollbacks", [float(wrong is None)], 1.0, "higher")]

@@ -1,4 +1,4 @@
-"""Sends Schemathesis's cases through the operator's hands and writes down what came of them."""
+"""Sends Schemathesis's cases through the operator and writes down what came of them."""
 
 import time
 from collections.abc import Callable, Mapping

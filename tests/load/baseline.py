@@ -21,7 +21,7 @@ FROM, TO = "/from", "/to"
 
 
 @contextmanager
-def beside(gate: Gate, candidate: Stack, version: Version) -> Iterator[Stack]:
+def baseline_stack(gate: Gate, candidate: Stack, version: Version) -> Iterator[Stack]:
     """The stack of a version for as long as it is compared with. Raises `MachineError`."""
     # In the run's own folder: the next gate's sweep takes it away after kill -9, too.
     with TemporaryDirectory(dir=candidate.folder) as name, ExitStack() as close:

@@ -64,7 +64,7 @@ def _in_turns(gate: Gate, operator: Operator, version: Version) -> Run:
     """A run whose traffic went to the candidate and the baseline in turns."""
     chosen = gate.options.load_profile or profile.load(PROFILE)
     folder = operator.folder / "load" / "baseline"
-    with baseline.beside(gate, operator.stack, version) as other:
+    with baseline.baseline_stack(gate, operator.stack, version) as other:
         words = "sending requests to candidate and baseline in turns"
         with gate.phase("comparison", words):
             where, keys = operator.target, operator.credentials

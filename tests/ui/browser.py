@@ -49,12 +49,12 @@ START_SECONDS = 20.0
 WORK_SECONDS = 40.0
 DESKTOP: ViewportSize = {"width": 1280, "height": 900}
 NETWORK_NOISE = "Failed to load resource"
-"""The console's own line for a failed request, which is in the diary as a request already."""
+"""The console's own line for a failed request, which is in the page's log as a request already."""
 Done = TypeVar("Done")
 
 
 @dataclass
-class Diary:
+class PageLog:
     """What a page did, in order; times are monotonic seconds."""
 
     errors: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Diary:
     messages: list[tuple[float, str]] = field(default_factory=list)
     """What came over its WebSockets."""
 
-    def copy(self) -> "Diary":
+    def copy(self) -> "PageLog":
         """What is in it now."""
         return deepcopy(self)
 
@@ -106,7 +106,7 @@ class Browser:
 
     def __init__(self, target: Target) -> None:
         self.base = target.url
-        self.diary = Diary()
+        self.page_log = PageLog()
         self._arguments = [*_pinned(target), *_connected(target)]
         self._arguments += ["--no-sandbox"] if os.geteuid() == 0 else []
         self._thread = ThreadPoolExecutor(1, "browser")
@@ -136,7 +136,7 @@ class Browser:
             lacking = machine_error(error) or machine_error(str(error))
             first = str(error).partition("\n")[0]
             raise lacking or MachineError(f"expected Chromium to start, got: {first}") from error
-        self._page = self.page(self.diary)
+        self._page = self.page(self.page_log)
 
     def _close(self) -> None:
         if self._chromium is not None:
@@ -145,13 +145,13 @@ class Browser:
         if self._playwright is not None:
             self._playwright.stop()
 
-    def page(self, diary: Diary) -> Page:
+    def page(self, page_log: PageLog) -> Page:
         """One more page, with a session of its own; only from work sent to the browser."""
         assert self._chromium is not None
         page = self._chromium.new_context(base_url=self.base, viewport=DESKTOP).new_page()
         page.set_default_timeout(ACTION_MS)
         page.set_default_navigation_timeout(LOAD_MS)
-        diary.keep(page)
+        page_log.keep(page)
         return page
 
     def do(self, work: Callable[[Page], Done]) -> Done:

@@ -25,7 +25,7 @@ def attempt(work: Callable[[], Any]) -> str:
     return ""
 
 
-def arrive(page: Page, path: str) -> str:
+def open_page(page: Page, path: str) -> str:
     """Open an address; returns the status that it answered, or why there was none."""
     answers: list[Response | None] = []
     problem = attempt(lambda: answers.append(page.goto(path)))

@@ -43,9 +43,9 @@ def test_loads_through_the_proxy(visited: Visit) -> None:
     needs=NEEDS,
 )
 def test_asks_only_its_own_origin(browser: Browser, visited: Visit) -> None:
-    asked = [one.partition(" ")[2] for one in visited.diary.requests]
+    asked = [one.partition(" ")[2] for one in visited.page_log.requests]
     # What the policy forbids never leaves the browser: only the refusal names it.
-    asked += ADDRESSES.findall("\n".join(refused_by_policy(visited.diary.errors)))
+    asked += ADDRESSES.findall("\n".join(refused_by_policy(visited.page_log.errors)))
     others = [url for url in asked if not url.startswith("data:") and origin(url) != browser.base]
     expect(
         not others,
@@ -64,7 +64,7 @@ def test_asks_only_its_own_origin(browser: Browser, visited: Visit) -> None:
     follows="ui.page.asks_only_its_own_origin",
 )
 def test_policy_allows_the_page(visited: Visit) -> None:
-    refused = refused_by_policy(visited.diary.errors)
+    refused = refused_by_policy(visited.page_log.errors)
     expect(
         not refused,
         "nothing of the page refused",
@@ -81,7 +81,7 @@ def test_policy_allows_the_page(visited: Visit) -> None:
     follows=("ui.page.asks_only_its_own_origin", "ui.page.policy_allows_the_page"),
 )
 def test_no_request_fails(visited: Visit) -> None:
-    failed = visited.diary.failed
+    failed = visited.page_log.failed
     expect(
         not failed,
         "an answer below 400 to every request",
@@ -102,8 +102,8 @@ def test_no_request_fails(visited: Visit) -> None:
     ),
 )
 def test_no_script_throws(visited: Visit) -> None:
-    refused = refused_by_policy(visited.diary.errors)
-    errors = [error for error in visited.diary.errors if error not in refused]
+    refused = refused_by_policy(visited.page_log.errors)
+    errors = [error for error in visited.page_log.errors if error not in refused]
     expect(
         not errors,
         "no exception and no console error",

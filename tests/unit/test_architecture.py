@@ -98,7 +98,7 @@ ALLOWED_BY_ITSELF = {
     "tests/contract/explorer.py": "requests: the types that Schemathesis speaks; the wire sends",
     "tests/contract/test_chains.py": "requests: the error that Schemathesis raises",
     "tests/bot/lifecycle/candidates.py": "subprocess: git makes the releases to update to",
-    "tests/bot/lifecycle/harm.py": "subprocess, socket: commands that are killed, ports in the way",
+    "tests/bot/lifecycle/drills.py": "subprocess, socket: killed commands, ports in the way",
     "tests/bot/lifecycle/pages.py": "subprocess: a runbook is typed into a shell",
     "tests/bot/lifecycle/test_deploy.py": "socket: a port that is taken is what preflight finds",
     "tests/bot/lifecycle/traffic.py": "websockets: connections held open while the proxy switches",

@@ -15,7 +15,7 @@ from compose.lifecycle.state import RestoreState
 from compose.lifecycle.steps import StepName
 from gate.checks import CheckFailed, check, expect, fail
 from gate.wire import WireError
-from tests.bot.lifecycle.harm import hung_until
+from tests.bot.lifecycle.drills import hung_until
 from tests.bot.lifecycle.witness import engine_state, rename_preset, rows, start_engine, tell_engine
 
 NEEDS = ("stack", "proxy", API)
@@ -85,7 +85,7 @@ def test_restore_undoes_no_emergency_stop(deployment: Deployment) -> None:
     expect(state == "EMERGENCY", "the engine still in EMERGENCY after the restore", state)
 
 
-@pytest.mark.parametrize("harm", ["cut", "changed", "foreign", "of another system", "mixed"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "foreign", "of another system", "mixed"])
 @check(
     API,
     cause="a restore begins before the archive was checked as a whole",
@@ -94,10 +94,10 @@ def test_restore_undoes_no_emergency_stop(deployment: Deployment) -> None:
     follows=DEPLOYED,
 )
 def test_a_harmed_archive_touches_nothing(
-    deployment: Deployment, tmp_path: Path, harm: str
+    deployment: Deployment, tmp_path: Path, damage: str
 ) -> None:
     before, api = rows(deployment), deployment.container(API)
-    archive = harmed(backups.make(deployment), tmp_path / "backup.tar.gz", harm)
+    archive = damaged(backups.make(deployment), tmp_path / "backup.tar.gz", damage)
     try:
         with restore.opened(deployment, archive, None):
             said = "the archive was taken"
@@ -109,28 +109,28 @@ def test_a_harmed_archive_touches_nothing(
     expect(same.started_at == api.started_at, "the bot untouched", "it was restarted")
 
 
-def harmed(whole: Path, path: Path, harm: str) -> Path:
+def damaged(whole: Path, path: Path, damage: str) -> Path:
     """A copy of an archive that is no good."""
     content = whole.read_bytes()
     middle = len(content) // 2
-    if harm == "cut":
+    if damage == "cut":
         path.write_bytes(content[:middle])
-    elif harm == "changed":
+    elif damage == "changed":
         path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
-    elif harm == "foreign":
+    elif damage == "foreign":
         path.write_bytes(b"PK\x03\x04 an archive of something else")
     else:
-        packed_again(whole, path, harm)
+        packed_again(whole, path, damage)
     return path
 
 
-def packed_again(whole: Path, path: Path, harm: str) -> None:
+def packed_again(whole: Path, path: Path, damage: str) -> None:
     """A sound archive that says it is of another system, or whose parts are not of one backup."""
     folder = path.with_suffix(".parts")
     with tarfile.open(whole) as tar:
         tar.extractall(folder, filter="data")
     manifest = folder / MANIFEST
-    if harm == "of another system":
+    if damage == "of another system":
         text = manifest.read_text(encoding="utf-8")
         manifest.write_text(text.replace(FORMAT, "another-backup"), encoding="utf-8")
     else:

@@ -15,7 +15,7 @@ from gate.checks import check, expect
 from gate.target import Target
 from tests.bot.lifecycle import pages
 from tests.bot.lifecycle.disposable import words
-from tests.bot.lifecycle.harm import kill_at, update_to
+from tests.bot.lifecycle.drills import kill_at, update_to
 from tests.bot.lifecycle.witness import start_engine
 
 

@@ -12,7 +12,7 @@ from compose.lifecycle.steps import StepName
 from compose.release import Release
 from gate.checks import check, expect
 from tests.bot.lifecycle.disposable import brought_to, leftovers, revision, updated
-from tests.bot.lifecycle.harm import (
+from tests.bot.lifecycle.drills import (
     BAD,
     QUICK,
     disk_filled,

@@ -4,7 +4,7 @@ import pytest
 
 from gate.checks import expect
 from gate.operator import Operator
-from tests.bot.ui.hands import Hands
+from tests.bot.ui.page_driver import PageDriver
 from tests.bot.ui.restart import Restart, restart
 from tests.bot.ui.session import Session, session
 from tests.bot.ui.visit import BotVisit, visit
@@ -28,7 +28,7 @@ def pressed(operator: Operator, browser: Browser, visited: BotVisit) -> Session:
         "a live page to press buttons on",
         f"live: {visited.shown.get('live', 'no page')}",
     )
-    seen = session(Hands(operator, browser))
+    seen = session(PageDriver(operator, browser))
     keep(operator, seen.pictures)
     return seen
 

@@ -10,9 +10,9 @@ from playwright.sync_api import Page, Route
 from gate.checks import CheckFailed
 from gate.operator import Operator
 from tests.bot.exchange import Exchange
-from tests.bot.ui.hands import (
+from tests.bot.ui.page_driver import (
     SHOWN_SECONDS,
-    Hands,
+    PageDriver,
     Press,
     after_a_poll,
     answered,
@@ -20,7 +20,7 @@ from tests.bot.ui.hands import (
     press,
     use_key,
 )
-from tests.ui.looking import arrive, attempt, photograph
+from tests.ui.looking import attempt, open_page, photograph
 
 PRESET, LIKE = "gate-ui", "aggressive"
 """The preset chosen on the page, and the built-in one that it is made from."""
@@ -55,7 +55,7 @@ class Session:
     sent: list[str] = field(default_factory=list)
     """What the page sent, reads aside, from asking to cancelling."""
     after_cancel: Press = field(default_factory=Press)
-    beside: str = "nothing"
+    blocked: str = "nothing"
     """What stood in the way of an emergency stop while another command had no answer yet."""
     left: list[dict[str, Any]] = field(default_factory=list)
     """The bot's open orders and positions at the exchange after the emergency stop."""
@@ -68,51 +68,51 @@ class Session:
     pictures: dict[str, bytes] = field(default_factory=dict)
 
 
-def session(hands: Hands) -> Session:
+def session(driver: PageDriver) -> Session:
     """Sit down at the page, press every button, leave the engine idle."""
-    seen, do = Session(), hands.browser.do
-    _offer(hands)
-    do(lambda page: arrive(page, "/"))
-    hands.reach("IDLE")
-    _wrong_key(hands, seen)
-    key = hands.operator.credentials.api_key or ""
+    seen, do = Session(), driver.browser.do
+    _offer(driver)
+    do(lambda page: open_page(page, "/"))
+    driver.reach("IDLE")
+    _wrong_key(driver, seen)
+    key = driver.operator.credentials.api_key or ""
     do(lambda page: attempt(lambda: use_key(page, key)))
-    _start(hands, seen)
-    _follow(hands, seen)
+    _start(driver, seen)
+    _follow(driver, seen)
     for command in ("resume", "pause"):
-        seen.presses[command] = hands.press(command)
-    _emergency(hands, seen)
-    seen.presses["reset"] = hands.press("reset")
-    hands.reach("RUNNING")
-    seen.beside = do(lambda page: attempt(lambda: _beside_another(page)))
-    seen.presses["stop"] = hands.press("stop")
-    seen.addresses = [*hands.browser.diary.requests]
+        seen.presses[command] = driver.press(command)
+    _emergency(driver, seen)
+    seen.presses["reset"] = driver.press("reset")
+    driver.reach("RUNNING")
+    seen.blocked = do(lambda page: attempt(lambda: _stop_while_another_waits(page)))
+    seen.presses["stop"] = driver.press("stop")
+    seen.addresses = [*driver.browser.page_log.requests]
     seen.stored = do(lambda page: str(page.evaluate(STORED)))
     return seen
 
 
-def _offer(hands: Hands) -> None:
+def _offer(driver: PageDriver) -> None:
     """Save a preset that trades on, whatever was traded and lost on this stack just now."""
-    hands.engine.put_preset(PRESET, {**hands.engine.preset(LIKE), **FREE})
+    driver.engine.put_preset(PRESET, {**driver.engine.preset(LIKE), **FREE})
 
 
-def _wrong_key(hands: Hands, seen: Session) -> None:
+def _wrong_key(driver: PageDriver, seen: Session) -> None:
     def enter(page: Page) -> str:
         return attempt(lambda: use_key(page, WRONG_KEY)) or press(page, "start")
 
-    seen.wrong_key.trouble = hands.browser.do(enter)
-    hands.look(seen.wrong_key, "IDLE")
+    seen.wrong_key.trouble = driver.browser.do(enter)
+    driver.look(seen.wrong_key, "IDLE")
 
 
-def _start(hands: Hands, seen: Session) -> None:
-    operator, do = hands.operator, hands.browser.do
+def _start(driver: PageDriver, seen: Session) -> None:
+    operator, do = driver.operator, driver.browser.do
     exchange = Exchange(operator)
     ends = exchange.mark()
     with suppress(CheckFailed):
         _raise(operator, exchange)
     do(lambda page: attempt(lambda: page.get_by_label("Preset").select_option(PRESET)))
-    seen.presses["start"] = hands.press("start")
-    seen.preset = str(hands.engine.status().get("preset"))
+    seen.presses["start"] = driver.press("start")
+    seen.preset = str(driver.engine.status().get("preset"))
 
     def bought() -> list[dict[str, Any]]:
         return [one for one in exchange.log(ends) if one.get("side") == "buy"]
@@ -145,28 +145,28 @@ def _part(page: Page, part: str, text: str) -> str:
     return ""
 
 
-def _follow(hands: Hands, seen: Session) -> None:
-    hands.reach("RUNNING")
-    hands.browser.do(after_a_poll)
-    hands.engine.command("pause")
-    seen.followed = hands.shows_state("PAUSED")
+def _follow(driver: PageDriver, seen: Session) -> None:
+    driver.reach("RUNNING")
+    driver.browser.do(after_a_poll)
+    driver.engine.command("pause")
+    seen.followed = driver.shows_state("PAUSED")
 
 
-def _emergency(hands: Hands, seen: Session) -> None:
-    browser = hands.browser
-    hands.reach("RUNNING")
-    before = len(browser.diary.requests)
+def _emergency(driver: PageDriver, seen: Session) -> None:
+    browser = driver.browser
+    driver.reach("RUNNING")
+    before = len(browser.page_log.requests)
     cancelled = seen.after_cancel
     cancelled.trouble = browser.do(lambda page: attempt(lambda: _ask_and_cancel(page, seen)))
-    hands.look(cancelled, "RUNNING")
-    seen.sent = [one for one in browser.diary.requests[before:] if not one.startswith("GET ")]
-    seen.presses["emergency-stop"] = hands.press("emergency-stop")
-    seen.left = _of_the_bot(hands, seen)
+    driver.look(cancelled, "RUNNING")
+    seen.sent = [one for one in browser.page_log.requests[before:] if not one.startswith("GET ")]
+    seen.presses["emergency-stop"] = driver.press("emergency-stop")
+    seen.left = _of_the_bot(driver, seen)
     seen.emptied = browser.do(lambda page: _part(page, "positions", "No open position"))
     browser.do(lambda page: photograph(seen.pictures, "after the emergency stop", page))
 
 
-def _beside_another(page: Page) -> None:
+def _stop_while_another_waits(page: Page) -> None:
     """Raises `BrowserError` where the emergency stop cannot be pressed while a stop waits."""
     waiting: list[Route] = []
     page.route(STOP, lambda route: waiting.append(route))
@@ -192,10 +192,10 @@ def _ask_and_cancel(page: Page, seen: Session) -> None:
     dialog.wait_for(state="hidden")
 
 
-def _of_the_bot(hands: Hands, seen: Session) -> list[dict[str, Any]]:
+def _of_the_bot(driver: PageDriver, seen: Session) -> list[dict[str, Any]]:
     """What the exchange still holds open of whoever bought."""
     clients = {one["client_id"] for one in seen.bought}
-    orders = hands.operator.json("/orders", "exchange")
-    held = hands.operator.json("/positions", "exchange")
+    orders = driver.operator.json("/orders", "exchange")
+    held = driver.operator.json("/positions", "exchange")
     is_open = [one for one in orders if one["status"] in ("open", "partially_filled")]
     return [one for one in [*is_open, *held] if one["client_id"] in clients]

@@ -6,8 +6,8 @@ import pytest
 
 from gate.checks import check, expect
 from gate.operator import API, Operator
-from tests.bot.ui.hands import PRESSED, SHOWN_SECONDS
 from tests.bot.ui.page import WORKS
+from tests.bot.ui.page_driver import PRESSED, SHOWN_SECONDS
 from tests.bot.ui.session import PRESET, RISEN, TRADE_SECONDS, Session
 from tests.ui.page import FRONTEND
 
@@ -157,7 +157,7 @@ def test_follows_what_others_do(pressed: Session) -> None:
     follows=(*SHOWN, START),
 )
 def test_emergency_stop_waits_for_no_other_command(pressed: Session) -> None:
-    seen = pressed.beside
+    seen = pressed.blocked
     expect(not seen, "an emergency stop that can be pressed while a stop has no answer", seen)
 
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from playwright.sync_api import Page, WebSocketRoute
 
-from tests.ui.browser import Browser, Diary
-from tests.ui.looking import arrive, attempt, comes_to_show, photograph, shown
+from tests.ui.browser import Browser, PageLog
+from tests.ui.looking import attempt, comes_to_show, open_page, photograph, shown
 from tests.ui.visit import Visit, hold_like_a_phone
 
 LIVE_SECONDS = 5.0
@@ -42,34 +42,34 @@ def visit(browser: Browser, page: Page) -> BotVisit:
     deaf, was_live = _deafened(browser)
     _open(page, seen)
     if seen.live:
-        _watch(page, browser.diary)
+        _watch(page, browser.page_log)
     seen.shown = shown(page)
-    seen.messages = list(browser.diary.messages)
+    seen.messages = list(browser.page_log.messages)
     photograph(seen.pictures, "page on a desktop", page)
     if seen.arrived == "200":
         _go_deep(page, seen)
     hold_like_a_phone(page, seen)
     seen.silent = _what_it_calls_silence(deaf, was_live)
-    seen.diary = browser.diary.copy()
+    seen.page_log = browser.page_log.copy()
     return seen
 
 
 def _open(page: Page, seen: BotVisit) -> None:
-    seen.arrived = arrive(page, "/")
+    seen.arrived = open_page(page, "/")
     if seen.arrived == "200":
         seen.live = comes_to_show(page, "live", "live", LIVE_SECONDS)
         comes_to_show(page, "api-version", KNOWN, POLL_SECONDS)
 
 
-def _watch(page: Page, diary: Diary) -> None:
+def _watch(page: Page, page_log: PageLog) -> None:
     """Wait for messages to keep coming."""
     deadline = time.monotonic() + WATCH_SECONDS
-    while time.monotonic() < deadline and len(diary.messages) < ENOUGH_MESSAGES:
+    while time.monotonic() < deadline and len(page_log.messages) < ENOUGH_MESSAGES:
         page.wait_for_timeout(100)
 
 
 def _go_deep(page: Page, seen: BotVisit) -> None:
-    arrive(page, INNER)
+    open_page(page, INNER)
     attempt(page.reload)
     if seen.live:
         comes_to_show(page, "live", "live", LIVE_SECONDS)
@@ -79,9 +79,9 @@ def _go_deep(page: Page, seen: BotVisit) -> None:
 
 def _deafened(browser: Browser) -> tuple[Page, bool]:
     """A second page whose WebSocket gets the first message only, and whether it was live then."""
-    page = browser.page(Diary())
+    page = browser.page(PageLog())
     page.route_web_socket("**/*", _first_message_only)
-    arrived = arrive(page, "/") == "200"
+    arrived = open_page(page, "/") == "200"
     return page, arrived and comes_to_show(page, "live", "live", LIVE_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Hands on the page: a button is pressed there, and its effect is looked for everywhere."""
+"""Drives the page: a button is pressed there, and its effect is looked for everywhere."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class Press:
     """The state that the page shows afterwards."""
 
 
-class Hands:
+class PageDriver:
     """An operator with a browser."""
 
     def __init__(self, operator: Operator, browser: Browser) -> None:
