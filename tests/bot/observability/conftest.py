@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from pytest_docker import plugin as docker
 
 from gate.checks import CheckFailed
 from gate.operator import Operator
@@ -20,7 +21,7 @@ CLOSED_SECONDS = 10.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    share(config, companions)
+    share(config, docker, companions)  # the last one's fixtures count
 
 
 @pytest.fixture(scope="package", autouse=True)
