@@ -4,28 +4,24 @@ import argparse
 import ast
 import os
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from fnmatch import translate
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import pytest
 
+from gate import extensions
 from gate import manifest as manifests
 from gate import target as targets
+from gate.extensions import Asked, Extension, Option
 from gate.stages import STAGES
 from gate.target import Credentials, Target, TargetError
-from gate.toml import FileError
-
-if TYPE_CHECKING:
-    from compose.earlier import Version
-    from load.profile import Profile
-    from load.samples import Run
-    from tests.faults.fault import Fault
 
 ROOT = Path(__file__).parent.parent
+Kind = TypeVar("Kind", bound=Extension)
 
 
 @dataclass(frozen=True)
@@ -43,65 +39,76 @@ class Options:
     compose_files: tuple[Path, ...] = ()
     on_stack: str | None = None
     """The run whose disposable stack is judged, in place of a new one."""
-    fault: "Fault | None" = None
-    """A defect to plant in the disposable stack."""
-    until_caught: bool = False
-    """Whether a stage ends once it has found the fault."""
-    previous_contract: Mapping[str, Any] | None = None
-    """The OpenAPI document that clients not yet updated were written for."""
-    load_profile: "Profile | None" = None
-    more_seconds: Mapping[str, float] = field(default_factory=dict)
-    """By which a stage may take longer than its budget, because it was asked for more."""
-    """What the load stage sends, in place of its own."""
-    load_workers: int = 1
-    baseline: "Version | Run | None" = None
-    """What the load stage compares with: another version, side by side, or an earlier run."""
+    extensions: tuple[Extension, ...] = ()
+    """What stages and fault planting were asked for."""
+
+    def of(self, kind: type[Kind]) -> Kind:
+        """Return the options of one extension."""
+        return next((one for one in self.extensions if isinstance(one, kind)), kind())
 
     @property
-    def given(self) -> frozenset[str]:
+    def gives(self) -> frozenset[str]:
         """What checks can count on because an option gave it."""
-        options = {"previous-contract": self.previous_contract, "baseline": self.baseline}
-        return frozenset(name for name, value in options.items() if value is not None)
+        return frozenset().union(*(one.gives for one in self.extensions))
+
+    @property
+    def more_seconds(self) -> dict[str, float]:
+        """By which a stage may take longer than its budget, because it was asked for more."""
+        return {name: value for one in self.extensions for name, value in one.more_seconds.items()}
+
+    @property
+    def changes_the_stack(self) -> bool:
+        """Whether something is done to the run's stack that another stack would not have."""
+        return any(one.changes_the_stack for one in self.extensions)
+
+    @property
+    def expects(self) -> Callable[[str], bool] | None:
+        """Tells the checks that each stage begins and ends with; None without such a wish."""
+        return next((one.expects for one in self.extensions if one.expects is not None), None)
 
 
-def add(parser: pytest.Parser) -> None:
-    """Declare the options."""
-    group = parser.getgroup("gate", "deployment gate")
-    for name, help_text in {
-        "--target": "localhost, https://HOST or FILE.toml; without it a disposable stack",
-        "--ca-file": "CA certificates to verify the target with (or GATE_CA_FILE)",
-        "--expect-version": "the version that must be running",
-        "--expect-revision": "the commit that must be running (at least 7 digits)",
-        "--previous-contract": "FILE or URL of the contract that clients not yet updated know",
-        "--report-dir": "folder for reports, in place of reports/",
-        "--load-profile": "NAME or FILE of what the load stage sends, in place of `gate`",
-        "--baseline": "VERSION (revision, tag, branch, tag of images) or folder of an earlier RUN"
-        " that the load stage compares with",
-        "--load-workers": "how many workers send the load stage's requests, in place of one",
-        "--on-stack": "the disposable stack of this RUN_ID (--keep-stack), in place of a new one",
-        "--fault": "FILE of a fault to plant in the disposable stack (tests/faults/README.md)",
-    }.items():
-        group.addoption(name, action=_Once, metavar=name.rpartition("-")[2].upper(), help=help_text)
-    group.addoption(
+OPTIONS = (
+    Option(
+        "--target",
+        "localhost, https://HOST or FILE.toml; without it a disposable stack",
+        takes_path=True,
+    ),
+    Option(
+        "--ca-file", "CA certificates to verify the target with (or GATE_CA_FILE)", takes_path=True
+    ),
+    Option("--expect-version", "the version that must be running"),
+    Option("--expect-revision", "the commit that must be running (at least 7 digits)"),
+    Option("--report-dir", "folder for reports, in place of reports/", takes_path=True),
+    Option(
+        "--on-stack", "the disposable stack of this RUN_ID (--keep-stack), in place of a new one"
+    ),
+    Option(
         "--waive",
-        action="append",
-        default=[],
-        metavar="CHECK=REASON",
-        help="leave a required check out, by name and with a reason, shown in every report",
-    )
-    group.addoption(
+        "leave a required check out, by name and with a reason, shown in every report",
+        may_repeat=True,
+        shown_as="CHECK=REASON",
+    ),
+    Option(
         "--compose-file",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="one more compose file on top of the disposable stack's",
-    )
-    group.addoption("--keep-stack", action="store_true", help="leave the disposable stack running")
-    group.addoption(
-        "--until-caught",
-        action="store_true",
-        help="with --fault: begin and end with its checks",
-    )
+        "one more compose file on top of the disposable stack's",
+        takes_path=True,
+        may_repeat=True,
+    ),
+    Option("--keep-stack", "leave the disposable stack running", is_flag=True),
+)
+
+
+def declare(parser: pytest.Parser) -> None:
+    """Declare the options of the engine and of its extensions."""
+    group = parser.getgroup("gate", "deployment gate")
+    for option in (*OPTIONS, *extensions.options()):
+        shown = option.shown_as or option.name.rpartition("-")[2].upper()
+        how: dict[str, Any] = {"action": _Once, "metavar": shown}
+        if option.is_flag:
+            how = {"action": "store_true"}
+        elif option.may_repeat:
+            how = {"action": "append", "default": [], "metavar": shown}
+        group.addoption(option.name, help=option.help, **how)
 
 
 class _Once(argparse.Action):
@@ -132,16 +139,9 @@ def _read(config: pytest.Config) -> Options:
         os.environ.get("GATE_TARGET") if word is None else word,
         Path(ca_file) if ca_file else None,
     )
-    more = {"contract": _exploring_seconds()}
     stages = may_run(asked(option("markexpr")), target, bool(option("markexpr")))
     require_packages(stages, target)
-    planted = fault(option("--fault"), target)
-    known = option("--previous-contract")
-    if known is None and planted is not None:
-        known = planted.previous_contract
-    profile = load_profile(option("--load-profile"))
-    if "load" in stages:
-        service_levels()
+    brought = extensions.read(Asked(target, stages, option))
     if option("--keep-stack") and not target.ours:
         raise pytest.UsageError(
             f"expected --keep-stack with a disposable stack only, got --target {target.name}"
@@ -157,13 +157,7 @@ def _read(config: pytest.Config) -> Options:
         report_dir=report_dir(option("--report-dir")),
         compose_files=compose_files(option("--compose-file"), target),
         on_stack=on_stack(option("--on-stack"), target),
-        fault=planted,
-        until_caught=until_caught(option("--until-caught"), option("--fault")),
-        previous_contract=previous_contract(known),
-        load_profile=profile,
-        more_seconds=more | {"load": profile.seconds if profile else 0.0},
-        load_workers=load_workers(option("--load-workers")),
-        baseline=baseline(compared_with(option("--baseline"), planted, stages), target, profile),
+        extensions=brought,
     )
 
 
@@ -285,32 +279,6 @@ def on_stack(value: str | None, target: Target) -> str | None:
     return _text("--on-stack", value)
 
 
-def fault(value: str | None, target: Target) -> "Fault | None":
-    """The fault to plant. Raises `pytest.UsageError` for a file that is none."""
-    if value is None:
-        return None
-    if not target.ours:
-        raise pytest.UsageError(
-            f"expected --fault with a disposable stack only, got --target {target.name}"
-        )
-    from tests.faults import fault as faults  # only where one is planted
-    from tests.faults import planters
-
-    try:
-        found = faults.load(Path(value).absolute())
-        planters.change_sources(found)
-        return found
-    except faults.FaultError as error:
-        raise pytest.UsageError(str(error)) from None
-
-
-def until_caught(wanted: bool, fault_file: str | None) -> bool:
-    """Whether stages end early. Raises `pytest.UsageError` without a fault to catch."""
-    if wanted and fault_file is None:
-        raise pytest.UsageError("expected --until-caught with --fault FILE, got no --fault")
-    return wanted
-
-
 def _check_compose_file(path: Path) -> None:
     import yaml  # only where such a file is given
 
@@ -329,108 +297,6 @@ def _check_compose_file(path: Path) -> None:
         raise pytest.UsageError(
             f"expected {path} to have `services:`, got {', '.join(keys) or 'no keys'}"
         )
-
-
-def _exploring_seconds() -> float:
-    """By which the contract stage takes longer than in the gate. Raises `pytest.UsageError`."""
-    from contracts.budget import MINUTES, SEED, budget
-
-    if not (os.environ.get(SEED) or os.environ.get(MINUTES)):
-        return 0.0
-    try:
-        return budget().more_seconds
-    except ValueError as error:
-        raise pytest.UsageError(str(error)) from None
-
-
-def previous_contract(source: str | None) -> Mapping[str, Any] | None:
-    """The contract at a path or URL. Raises `pytest.UsageError` for what is none."""
-    if source is None:
-        return None
-    from contracts.agreed import ContractError, read  # only where one is given
-
-    try:
-        return read(source)
-    except ContractError as error:
-        raise pytest.UsageError(f"--previous-contract: {error}") from None
-
-
-def load_workers(word: str | None) -> int:
-    """How many generator processes. Raises `pytest.UsageError`."""
-    if word is not None and not re.fullmatch(r"[1-9]|[1-5]\d|6[0-4]", word):
-        raise pytest.UsageError(
-            f"expected --load-workers to be a number from 1 to 64, got {word!r}"
-        )
-    return int(word or 1)
-
-
-def load_profile(word: str | None) -> "Profile | None":
-    """A traffic model by name or path. Raises `pytest.UsageError` for what is none."""
-    if word is None:
-        return None
-    from load import measures, profile, slo  # only where one is given
-
-    try:
-        chosen, ours = profile.load(word), profile.load("gate")
-    except FileError as error:
-        raise pytest.UsageError(f"--load-profile: {error}") from None
-    if odd := set(chosen.names) ^ set(ours.names):
-        raise pytest.UsageError(  # an operation more would be judged by no check of the stage
-            f"--load-profile: expected the operations of the profile gate in {word}, but"
-            f" {', '.join(sorted(odd))} is in one of the two only;"
-            " `python -m load run` takes any"
-        )
-    if short := measures.too_short_for(chosen, slo.load()):
-        raise pytest.UsageError(  # its checks could only say that they do not know
-            f"--load-profile: expected {word} to last long enough for every service level, but it"
-            f" is too short for {', '.join(short)}; `python -m load run` takes any"
-        )
-    return chosen
-
-
-def service_levels() -> None:
-    """Raises `pytest.UsageError` where load/slo.toml, which the load stage is made from, is bad."""
-    from load import slo
-
-    try:
-        slo.load()
-    except FileError as error:
-        raise pytest.UsageError(str(error)) from None
-
-
-def compared_with(word: str | None, planted: "Fault | None", stages: tuple[str, ...]) -> str | None:
-    """The baseline's name: given, or that of the fault. Raises `pytest.UsageError`."""
-    if word is not None and "load" not in stages:
-        got = " or ".join(stages)
-        raise pytest.UsageError(f"expected --baseline with the load stage, got -m {got!r}")
-    if word is None and planted is not None and "load" in stages:
-        return planted.baseline
-    return word
-
-
-def baseline(word: str | None, target: Target, chosen: "Profile | None") -> "Version | Run | None":
-    """What to compare with. Raises `pytest.UsageError` for what can be none."""
-    if word is None:
-        return None
-    from compose import earlier  # only where one is given
-    from load import profile, samples, versus
-
-    chosen = chosen or profile.load("gate")
-    try:
-        folder = samples.folder(Path(word))
-        if folder is not None:
-            found = samples.read(folder)
-            versus.require(found, chosen)
-            return found
-        if not target.ours:
-            raise pytest.UsageError(
-                "expected --baseline VERSION with a disposable stack of this run, whose images"
-                f" alone differ, got --target {target.name}"
-            )
-        chosen.comparing()
-        return earlier.find(word)
-    except (FileError, samples.RunError, earlier.VersionError) as error:
-        raise pytest.UsageError(f"--baseline: {error}") from None
 
 
 def _text(name: str, value: str | None) -> str | None:

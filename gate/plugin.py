@@ -25,7 +25,7 @@ except ModelError as error:
 from gate import manifest, options
 from gate.evidence import Evidence
 from gate.machine import interrupts
-from gate.machine.console import Unfailing
+from gate.machine.console import Unfailing, say
 from gate.run import Gate
 from gate.stages import STAGES, folders
 
@@ -37,7 +37,7 @@ OURS = Path(__file__).parent.parent / "tests"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    options.add(parser)
+    options.declare(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -93,7 +93,7 @@ def pytest_collection_modifyitems(
     items.sort(key=manifest.is_own)
     result = yield
     if GATE in config.stash:
-        config.stash[GATE].collected(items)
+        config.stash[GATE].collect(items)
         gc.freeze()  # pytest collects garbage as it ends: 50 ms for what is still in use
     return result
 
@@ -107,7 +107,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_deselected(items: Iterable[pytest.Item]) -> None:
     for item in items:
         if GATE in item.config.stash:
-            item.config.stash[GATE].left_out([item])
+            item.config.stash[GATE].deselect([item])
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -121,7 +121,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     gate = item.config.stash.get(GATE, None)
-    reason = gate.begins(item) if gate else None
+    reason = gate.begin(item) if gate else None
     if reason:  # skipped, so that pytest tears down what no later check needs
         pytest.skip(reason)
 
@@ -132,7 +132,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, Any, Any]:
     report = yield
     if GATE in item.config.stash:
-        item.config.stash[GATE].record(item, call)
+        item.config.stash[GATE].judged(item, call)
     return report
 
 
@@ -145,6 +145,29 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     gate = session.config.stash.get(GATE, None)
     if gate is not None:
         session.exitstatus = gate.finish(exitstatus)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
+    """End with the verdict's exit code, whatever pytest finds when the verdict is written.
+
+    It raises, as it ends, what it was warned of where nobody could be told: of a socket left open.
+    """
+    try:
+        code = yield
+    except Exception as error:
+        code = _code_of_verdict(config)
+        if code is None:
+            raise
+        say(f"after the verdict, in pytest's own end: {type(error).__name__}: {error}")
+        return code
+    verdict = _code_of_verdict(config)
+    return code if verdict is None else verdict
+
+
+def _code_of_verdict(config: pytest.Config) -> int | None:
+    gate = config.stash.get(GATE, None)
+    return None if gate is None else gate.exit_code
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Checks that run beside the others, in a gate of their own.
+"""The sidecar: checks that run beside the others, in a gate of their own.
 
 Most checks of `lifecycle` wait a lot, on a deployment that they make. So a whole run starts a gate
 for them as soon as smoke has passed, goes on meanwhile, and takes its results from its stream
@@ -20,13 +20,13 @@ import pytest
 
 from gate.checks import identifier, stage_of
 from gate.machine.commands import end
+from gate.stages import STAGES, Stage
 from reports.events import CheckResult, Event, Phase, RunFinished, Trouble, events_of_kind
 from reports.stream import FILE, read
 
 ROOT = Path(__file__).parent.parent
-STAGE = "lifecycle"
+STAGE = next(stage.name for stage in STAGES.values() if stage.runs_beside)
 """What is left for the run itself takes about as long."""
-LAST = "load"
 TARGET = frozenset({"seen", "operator", "gate"})
 """Fixtures that lead to the target of a run."""
 ENDED = (0, 1)
@@ -37,43 +37,47 @@ POLL_SECONDS = 0.2
 
 
 def chosen(items: Sequence[pytest.Item]) -> tuple[str, ...]:
-    """Node ids of a run's checks that are run beside the others; none where no others are left."""
-    if all(_of(item, "smoke", STAGE) for item in items):
+    """Choose the checks that run beside the others, by node id; none where no others are left."""
+    if not any(_stage(item).needs_smoke and not _stage(item).runs_beside for item in items):
         return ()
     return tuple(
-        item.nodeid for item in items if _of(item, STAGE) and not looks_at_the_target(item)
+        item.nodeid for item in items if _stage(item).runs_beside and not looks_at_the_target(item)
     )
 
 
 def looks_at_the_target(item: pytest.Item) -> bool:
-    """Whether a check is of the run's target, rather than of what it makes itself."""
+    """Say whether a check is of the run's target, rather than of what it makes itself."""
     return not TARGET.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def ordered(items: Sequence[pytest.Item], nodes: Sequence[str]) -> list[pytest.Item]:
-    """The items with those of `nodes` after all others but load's."""
-    return sorted(items, key=lambda item: 2 if _of(item, LAST) else int(item.nodeid in nodes))
+    """Sort the items of `nodes` after all others but those of a stage that runs alone."""
+
+    def turn(item: pytest.Item) -> int:
+        return 2 if _stage(item).runs_alone else int(item.nodeid in nodes)
+
+    return sorted(items, key=turn)
 
 
-def _of(item: pytest.Item, *stages: str) -> bool:
-    return stage_of(identifier(item.nodeid)) in stages
+def _stage(item: pytest.Item) -> Stage:
+    return STAGES[stage_of(identifier(item.nodeid))]
 
 
-class Beside:
+class Sidecar:
     """The gate of one stage's checks, while it runs."""
 
     def __init__(
         self, stage: str, nodes: Sequence[str], folder: Path, options: Sequence[str], now: float
     ) -> None:
         self.stage = stage
-        self.joined = False
+        self.is_joined = False
         self._started = now
-        self._folder = folder / "beside" / stage
+        self._folder = folder / "sidecar" / stage
         self._folder.mkdir(parents=True)
         words = [sys.executable, "-m", "pytest", "-m", stage, f"--report-dir={self._folder}"]
         with (self._folder / "output.log").open("wb") as output:
             self._process = subprocess.Popen(
-                [*_dies_with_us(), *words, *options, *nodes],
+                [*_pdeathsig_prefix(), *words, *options, *nodes],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -83,7 +87,7 @@ class Beside:
 
     def join(self) -> None:
         """Wait for its end. Its stages have their own time budgets."""
-        self.joined = True
+        self.is_joined = True
         while self._process.poll() is None:
             time.sleep(POLL_SECONDS)  # not wait(): that would not let a signal through at once
 
@@ -92,7 +96,7 @@ class Beside:
         end(self._process, STOP_SECONDS)  # what a killed one leaves is swept by the next run
 
     def events(self) -> Iterator[Event]:
-        """What it says of its checks, times in seconds of the run beside which it ran."""
+        """Read what it says of its checks, times in seconds of the run beside which it ran."""
         seen = self._seen()
         for event in seen:
             if isinstance(event, CheckResult | Trouble):
@@ -104,7 +108,7 @@ class Beside:
             yield self._broken_off()
 
     def logs(self) -> Iterator[tuple[str, str]]:
-        """Name and text of what it kept for its findings."""
+        """Read name and text of what it kept for its findings."""
         for path in sorted(self._folder.glob("runs/*/logs/*")):
             yield f"{self.stage}-{path.name}", path.read_text("utf-8", "replace")
 
@@ -114,21 +118,21 @@ class Beside:
         return read(found[0].parent) if found else []
 
     def _broken_off(self) -> Trouble:
-        said = (self._folder / "output.log").read_text("utf-8", "replace").strip()[-600:]
+        output = (self._folder / "output.log").read_text("utf-8", "replace").strip()[-600:]
         return Trouble(
             f"the gate of {self.stage} ended with {self._process.returncode}",
             expected="it to judge all of its checks",
-            seen=said or "it said nothing",
+            seen=output or "no output",
             next_step=f"run `pytest -m {self.stage}` by itself",
         )
 
 
-def possible() -> bool:
-    """Whether the machine has a core to spare."""
+def is_possible() -> bool:
+    """Say whether the machine has a core to spare."""
     return (os.cpu_count() or 1) > 1
 
 
-def _dies_with_us() -> list[str]:
+def _pdeathsig_prefix() -> list[str]:
     """Words before a command that have it stopped when this process is killed."""
     found = shutil.which("setpriv")
     return [found, "--pdeathsig", "TERM"] if found else []

@@ -13,6 +13,7 @@ from gate.model import model
 from gate.run import Gate
 from reports.events import Table
 from tests.contract.ledger import DOCUMENT_PATH
+from tests.contract.options import ContractOptions
 
 API = model().name("api")
 DOCUMENT = get(DOCUMENT_PATH, API)
@@ -66,8 +67,9 @@ def test_serves_what_was_agreed(seen: Evidence, operation: str) -> None:
     follows=("contract.agreed.serves_what_was_agreed*", SERVED),
 )
 def test_serves_clients_of_the_previous_release(seen: Evidence, gate: Gate) -> None:
-    assert gate.options.previous_contract is not None
-    changes = compare(gate.options.previous_contract, served(seen))
+    previous = gate.options.of(ContractOptions).previous
+    assert previous is not None
+    changes = compare(previous, served(seen))
     breaking = [f"{one.where}: {one.what}" for one in changes if one.breaking]
     expect(not breaking, "nothing that breaks a client", "; ".join(breaking[:3]), _lines(changes))
 

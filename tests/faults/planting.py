@@ -13,6 +13,7 @@ from gate.machine.console import MachineError
 from gate.stack import POLL_SECONDS, Problem, Stack
 from gate.target import Target
 from gate.wire import Wire, WireError
+from reports.events import FaultPlanted
 from tests.faults.fault import BEFORE, Fault
 from tests.faults.planters import (
     ACTIONS,
@@ -29,6 +30,9 @@ HASH_LABEL = "com.docker.compose.config-hash"
 
 class Planting:
     """Puts a fault into a stack: `before` it starts, or `now` that it runs; then `undo`."""
+
+    phase = "planting"
+    words = "planting the fault"
 
     def __init__(self, stack: Stack, fault: Fault) -> None:
         self.stack = stack
@@ -79,6 +83,10 @@ class Planting:
         with suppress(MachineError):
             self._acts.close()
         drop_images(self.stack)
+
+    def event(self) -> FaultPlanted:
+        """Return the event that tells which fault is planted."""
+        return FaultPlanted(self.fault.id, self.fault.title)
 
     def undo(self) -> None:
         """Take everything back, show it, and wait until all is well. Raises `NotPlanted`."""

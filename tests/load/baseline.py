@@ -29,8 +29,7 @@ def baseline_stack(gate: Gate, candidate: Stack, version: Version) -> Iterator[S
             folder = Path(name) / "sources"
             release = earlier.sources(version, folder)
             stack = close.enter_context(Stack(new_run_id(), release, gate.options.compose_files))
-            for secret in stack.credentials.known:
-                gate.stream.redactor.add(secret)
+            gate.recorder.add_secrets(stack.credentials.known)
             if version.commit:
                 stacks.build(stack.of(folder / "compose"), release)
         with gate.phase("baseline", "bringing the baseline up"):

@@ -12,6 +12,7 @@ from load import history, profile, runner, versus
 from load.samples import Run
 from load.versus import Answers
 from tests.load import baseline, report
+from tests.load.options import LoadOptions
 from tests.load.report import PROFILE
 
 Rest = Callable[[], None]
@@ -36,9 +37,9 @@ def load_run(gate: Gate, operator: Operator, rest: Rest) -> Run:
     """A run of the profile that says something. Raises `MachineError` for one that does not."""
     rest()
     folder = operator.folder / "load"
-    chosen = gate.options.load_profile or profile.load(PROFILE)
+    chosen = gate.options.of(LoadOptions).profile or profile.load(PROFILE)
     where, keys = operator.target, operator.credentials
-    workers = gate.options.load_workers
+    workers = gate.options.of(LoadOptions).workers
     beside = operator.stack if workers > 1 and where.ours else None
     found = runner.run(chosen, where, keys, folder, workers, beside=beside)
     report.write(gate.stream, found)
@@ -49,7 +50,7 @@ def load_run(gate: Gate, operator: Operator, rest: Rest) -> Run:
 @pytest.fixture(scope="session")
 def comparison(gate: Gate, operator: Operator, load_run: Run, rest: Rest) -> Answers:
     """The candidate against its baseline. Raises `MachineError` for a run that says nothing."""
-    given = gate.options.baseline
+    given = gate.options.of(LoadOptions).baseline
     if isinstance(given, Version):
         rest()
         found = versus.beside(_in_turns(gate, operator, given))
@@ -62,7 +63,7 @@ def comparison(gate: Gate, operator: Operator, load_run: Run, rest: Rest) -> Ans
 
 def _in_turns(gate: Gate, operator: Operator, version: Version) -> Run:
     """A run whose traffic went to the candidate and the baseline in turns."""
-    chosen = gate.options.load_profile or profile.load(PROFILE)
+    chosen = gate.options.of(LoadOptions).profile or profile.load(PROFILE)
     folder = operator.folder / "load" / "baseline"
     with baseline.baseline_stack(gate, operator.stack, version) as other:
         words = "sending requests to candidate and baseline in turns"

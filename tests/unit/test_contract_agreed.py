@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from contracts.agreed import FILE, ContractError, accept, labels, load, read
-from gate.options import previous_contract
+from tests.contract.options import previous_contract
 
 AROUND = b"""{"openapi": "3.1.0", "paths": {"/x": {"get": {"responses": {"200": {"$ref": %s}}}}},
 "components": {"schemas": {"Itself": {"$ref": "#/components/schemas/Itself"}}}}"""

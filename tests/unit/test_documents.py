@@ -71,7 +71,7 @@ class Declared:
 
 def test_every_option_is_explained() -> None:
     declared = Declared()
-    options.add(declared)  # type: ignore[arg-type]
+    options.declare(declared)  # type: ignore[arg-type]
     rows = re.findall(r"^\| (`--[^|]*)\|", (ROOT / "docs/gate.md").read_text("utf-8"), re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"--[a-z-]+", row)} == declared.names
 

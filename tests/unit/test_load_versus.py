@@ -10,12 +10,12 @@ import pytest
 from compose import earlier
 from compose.earlier import VersionError
 from compose.release import release
-from gate import options
 from gate.toml import FileError
 from load import arrivals, profile, runner, versus
 from load.blocks import BLOCK, SIDES, deal
 from load.judge import LEAST_REQUESTS
 from load.samples import MEASURED, WARM_UP, Run, RunError, samples
+from tests.load.options import compared_with
 from tests.load.test_baseline import blamed
 
 GATE = profile.load("gate").comparing()
@@ -211,5 +211,5 @@ def test_what_is_no_version_is_said(word: str) -> None:
 
 def test_a_baseline_without_the_load_stage_is_refused() -> None:
     with pytest.raises(pytest.UsageError, match="expected --baseline with the load stage"):
-        options.compared_with("HEAD", None, ("smoke",))
-    assert options.compared_with("HEAD", None, ("smoke", "load")) == "HEAD"
+        compared_with("HEAD", None, ("smoke",))
+    assert compared_with("HEAD", None, ("smoke", "load")) == "HEAD"

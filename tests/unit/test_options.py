@@ -13,6 +13,7 @@ from gate import options
 from gate import target as targets
 from gate.target import SERVICES, TargetError
 from load import slo
+from tests.load import options as load_options
 
 ROOT = Path(__file__).parent.parent.parent
 OTHER_PROFILE = """\
@@ -118,7 +119,7 @@ def test_bad_service_levels_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_pat
     path.write_text("schema = 2\n", encoding="utf-8")
     monkeypatch.setattr(slo.load, "__defaults__", (path,))
     with pytest.raises(pytest.UsageError, match=r"slo\.toml:1: schema: expected 1"):
-        options.service_levels()
+        load_options.require_service_levels()
 
 
 @pytest.mark.parametrize("expression", ["smok", "smoke and", "smoke or nothing", "not", "1"])

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from gate.sidecar import Beside, chosen, ordered
+from gate.sidecar import Sidecar, chosen, ordered
 from reports.events import CheckResult, Phase, RunFinished, Trouble
 from reports.redact import Redactor
 from reports.stream import Stream
@@ -16,12 +16,12 @@ def items(*nodes: str) -> list[Any]:
     return [SimpleNamespace(nodeid=node, fixturenames=FIXTURES.get(node, [])) for node in nodes]
 
 
-CONTROL = "tests/bot/control/test_pause.py::test_a"
-UPDATE = "tests/bot/lifecycle/test_update.py::test_b"
-BACKUP = "tests/bot/lifecycle/test_backup.py::test_c"
+CONTROL = "tests/control/test_pause.py::test_a"
+UPDATE = "tests/lifecycle/test_update.py::test_b"
+BACKUP = "tests/lifecycle/test_backup.py::test_c"
 SMOKE = "tests/smoke/test_tls.py::test_d"
 LOAD = "tests/load/test_levels.py::test_e"
-CERTIFICATES = "tests/bot/lifecycle/test_certificates.py::test_f"
+CERTIFICATES = "tests/lifecycle/test_certificates.py::test_f"
 FIXTURES = {UPDATE: ["deployment"], BACKUP: ["deployment"], CERTIFICATES: ["operator"]}
 
 
@@ -47,14 +47,14 @@ def test_what_is_of_the_run_s_own_stack_stays_with_it() -> None:
     assert turns == [SMOKE, CONTROL, CERTIFICATES, UPDATE, LOAD]
 
 
-def beside(folder: Path) -> Beside:
-    one = Beside("control", ["tests/bot/control/test_none.py::test_none"], folder, [], 7.0)
+def sidecar(folder: Path) -> Sidecar:
+    one = Sidecar("control", ["tests/control/test_none.py::test_none"], folder, [], 7.0)
     one.join()
     return one
 
 
 def test_one_that_judges_nothing_is_trouble(tmp_path: Path) -> None:
-    (trouble,) = beside(tmp_path).events()
+    (trouble,) = sidecar(tmp_path).events()
     assert isinstance(trouble, Trouble)
     assert trouble.message == "the gate of control ended with 4"
     assert "test_none" in str(trouble.seen)
@@ -62,8 +62,8 @@ def test_one_that_judges_nothing_is_trouble(tmp_path: Path) -> None:
 
 
 def test_checks_times_and_logs_are_taken_over(tmp_path: Path) -> None:
-    one = beside(tmp_path)
-    runs = tmp_path / "beside" / "control" / "runs"
+    one = sidecar(tmp_path)
+    runs = tmp_path / "sidecar" / "control" / "runs"
     shutil.rmtree(runs)
     stream = Stream(runs / "a", Redactor())
     stream.emit(Phase("set-up", started=0.0, seconds=2.0))
