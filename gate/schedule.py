@@ -130,8 +130,8 @@ class Schedule:
         waived = self._options.waivers.get(planned.identifier)
         if waived is None and had.issuperset(needs):
             return True
-        unmet = _why_unavailable(target, needs) or manifests.unmet(needs, had)
-        self._recorder.not_run(planned, f"waived: {waived}" if waived else unmet)
+        reason = f"waived: {waived}" if waived else _why_unavailable(target, needs)
+        self._recorder.not_run(planned, reason or manifests.unmet(needs, had))
         return False
 
     def share(self, items: list[pytest.Item]) -> None:
