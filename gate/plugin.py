@@ -159,7 +159,8 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
         code = _code_of_verdict(config)
         if code is None:
             raise
-        say(f"after the verdict, in pytest's own end: {type(error).__name__}: {error}")
+        seen = str(error).partition("\n")[0]
+        say(f"after the verdict, in pytest's own end: {type(error).__name__}: {seen}")
         return code
     verdict = _code_of_verdict(config)
     return code if verdict is None else verdict

@@ -188,11 +188,12 @@ class Schedule:
 
     def _enough(self, planned: PlannedCheck, expects: Callable[[str], bool] | None) -> str | None:
         """Say why a check need not run: its stage has found what the run is for."""
-        if expects is None or expects(planned.identifier):
-            return None
-        if any(map(expects, self._failed_of(planned.stage))):
-            return "the planted fault is found: --until-caught asks for no more"
-        return None
+        is_found = (
+            expects is not None
+            and not expects(planned.identifier)
+            and any(map(expects, self._failed_of(planned.stage)))
+        )
+        return "the planted fault is found: --until-caught asks for no more" if is_found else None
 
     def _failed_of(self, stage: str) -> list[str]:
         return [check for check in self._recorder.failed if stage_of(check) == stage]
@@ -239,10 +240,12 @@ def _unavailable(target: Target) -> frozenset[str]:
 
 def _why_unavailable(target: Target, needs: Sequence[str]) -> str | None:
     """Say why a need cannot be met on this machine; None where all can."""
-    for service, reason in target.left_out.items():
-        if service in needs or f"direct:{service}" in needs:
-            return reason
-    return None
+    reasons = (
+        reason
+        for service, reason in target.left_out.items()
+        if service in needs or f"direct:{service}" in needs
+    )
+    return next(reasons, None)
 
 
 def _file(item: Any) -> str:

@@ -149,3 +149,35 @@ def test_a_load_run_that_is_hung_up_ends_its_generator(tmp_path: Path, silent: s
 
 def list_children(process: int) -> list[str]:
     return Path(f"/proc/{process}/task/{process}/children").read_text().split()
+
+
+LEAK = """
+import socket
+
+def pytest_sessionfinish():
+    left = [socket.socket()]
+    left.append(left)  # a cycle: found when garbage is next collected, after the verdict
+"""
+
+
+def test_a_socket_left_open_does_not_change_the_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "leaking.py").write_text(LEAK)
+    environment = {
+        **os.environ,
+        "DOCKER_HOST": f"unix://{tmp_path}/nothing.sock",
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+    }
+    done = subprocess.run(
+        [*GATE, "-p", "leaking", f"--report-dir={tmp_path}"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert verdict(tmp_path)["exit_code"] == 6
+    assert done.returncode == 6, done.stderr
+    assert "after the verdict" in done.stderr
+    assert "<socket.socket" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from gate import early as front_door
+from gate import extensions, options
 from gate import manifest as manifests
-from gate import options
 from gate import target as targets
 from gate.target import SERVICES, TargetError
 from load import slo
@@ -226,6 +226,11 @@ def test_a_path_after_a_space_is_the_options_value_not_pytests(tmp_path: Path) -
     )
     assert done.returncode == 4
     assert f"{path}: expected a [services] table" in done.stdout + done.stderr
+
+
+def test_every_option_that_may_take_a_path_is_joined() -> None:
+    every = (*options.OPTIONS, *extensions.options())
+    assert {one.name for one in every if one.takes_path} == front_door.OPTIONS
 
 
 def test_only_the_gates_own_options_are_joined() -> None:
