@@ -25,6 +25,7 @@ from gate.run import Gate
 from gate.stages import STAGES
 from gate.target import Credentials, Target
 from gate.wire import WireError
+from reports import terminal
 from tests.unit.fakes import DISPOSABLE, LIVE, Hook, Planted, call, events, item, options
 
 SMOKE = "tests/smoke/test_tls.py::test_lasts"
@@ -364,11 +365,12 @@ def test_only_its_own_gate_tells_of_a_check_that_ran_beside(
 def test_hands_act_on_the_stack_that_came_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = SimpleNamespace(Operator=lambda *words: words)
-    monkeypatch.setitem(sys.modules, "gate.operator", made)
+    module = SimpleNamespace(Operator=lambda *words: words)
+    monkeypatch.setitem(sys.modules, "gate.operator", module)
     run = Run(options(tmp_path))
     run.bringup.stack = "the stack"
-    assert run.gate.operator() == (
+    made: Any = run.gate.operator()
+    assert made == (
         run.bringup.target,
         KEYS,
         "the stack",
@@ -437,7 +439,7 @@ def test_all_that_is_left_is_told_before_the_end(tmp_path: Path) -> None:
 
 
 class Terminal(io.StringIO):
-    encoding = "utf-16"  # type: ignore[assignment]
+    encoding = "utf-16"
 
     def isatty(self) -> bool:
         return True
@@ -465,7 +467,7 @@ def test_the_verdict_is_shown_as_wide_and_coloured_as_the_terminal_can(
         shown.append(words)
         return "VERDICT"
 
-    monkeypatch.setattr(runs.terminal, "text", text)
+    monkeypatch.setattr(terminal, "text", text)
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setenv("NO_COLOR", no_colour)
     monkeypatch.setenv("COLUMNS", "77")
