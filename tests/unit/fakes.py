@@ -15,6 +15,7 @@ from gate.extensions import Extension
 from gate.options import Options
 from gate.recorder import Recorder
 from gate.target import Credentials, Target
+from reports.events import CheckResult, Event, FaultPlanted, Outcome
 from reports.progress import Progress
 
 DISPOSABLE = Target("disposable", "disposable", {"proxy": "https://localhost:1"}, ours=True)
@@ -114,8 +115,8 @@ class Hook:
         if self.error is not None:
             raise self.error
 
-    def event(self) -> Any:
-        return {"kind": "fault", "id": "f1", "title": "A fault"}
+    def event(self) -> Event:
+        return FaultPlanted("f1", "A fault")
 
 
 @dataclass(frozen=True)
@@ -161,20 +162,18 @@ class Sidecar:
     def stop(self) -> None:
         self.calls.append("stop")
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        yield {
-            "kind": "check",
-            "t": 1.0,
-            "check": "lifecycle.update.b",
-            "title": "b",
-            "stage": "lifecycle",
-            "component": "proxy",
-            "outcome": "failed",
-            "seconds": 1.0,
-            "reason": None,
-            "finding": None,
-            "follows": [],
-        }
+    def events(self) -> Iterator[Event]:
+        yield CheckResult(
+            check="lifecycle.update.b",
+            title="b",
+            stage="lifecycle",
+            component="proxy",
+            outcome=Outcome.FAILED,
+            seconds=1.0,
+            reason=None,
+            finding=None,
+            follows=(),
+        )
 
     def logs(self) -> Iterator[tuple[str, str]]:
         yield "lifecycle-api.log", "words"

@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
-from compose.machine import browser
-from compose.release import Release
-from gate import bringup as bringups
+from gate import hooks as hooked
 from gate import stack as stacks
 from gate.bringup import BringUp
+from gate.hooks import Release
 from gate.machine.console import MachineError
 from gate.options import Options
 from gate.stack import Problem
@@ -121,21 +120,29 @@ def brought_up(folder: Path, stage: str = "smoke", *hooks: Hook, **changes: Any)
 BUILT = f"build ('compose', {RELEASE!r})"
 
 
-def test_the_release_is_that_of_this_tree_for_a_stack_of_the_run_s_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bringups, "release_of_this_tree", lambda: RELEASE)
+class Hooks:
+    """What the owner of a stack knows."""
+
+    def release(self) -> Release:
+        return RELEASE
+
+    def require_browser(self) -> None:
+        raise MachineError("no browser")
+
+
+@pytest.fixture
+def _hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooked, "hooks", Hooks)
+
+
+@pytest.mark.usefixtures("_hooks")
+def test_the_release_is_that_of_this_tree_for_a_stack_of_the_run_s_own(tmp_path: Path) -> None:
     assert Run(tmp_path, options(tmp_path)).bringup.find_release() is RELEASE
     assert Run(tmp_path, options(tmp_path, LIVE)).bringup.find_release() is None
 
 
-def test_a_machine_without_a_browser_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse() -> None:
-        raise MachineError("no browser")
-
-    monkeypatch.setattr(browser, "require", refuse)
+@pytest.mark.usefixtures("_hooks")
+def test_a_machine_without_a_browser_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="no browser"):
         Run(tmp_path, options(tmp_path)).bringup.require_browser()
 

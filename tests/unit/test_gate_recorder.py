@@ -15,7 +15,9 @@ from gate.machine.console import MachineError
 from gate.recorder import AWAY, ENTRY_AWAY, ROOTS, PlannedCheck, Recorder, where
 from gate.wire import DockerSilent, Sent, WireError
 from reports.checks import matches
+from reports.events import Expected
 from reports.progress import Progress
+from reports.stream import read
 from tests.unit.fakes import DISPOSABLE, call, events, raised, recorder
 
 CHECK = Check("redis", "it is down", "start it", ("redis",), ("smoke.stack.starts[redis]",))
@@ -58,8 +60,9 @@ def test_no_secret_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_run_begins_with_what_it_is_of(tmp_path: Path) -> None:
     one = recorder(tmp_path)
-    expected = {"version": "1", "revision": None}
-    one.run_started(DISPOSABLE, expected, {"smoke": True, "ui": False}, "pytest -m smoke")
+    one.run_started(
+        DISPOSABLE, Expected("1", None), {"smoke": True, "ui": False}, "pytest -m smoke"
+    )
     (event,) = events(one)
     assert event["kind"] == "run_started"
     assert event["run_id"] == "r1"
@@ -69,7 +72,7 @@ def test_a_run_begins_with_what_it_is_of(tmp_path: Path) -> None:
         "kind": "disposable",
         "url": "https://localhost:1",
     }
-    assert event["expected"] == expected
+    assert event["expected"] == {"version": "1", "revision": None}
     assert (event["asked"], event["not_asked"]) == (["smoke"], ["ui"])
     assert event["command"] == "pytest -m smoke"
 
@@ -343,7 +346,7 @@ def test_results_of_another_gate_are_taken_over(tmp_path: Path) -> None:
     there.judged(planned("lifecycle.update.a"), call())
     there.judged(planned("lifecycle.update.b"), call(error=KeyError()))
     there.trouble("x")
-    one.take_over(events(there))
+    one.take_over(read(there.folder))
     one.keep_logs([("api.log", "words")])
     assert [event["kind"] for event in events(one)] == ["check", "check", "trouble"]
     assert events(one)[1]["check"] == "lifecycle.update.b"

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from compose.release import Release
 from gate import run as runs
 from gate import sidecar
 from gate.evidence import CONTAINERS, REGISTRY, Evidence
+from gate.hooks import Release
 from gate.machine.console import MachineError
 from gate.machine.interrupts import NUMBERS
 from gate.options import Options
