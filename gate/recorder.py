@@ -18,6 +18,7 @@ from gate.checks import Check, CheckFailed, Failure, stage_of
 from gate.containers import REVISION_LABEL, SOURCE_LABEL, VERSION_LABEL, Container
 from gate.machine.console import MachineError
 from gate.machine.limits import machine_error
+from gate.stages import STAGES
 from gate.target import ENTRY, Target
 from gate.wire import Sent, WireError
 from reports.checks import matches
@@ -112,6 +113,7 @@ class Recorder:
                 expected=expected,
                 asked=[stage for stage, is_asked in asked.items() if is_asked],
                 not_asked=[stage for stage, is_asked in asked.items() if not is_asked],
+                stages=list(STAGES),
                 command=command,
             )
         )

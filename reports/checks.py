@@ -17,7 +17,6 @@ from reports.events import (
     events_of_kind,
 )
 
-STAGES = ("smoke", "control", "observability", "contract", "ui", "lifecycle", "load")
 NOT_COLLECTED = "was not collected"
 
 
@@ -85,11 +84,12 @@ def asked_stages(events: list[Event]) -> tuple[list[str], list[str]]:
 def stage_order(events: list[Event]) -> dict[str, int]:
     """Every stage of this run with its place in the pipeline."""
     asked, not_asked = asked_stages(events)
-    mentioned = {*asked, *not_asked}
     others = [event.stage for event in events_of_kind(events, Required)]
     others += [event.stage for event in events_of_kind(events, CheckResult)]
-    known = [stage for stage in STAGES if stage in mentioned or stage in others]
-    return {stage: number for number, stage in enumerate(dict.fromkeys([*known, *asked, *others]))}
+    mentioned = [*asked, *not_asked, *others]
+    run = started(events)
+    known = [stage for stage in run.stages if stage in mentioned] if run else []
+    return {stage: number for number, stage in enumerate(dict.fromkeys([*known, *mentioned]))}
 
 
 def waivers(events: list[Event], required: dict[str, str]) -> tuple[list[Waiver], list[Waiver]]:

@@ -99,6 +99,7 @@ class RunStarted(_Event):
     expected: Expected
     asked: Annotated[Sequence[str], "stages asked for"]
     not_asked: Annotated[Sequence[str], "stages left out"]
+    stages: Annotated[Sequence[str], "all stages that there are, in the order they run"]
     command: str | None
 
     @classmethod

@@ -32,6 +32,7 @@ START = [
         expected={"version": "1.4.2", "revision": "9f1c2ab77e01"},
         asked=["smoke", "control"],
         not_asked=["load"],
+        stages=["smoke", "control", "ui", "load"],
         command="pytest -m 'smoke or control'",
     ),
     event("required", stage="smoke", checks=REQUIRED),

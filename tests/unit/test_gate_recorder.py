@@ -13,6 +13,7 @@ from gate.checks import Check, CheckFailed, Failure
 from gate.containers import REVISION_LABEL, SOURCE_LABEL, VERSION_LABEL
 from gate.machine.console import MachineError
 from gate.recorder import AWAY, ENTRY_AWAY, ROOTS, PlannedCheck, Recorder, where
+from gate.stages import STAGES
 from gate.wire import DockerSilent, Sent, WireError
 from reports.checks import matches
 from reports.events import Expected
@@ -74,6 +75,7 @@ def test_a_run_begins_with_what_it_is_of(tmp_path: Path) -> None:
     }
     assert event["expected"] == {"version": "1", "revision": None}
     assert (event["asked"], event["not_asked"]) == (["smoke"], ["ui"])
+    assert event["stages"] == list(STAGES)
     assert event["command"] == "pytest -m smoke"
 
 

@@ -50,6 +50,7 @@ EVENTS: list[Event] = [
         Expected("1.4.2", None),
         ("smoke",),
         ("load",),
+        ("smoke", "load"),
         "pytest -m smoke",
         t=0.1,
     ),

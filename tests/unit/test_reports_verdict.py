@@ -47,6 +47,7 @@ def run(
         expected={"version": "1.4.2", "revision": None},
         asked=["smoke"],
         not_asked=list(not_asked),
+        stages=["smoke", "control", "ui", "load"],
         command="pytest",
     )
     manifest = event("required", stage="smoke", checks=REQUIRED if required is None else required)
