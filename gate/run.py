@@ -206,8 +206,8 @@ class Gate:
         self.bringup.take_down()
         self.recorder.run_finished(pytest_exit)
         verdict = finish(self.recorder.folder)
-        self._show(verdict)
         self.exit_code = int(verdict["exit_code"])
+        self._show(verdict)
         return self.exit_code
 
     def _show(self, verdict: dict[str, Any]) -> None:

@@ -479,6 +479,20 @@ def test_the_verdict_is_shown_as_wide_and_coloured_as_the_terminal_can(
     assert shown[0][1:] == (colour, columns, encoding, "reports/latest/index.html")
 
 
+def test_a_verdict_that_cannot_be_shown_has_its_exit_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(options(tmp_path))
+
+    def text(*_: Any) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(terminal, "text", text)
+    with pytest.raises(ZeroDivisionError):
+        run.gate.finish(0)
+    assert run.gate.exit_code == 6
+
+
 def test_a_report_elsewhere_is_named_whole(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
