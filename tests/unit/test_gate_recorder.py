@@ -1,5 +1,6 @@
 """What the recorder writes of a run and of its checks."""
 
+import errno
 import io
 import re
 from pathlib import Path
@@ -132,9 +133,21 @@ def test_a_crash_keeps_its_traceback(tmp_path: Path) -> None:
     assert "Traceback" in (one.folder / "logs" / "crash.log").read_text()
 
 
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_the_machine_lacks_is_no_crash_of_the_gate(tmp_path: Path) -> None:
+    one = recorder(tmp_path)
+    one.crash(FULL)
+    (event,) = events(one, "trouble")
+    assert event["message"].startswith("expected space on the disk")
+    assert not (one.folder / "logs").exists()
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
+        (FULL, "it was not done: expected space on the disk"),
         (MachineError("Docker is away"), "it was not done: Docker is away"),
         (WireError("no answer"), "it was not done: no answer"),
         (KeyError("x"), "it was not done: test_gate_recorder.py:"),
@@ -267,6 +280,12 @@ def test_a_check_that_breaks_is_an_error_that_counts_as_failed(tmp_path: Path) -
     assert re.match(r"fakes\.py:\d+: KeyError: 'x'", event["reason"])
     assert event["seconds"] == 0.25
     assert one.failed == ["smoke.redis.can_save"]
+
+
+def test_a_check_that_the_machine_broke_says_what_it_lacks(tmp_path: Path) -> None:
+    event = result(recorder(tmp_path), call(error=FULL))
+    assert event["outcome"] == "error"
+    assert event["reason"].startswith("expected space on the disk")
 
 
 def test_a_check_without_a_turn_did_not_run(tmp_path: Path) -> None:

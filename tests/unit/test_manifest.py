@@ -1,14 +1,25 @@
-"""What is written of the checks agrees with them: manifest, findings.md, and what each follows."""
+"""What is written of the checks agrees with them: manifest, findings, follows, mentions in code."""
 
+import ast
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gate import manifest
+from gate.stages import STAGES
+from reports.checks import matches
+
 ROOT = Path(__file__).parent.parent.parent
+STAGE_NAMES = "|".join(STAGES)
+MENTION = re.compile(rf"(\w+\.)?({STAGE_NAMES})\.[\w*]+\.[^\s,:]+")
+MODULES = re.compile(r"(tests|compose|contracts)\.")
+FILES = re.compile(r"\.(py|toml|json|yaml|html|md|png|log)$")
 SCRIPT = """
 import json, sys
 from gate import findings, manifest
@@ -59,3 +70,32 @@ def test_findings_md_explains_every_check(collected: dict[str, Any]) -> None:
 
 def test_what_a_check_follows_is_another_check(collected: dict[str, Any]) -> None:
     assert collected["nothing"] == []
+
+
+def mentions(path: Path) -> Iterator[str]:
+    """Ids and globs of checks in a source file; `*` stands for what is filled in."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    parts = {part for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in nodes:
+        text = ""
+        if isinstance(node, ast.JoinedStr):
+            texts = [one.value if isinstance(one, ast.Constant) else "*" for one in node.values]
+            text = "".join(map(str, texts))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in parts:
+            text = re.sub(r"{\w+}", "*", node.value)
+        if MENTION.fullmatch(text) and not MODULES.match(text) and not FILES.search(text):
+            yield text
+
+
+def test_every_check_that_the_code_names_exists() -> None:
+    ids = [check for checks in manifest.load().values() for check in checks]
+    own = ROOT / "tests" / "unit"
+    files = [*(ROOT / "gate").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    wrong = {
+        (str(path.relative_to(ROOT)), text)
+        for path in files
+        if not path.is_relative_to(own)
+        for text in mentions(path)
+        if not any(matches(text, check) for check in ids)
+    }
+    assert not wrong
