@@ -19,6 +19,7 @@
     │   ├── DockerSilent         also a WireError: Docker did not answer
     │   └── NotSent              also a WireError: no descriptor, no memory, no resolver
     ├── WireError             6  no answer came from a target
+    ├── WaitError             6  what was waited for did not come         gate/wait.py
     ├── LiveTargetError       6  something tried to change a live target
     └── CheckFailed           1  a promise does not hold                  gate/checks.py
 
@@ -67,6 +68,14 @@ class DockerSilent(WireError, MachineError):
 
 class NotSent(WireError, MachineError):
     """The machine kept something from being sent: nothing is known of who should have answered."""
+
+
+class WaitError(GateError):
+    """What was waited for did not come; `seen` is what was seen last."""
+
+    def __init__(self, what: str, seconds: float, seen: object) -> None:
+        super().__init__(f"expected {what} within {seconds:g} s, got {seen}")
+        self.seen = seen
 
 
 class LiveTargetError(GateError):

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gate.checks import CheckFailed, expect, fail
-from gate.errors import MachineError
+from gate.errors import MachineError, WaitError
 from gate.machine.commands import must
 from gate.model import model
 from gate.stack import Stack, wait_ready
 from gate.target import Credentials, Target
+from gate.wait import wait_until
 from gate.wire import Answer, Sent, Wire, WireError
 from reports.stream import Stream
 
@@ -28,7 +29,6 @@ KEY_HEADER = "X-API-Key"
 CALL_LIMIT = 15.0
 DOCKER_LIMIT = 60.0
 READY_LIMIT = 60.0
-POLL_SECONDS = 0.05
 Seen = TypeVar("Seen")
 
 
@@ -143,16 +143,12 @@ class Operator:
 
         Fails the check when that takes more than `seconds`.
         """
-        deadline = time.monotonic() + seconds
-        while True:
-            seen = _tried(look)
-            if not isinstance(seen, WireError | CheckFailed) and holds(seen):
-                return seen
-            if time.monotonic() > deadline:
-                if isinstance(seen, MachineError):
-                    raise seen
-                fail(f"{what} within {seconds:g} s", _shown(seen), component=component)
-            time.sleep(POLL_SECONDS)
+        try:
+            return wait_until(look, seconds, what, holds, ignoring=(WireError, CheckFailed))
+        except WaitError as late:
+            if isinstance(late.seen, MachineError):
+                raise late.seen from None
+            fail(f"{what} within {seconds:g} s", _shown(late.seen), component=component)
 
     # The containers
 
@@ -203,13 +199,6 @@ class Operator:
     def folder(self) -> Path:
         """The run's folder of the report, for files that are evidence."""
         return self._stream.folder
-
-
-def _tried(look: Callable[[], Seen]) -> Seen | WireError | CheckFailed:
-    try:
-        return look()
-    except (WireError, CheckFailed) as error:
-        return error
 
 
 def _shown(seen: object) -> str:

@@ -24,6 +24,7 @@ from gate.machine.console import say
 from gate.machine.interrupts import run_main
 from gate.machine.ports import free_port
 from gate.sweep import RUN_LABEL, STARTED_LABEL, RunLock, new_run_id
+from gate.wait import wait_until
 from load.slo import QUANTILES
 from tests.bench import generators, rates, stalling, truth
 from tests.bench.generators import ROOT, Generator, Reported
@@ -56,11 +57,7 @@ def stalling_server(account: Path) -> Iterator[int]:
 
 
 def _until_there(port: int) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while not _answers(port):
-        if time.monotonic() > deadline:
-            sys.exit(f"expected the stalling server on port {port}, but nothing answers there")
-        time.sleep(0.05)
+    wait_until(lambda: _answers(port), READY_SECONDS, f"an answer on port {port}")
 
 
 def _answers(port: int) -> bool:

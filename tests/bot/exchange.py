@@ -10,7 +10,8 @@ from typing import Any
 
 from gate.checks import expect
 from gate.model import model
-from gate.operator import POLL_SECONDS, Operator
+from gate.operator import Operator
+from gate.wait import POLL_SECONDS
 from gate.wire import Answer, Wire
 
 OURS = "breakout-bot"

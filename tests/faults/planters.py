@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from compose.release import OWN_SERVICES
+from gate.errors import WaitError
 from gate.machine.commands import must, run
 from gate.machine.console import MachineError
 from gate.model import model
 from gate.stack import BUILD_LIMIT, POLL_SECONDS, Stack
+from gate.wait import wait_until
 from gate.wire import Answer, Wire, WireError
 from tests.bot.lifecycle import pages
 from tests.faults import sources
@@ -345,14 +347,18 @@ def drills(stack: Stack, part: Part) -> Iterator[None]:
 def effect(stack: Stack, part: Part) -> Iterator[None]:
     """Wait until the fault shows from outside: an answer that matches."""
     seconds = part.values.get("seconds", EFFECT_SECONDS)
-    deadline, seen = time.monotonic() + seconds, "nothing"
-    while not re.search(part["matches"], seen := _told(stack, part["service"], part["path"])):
-        if time.monotonic() > deadline:
-            raise NotPlanted(
-                f"expected {part['path']} of {part['service']} to match {part['matches']!r}"
-                f" within {seconds:g} s, but got {seen[:300]}"
-            )
-        time.sleep(POLL_SECONDS)
+    what = f"{part['path']} of {part['service']} to match {part['matches']!r}"
+    matches = re.compile(part["matches"]).search
+    try:
+        wait_until(
+            lambda: _told(stack, part["service"], part["path"]),
+            seconds,
+            what,
+            matches,
+            every=POLL_SECONDS,
+        )
+    except WaitError as late:
+        raise NotPlanted(str(late)) from None
     yield
 
 
@@ -361,7 +367,7 @@ def _told(stack: Stack, service: str, path: str) -> str:
         answer = _ask(stack, service, path)
     except WireError as error:
         return str(error)
-    return f"{answer.status} {answer.text}"
+    return f"{answer.status} {answer.text}"[:300]
 
 
 def _ask(stack: Stack, service: str, path: str, method: str = "GET", **options: Any) -> Answer:

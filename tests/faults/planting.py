@@ -3,15 +3,16 @@
 import asyncio
 import json
 import shutil
-import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from gate.containers import containers
+from gate.errors import WaitError
 from gate.machine.commands import run
 from gate.machine.console import MachineError
 from gate.stack import POLL_SECONDS, Problem, Stack
 from gate.target import Target
+from gate.wait import wait_until
 from gate.wire import Wire, WireError
 from reports.events import FaultPlanted
 from tests.faults.fault import BEFORE, Fault
@@ -150,11 +151,14 @@ class Planting:
 
 def wait_until_well(stack: Stack, limit: float) -> None:
     """Wait until nothing is left of a fault: all healthy, all scraped. Raises `NotPlanted`."""
-    deadline = time.monotonic() + limit
-    while wrong := asyncio.run(_not_well(stack, stack.target())):
-        if time.monotonic() > deadline:
-            raise NotPlanted(f"expected the stack to be well within {limit:g} s, but {wrong}")
-        time.sleep(POLL_SECONDS)
+
+    def wrong() -> str | None:
+        return asyncio.run(_not_well(stack, stack.target()))
+
+    try:
+        wait_until(wrong, limit, "the stack to be well", lambda one: not one, every=POLL_SECONDS)
+    except WaitError as late:
+        raise NotPlanted(str(late)) from None
 
 
 async def _not_well(stack: Stack, target: Target) -> str | None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +19,7 @@ from gate.machine.commands import run
 from gate.stack import Stack
 from gate.sweep import companions
 from gate.target import Credentials, Target
+from gate.wait import wait_until
 from load import measures, profile, runner
 from load.containers import WORKER
 from tests.faults.runs import LIMIT, ROOT, described
@@ -63,19 +64,11 @@ def load(stack: Stack, folder: Path, *more: str) -> Iterator[subprocess.Popen[st
         text=True,
     ) as process:
         try:
-            until(lambda: generators(process.pid), LIMIT)
+            wait_until(lambda: generators(process.pid), LIMIT, "a generator")
             time.sleep(BEGUN_SECONDS)
             yield process
         finally:
             process.kill()
-
-
-def until(condition: Callable[[], object], seconds: float) -> None:
-    """Wait for something."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def children(pid: int) -> list[int]:
@@ -124,7 +117,8 @@ def test_a_lost_worker_in_a_container_is_said(stack: Stack, tmp_path: Path) -> N
     chosen, target, keys = profile.load("smoke"), stack.target(), stack.credentials
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(runner.run, chosen, target, keys, tmp_path, WORKERS, beside=stack)
-        until(lambda: run(["docker", "top", worker], DOCKER_LIMIT).ok, LIMIT)
+        top = ["docker", "top", worker]
+        wait_until(lambda: run(top, DOCKER_LIMIT).ok, LIMIT, "a worker that runs")
         time.sleep(BEGUN_SECONDS)
         assert run(["docker", "kill", worker], DOCKER_LIMIT).ok
         found = running.result(2 * LIMIT)

@@ -19,6 +19,7 @@ from gate.machine.console import INTERRUPTED
 from gate.machine.interrupts import heeded_by_children
 from gate.stack import Stack
 from gate.sweep import RUN_LABEL, leftovers, sweep
+from gate.wait import wait_until
 from tests.faults.fault import CATALOGUE
 from tests.faults.runs import LIMIT, ROOT, gate
 
@@ -84,14 +85,15 @@ def test_a_killed_gate_beside_the_run_leaves_its_checks_unknown(tmp_path: Path) 
 
 def process_with(words: str) -> int:
     """The process that was started with some words, once there is one."""
-    ends = time.monotonic() + READY_SECONDS
-    while time.monotonic() < ends:
+
+    def find() -> int | None:
         for entry in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):
                 if words.encode() in entry.read_bytes():
                     return int(entry.parent.name)
-        time.sleep(0.1)
-    raise AssertionError(f"no process with {words}")
+        return None
+
+    return wait_until(find, READY_SECONDS, f"a process with {words}") or 0
 
 
 def test_two_gates_side_by_side_do_not_meet(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from gate.machine.interrupts import heeded_by_children
+from gate.wait import wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 LIMIT = 30.0
@@ -74,10 +75,7 @@ def silent() -> Iterator[str]:
 
 
 def begun(folder: Path) -> None:
-    ends = time.monotonic() + LIMIT
-    while not list(folder.glob("runs/*/events.jsonl")):
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+    wait_until(lambda: [*folder.glob("runs/*/events.jsonl")], LIMIT, "a run's events", every=0.02)
     time.sleep(0.3)
 
 
@@ -135,10 +133,7 @@ def test_a_load_run_that_is_hung_up_ends_its_generator(tmp_path: Path, silent: s
     with subprocess.Popen(
         [*words, f"--folder={tmp_path}"], cwd=ROOT, stderr=subprocess.PIPE, text=True
     ) as process:
-        ends = time.monotonic() + LIMIT
-        while not (children := list_children(process.pid)):
-            assert time.monotonic() < ends
-            time.sleep(0.02)
+        children = wait_until(lambda: list_children(process.pid), LIMIT, "a child", every=0.02)
         process.send_signal(signal.SIGHUP)
         _, said = process.communicate(timeout=LIMIT)
     assert process.returncode == 128 + signal.SIGHUP

@@ -19,6 +19,7 @@ from compose.lifecycle import __main__ as lifecycle
 from compose.lifecycle import owner
 from gate.machine import console
 from gate.machine.interrupts import heeded_by_children
+from gate.wait import wait_until
 from reports.progress import Progress
 
 ROOT = Path(__file__).parent.parent.parent
@@ -88,10 +89,7 @@ def lines(path: Path) -> list[str]:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    ends = time.monotonic() + LIMIT
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+    wait_until(condition, LIMIT, "it", every=0.02)
 
 
 @contextmanager

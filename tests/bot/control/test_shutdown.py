@@ -9,7 +9,8 @@ import pytest
 from gate.checks import check, expect
 from gate.containers import Container, containers
 from gate.model import model
-from gate.operator import API, KEY_HEADER, POLL_SECONDS, Operator
+from gate.operator import API, KEY_HEADER, Operator
+from gate.wait import wait_until_async
 from gate.wire import Answer, Conversation, Wire
 from tests.bot.api import Engine
 from tests.bot.control.engine import hold, restart_api
@@ -106,10 +107,8 @@ def clients(metrics: str) -> float:
 
 
 async def until(wire: Wire, path: str, holds: Callable[[Answer], bool]) -> None:
-    """Wait until the API's answer is as wanted. Raises `TimeoutError`."""
-    async with asyncio.timeout(CONNECT_SECONDS):
-        while not holds(await wire.http(path, API)):  # noqa: ASYNC110 (polls)
-            await asyncio.sleep(POLL_SECONDS)
+    """Wait until the API's answer is as wanted. Raises `WaitError`."""
+    await wait_until_async(lambda: wire.http(path, API), CONNECT_SECONDS, "its answer", holds)
 
 
 @check(
