@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,10 +13,12 @@ from typing import Any
 from compose.release import HERE, Release, release_environment
 from gate import settings
 from gate.containers import OF_COMPOSE, PROJECT_LABEL, Container
+from gate.errors import WaitError
 from gate.machine.commands import Result, piped, run
 from gate.machine.console import MachineError, say_once
 from gate.model import model
 from gate.target import DEPLOYED_PROJECT, Credentials, env_values, public_url
+from gate.wait import wait_until
 from reports.redact import Redactor
 
 API, FRONTEND, PROXY, REDIS, EXCHANGE = map(
@@ -242,9 +243,7 @@ def feed(command: Sequence[str], path: Path, limit: float) -> None:
 
 def wait_until(condition: Callable[[], Any], seconds: float, every: float = POLL_SECONDS) -> Any:
     """Look again until `condition` holds; what it gave last, true or not, after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while True:
-        seen = condition()
-        if seen or time.monotonic() > deadline:
-            return seen
-        time.sleep(every)
+    try:
+        return wait_until(condition, seconds, "it", every=every)
+    except WaitError as late:
+        return late.seen

@@ -4,13 +4,15 @@ import os
 import re
 import shutil
 import subprocess
-import time
+from contextlib import suppress
 from pathlib import Path
 
 from compose.machine import apt
+from gate.errors import WaitError
 from gate.machine import docker
 from gate.machine.commands import last_lines, must, run
 from gate.machine.console import MachineError, step
+from gate.wait import wait_until
 
 COMPOSE_NEEDED = (2, 24)
 ANSWER_LIMIT = 10
@@ -174,13 +176,13 @@ def remove_stale_pid_files() -> None:
 
 
 def _await_answer(daemon: subprocess.Popen[bytes] | None) -> None:
-    deadline = time.monotonic() + START_LIMIT
-    while time.monotonic() < deadline:
-        if server_version():
-            return
-        if daemon and daemon.poll() is not None:
-            break
-        time.sleep(POLL_SECONDS)
+    def over() -> bool:
+        return bool(server_version() or (daemon and daemon.poll() is not None))
+
+    with suppress(WaitError):
+        wait_until(over, START_LIMIT, "it", every=POLL_SECONDS)
+    if server_version():
+        return
     log = f" {LOG} ends with:\n{last_lines(LOG.read_text())}" if daemon else ""
     raise MachineError(
         f"Expected the Docker daemon to answer within {START_LIMIT} s, but saw: {_why_silent()}."
