@@ -184,7 +184,7 @@ def piped(args: Sequence[str | Path], limit: float, **streams: Any) -> None:
         raise MachineError(f"`{args[0]} {args[1]}` gave no end within {limit:g} s.") from None
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip()[-300:]
-        raise MachineError(f"Expected `{args[0]} {args[1]}` to succeed, but: {last}")
+        raise MachineError(f"Expected `{args[0]} {args[1]}` to succeed, but: {advised(last)}")
 
 
 def last_lines(text: str, count: int = LAST_LINES) -> str:

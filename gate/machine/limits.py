@@ -33,6 +33,23 @@ def _limit(lacks: str, expected: str, next_step: str, words: str, *numbers: int)
     return Limit(lacks, expected, next_step, pattern, frozenset(numbers))
 
 
+NO_RIGHT = _limit(
+    "right to use Docker",
+    "the right to use Docker's socket",
+    '`sudo usermod -aG docker "$USER"`, then log in again',
+    r"permission\ denied\ while\ trying\ to\ connect\ to\ the\ docker",
+)
+NO_ENGINE = _limit(
+    "engine",
+    "a Docker engine to answer",
+    "`make machine` starts one, `docker context ls` shows which is meant",
+    r"""cannot\ connect\ to\ the\ docker\ daemon
+      | failed\ to\ connect\ to\ the\ docker\ api
+      | is\ (the|your)\ docker\ daemon\ (up\ and\ )?running
+      | error\ during\ connect:
+      | dial\ unix\ .*\.sock""",
+)
+
 # The first that matches counts: inotify says "no space" and "too many open files" too. What a stack
 # can bring about by itself is left out, such as "pool overlaps", "Address already in use" of a
 # fixed IP address, "OOM-killed (memory limit too low?)".
@@ -82,22 +99,8 @@ LIMITS = (
           | \[errno\ 98\]""",
         errno.EADDRINUSE,
     ),
-    _limit(
-        "right to use Docker",
-        "the right to use Docker's socket",
-        '`sudo usermod -aG docker "$USER"`, then log in again',
-        r"permission\ denied\ while\ trying\ to\ connect\ to\ the\ docker",
-    ),
-    _limit(
-        "engine",
-        "a Docker engine to answer",
-        "`make machine` starts one, `docker context ls` shows which is meant",
-        r"""cannot\ connect\ to\ the\ docker\ daemon
-          | failed\ to\ connect\ to\ the\ docker\ api
-          | is\ (the|your)\ docker\ daemon\ (up\ and\ )?running
-          | error\ during\ connect:
-          | dial\ unix\ .*\.sock""",
-    ),
+    NO_RIGHT,
+    NO_ENGINE,
     _limit(
         "memory",
         "memory, and room for processes",
@@ -130,6 +133,16 @@ def limit_of(trouble: str | BaseException) -> Limit | None:
     if isinstance(trouble, str):
         return next((one for one in LIMITS if one.words.search(trouble)), None)
     return next(filter(None, map(_of_error, _chain(trouble))), None)
+
+
+def socket_limit(error: BaseException) -> Limit | None:
+    """Give why an engine's socket could not be connected to; None where it answered."""
+    for one in _chain(error):
+        if isinstance(one, PermissionError):
+            return NO_RIGHT
+        if isinstance(one, FileNotFoundError | ConnectionRefusedError):
+            return NO_ENGINE
+    return None
 
 
 def machine_error(trouble: str | BaseException, before: str = "") -> MachineError | None:

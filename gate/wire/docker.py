@@ -7,6 +7,7 @@ import httpx
 
 from gate.errors import DockerSilent, MachineError, NotSent, WireError
 from gate.machine import docker as engines
+from gate.machine.limits import socket_limit
 from gate.target import Target
 from gate.wire.guard import Guard
 from gate.wire.http import Http, Transport
@@ -48,7 +49,9 @@ class Docker:
         except NotSent:
             raise
         except WireError as error:
-            raise DockerSilent(str(error)) from None
+            lacking = socket_limit(error)
+            step = f"; {lacking.next_step}" if lacking else ""
+            raise DockerSilent(f"{error}{step}") from None
         if answer.status >= 500:
             raise DockerSilent(f"GET {url}: {answer.brief}")
         if answer.status != 200:

@@ -134,6 +134,22 @@ def test_what_the_machine_lacks_is_known_by_its_number(error: Exception, lacks: 
     assert (found is not None) == (lacks is not None)
 
 
+@pytest.mark.parametrize(
+    ("number", "lacks"),
+    [
+        (errno.ENOENT, "engine"),
+        (errno.ECONNREFUSED, "engine"),
+        (errno.EACCES, "right to use Docker"),
+        (errno.ETIMEDOUT, None),
+    ],
+)
+def test_why_a_socket_of_docker_is_silent_is_known(number: int, lacks: str | None) -> None:
+    above = WireError("GET docker:/info: no answer")
+    above.__cause__ = OSError(number, os.strerror(number))
+    limit = limits.socket_limit(above)
+    assert (limit.lacks if limit else None) == lacks
+
+
 def test_a_step_is_said_once() -> None:
     found = limits.machine_error(OSError(errno.EMFILE, "Too many open files"))
     assert found is not None
