@@ -6,6 +6,7 @@ What may stand in one is in the tables below, and in README.md beside this file 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -224,8 +225,11 @@ def _check_together(table: toml.Table, kind: str, row: Mapping[str, Any]) -> Non
             raise table.error(f"expected no `{key}` for rate: it narrows all")
 
 
+_manifest = cache(manifests.load)  # parsing it for each of a few hundred files takes seconds
+
+
 def _check_findings(table: toml.Table, stages: list[str], findings: list[str]) -> None:
-    manifest = manifests.load()
+    manifest = _manifest()
     every = [check for checks in manifest.values() for check in checks]
     for glob in findings:
         if not any(matches(glob, check) for check in every):

@@ -82,7 +82,7 @@ def test_a_step_in_a_step_is_the_one_that_is_shown() -> None:
 def test_lines_of_commands_are_the_same_and_are_kept_in_their_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(console, "Progress", partial(Progress, threshold=0.0))
+    monkeypatch.setattr(console, "Progress", partial(Progress, clock=lambda: 0.0, threshold=0.0))
     with (
         console.recorded(tmp_path, "a", lambda line: line.replace("s3cret", "***")) as log,
         console.step("pulling s3cret"),
