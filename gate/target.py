@@ -8,7 +8,6 @@ Everything wrong with that word raises `TargetError` before anything is started.
 import os
 import re
 import ssl
-import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from gate import settings
+from gate import settings, toml
 from gate.errors import UsageError
 from gate.machine.docker import engine_is_here
 from gate.machine.ports import is_own_address
@@ -27,7 +26,6 @@ HERE = model().folder
 ENTRY = model().entry
 SERVICES = model().running
 DEPLOYED_PROJECT = model().project
-KEYS = {"name", "kind", "mode", "ca_file", "trust", "project", "plain_http", "connect", "services"}
 DEFAULT_PORTS = {"https": 443, "http": 80, "redis": 6379, "rediss": 6379}
 LOOPBACK = "127.0.0.1"
 HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.%]+")
@@ -35,7 +33,16 @@ HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.%]+")
 SECRET_WORDS = ("password", "secret", "api_key", "apikey", "token")
 
 
+Kind = Literal["disposable", "live"]
+Mode = Literal["paper", "live"]
 Trust = Literal["verify", "any"]
+KIND: toml.Kind[Kind] = toml.one_of("live", "disposable")
+MODE: toml.Kind[Mode] = toml.one_of("paper", "live")
+TRUST: toml.Kind[Trust] = toml.one_of("verify", "any")
+NOT_HERE = ("absent", "internal")
+A_URL = toml.Kind[str](
+    'a URL, "internal" or "absent"', lambda value: isinstance(value, str) and value
+)
 
 
 class TargetError(UsageError):
@@ -47,7 +54,7 @@ class Target:
     """One deployment as the gate sees it."""
 
     name: str
-    kind: Literal["disposable", "live"]
+    kind: Kind
     urls: Mapping[str, str] = field(default_factory=dict)
     """Base URLs of the services that can be reached from here: origin, Host and name in TLS."""
     connect: Mapping[str, str] = field(default_factory=dict)
@@ -56,7 +63,7 @@ class Target:
     """Services that this deployment does not have."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Services it should have and does not, with the reason: their checks are waived by name."""
-    mode: Literal["paper", "live"] = "paper"
+    mode: Mode = "paper"
     """Trading mode that the engine must be in."""
     ca_file: Path | None = None
     """CA certificates to verify with, in place of the system's."""
@@ -262,132 +269,98 @@ def plain_url(url: str) -> str:
 
 def from_file(path: Path) -> Target:
     """The target that a TOML file describes; it mentions every service. Raises `TargetError`."""
-    table = _toml(path)
-    _known(path, table, KEYS, "key")
-    services = table.get("services")
-    if not isinstance(services, dict):
-        raise TargetError(f"{path}: expected a [services] table, got {services!r}")
-    urls, absent = _services(path, services)
-    ca_file = _text(path, table, "ca_file")
-    plain_http = _plain_http(path, table) or plain_url(urls[ENTRY])
-    connect = _connect(path, table, urls[ENTRY], plain_http)
-    return Target(
-        name=_text(path, table, "name") or path.stem,
-        kind=_choice(path, table, "kind", ("live", "disposable")),
+    table = toml.read(path, TargetError)
+    _refuse_secrets(table)
+    urls, absent = _services(table.table("services"))
+    ca_file = table.get("ca_file", toml.TEXT, None)
+    plain_http = _plain_http(table) or plain_url(urls[ENTRY])
+    connect = _connect(table, urls[ENTRY], plain_http)
+    target = Target(
+        name=table.get("name", toml.TEXT, path.stem),
+        kind=table.get("kind", KIND, "live"),
         urls=urls,
         connect=connect,
         absent=absent,
-        mode=_choice(path, table, "mode", ("paper", "live")),
+        mode=table.get("mode", MODE, "paper"),
         ca_file=path.parent / ca_file if ca_file else None,
-        trust=_trust(path, table, connect),
+        trust=_trust(table, connect),
         plain_http=plain_http,
-        project=_text(path, table, "project"),
+        project=table.get("project", toml.TEXT, None),
     )
+    table.refuse_unknown()
+    return target
 
 
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TargetError(
-            f"expected a readable target file, got {path}: {error.strerror}"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TargetError(f"expected TOML in {path}, got: {error}") from None
-    _refuse_secrets(path, table)
-    return table
+def _refuse_secrets(table: toml.Table) -> None:
+    for part in (table, table.table("services")):
+        for key in part.values:
+            if any(word in key.lower() for word in SECRET_WORDS):
+                raise part.error(
+                    f"expected no secrets in a target file, got the key {key!r};"
+                    " set GATE_API_KEY or GATE_REDIS_PASSWORD in the environment",
+                    key,
+                )
 
 
-def _refuse_secrets(path: Path, table: dict[str, Any]) -> None:
-    services = table.get("services")
-    for key in [*table, *(services if isinstance(services, dict) else ())]:
-        if any(word in key.lower() for word in SECRET_WORDS):
-            raise TargetError(
-                f"{path}: expected no secrets in a target file, got the key {key!r};"
-                " set GATE_API_KEY or GATE_REDIS_PASSWORD in the environment"
-            )
-
-
-def _known(path: Path, table: Mapping[str, Any], allowed: set[str], what: str) -> None:
-    for key in table:
-        if key not in allowed:
-            expected = ", ".join(sorted(allowed))
-            raise TargetError(f"{path}: expected one of {expected}; got the unknown {what} {key!r}")
-
-
-def _services(path: Path, table: dict[str, Any]) -> tuple[dict[str, str], frozenset[str]]:
-    _known(path, table, set(SERVICES), "service")
-    missing = [service for service in SERVICES if service not in table]
-    if missing:
-        raise TargetError(
-            f'{path}: expected every service to have a URL, "internal" or "absent" under'
-            f" [services], got nothing for {', '.join(missing)}"
-        )
-    urls = {
-        s: _service_url(path, s, v) for s, v in table.items() if v not in ("absent", "internal")
-    }
+def _services(table: toml.Table) -> tuple[dict[str, str], frozenset[str]]:
+    given = {service: table.get(service, A_URL) for service in SERVICES}
+    table.refuse_unknown()
+    urls = {s: _service_url(table, s, v) for s, v in given.items() if v not in NOT_HERE}
     if ENTRY not in urls:
-        raise TargetError(f"{path}: expected a URL for the {ENTRY}, got {table[ENTRY]!r}")
-    return urls, frozenset(s for s, value in table.items() if value == "absent")
+        raise table.error(f"expected a URL, got {given[ENTRY]!r}", ENTRY)
+    return urls, frozenset(s for s, value in given.items() if value == "absent")
 
 
-def _service_url(path: Path, service: str, value: Any) -> str:
+def _service_url(table: toml.Table, service: str, value: str) -> str:
     scheme = model().services[service].scheme
     schemes = {"http": ("http", "https"), "redis": ("redis", "rediss")}.get(scheme, (scheme,))
-    where = f"{path}: {service}"
-    if not isinstance(value, str):
-        raise TargetError(f'{where}: expected a URL, "internal" or "absent", got {value!r}')
-    parts = _split(value, where, schemes, user=service == "redis")
+    parts = _split(value, table.place(service), schemes, user=service == "redis")
     base = origin(parts)
     return base.replace("://", f"://{parts.username}@", 1) if parts.username else base
 
 
-def _plain_http(path: Path, table: dict[str, Any]) -> str | None:
-    value = _text(path, table, "plain_http")
-    if value is None:
-        return None
-    return origin(_split(value, f"{path}: plain_http", ("http",)))
+def _plain_http(table: toml.Table) -> str | None:
+    value = table.get("plain_http", toml.TEXT, None)
+    return value and origin(_split(value, table.place("plain_http"), ("http",)))
 
 
-def _connect(path: Path, table: Mapping[str, Any], url: str, plain_http: str) -> dict[str, str]:
+def _connect(table: toml.Table, url: str, plain_http: str) -> dict[str, str]:
     """The key `connect`: HOST[:PORT] for the entry, or a table of HOST:PORT to HOST:PORT."""
-    value = table.get("connect", {})
+    value: Any = table.get("connect", toml.ANYTHING, {})
     if isinstance(value, dict):
-        to = {_place(path, name.lower()): _place(path, to) for name, to in value.items()}
+        to = {_place(table, name.lower()): _place(table, to) for name, to in value.items()}
         known = {_authority_of(one) for one in (url, plain_http)}
         if unknown := sorted(to.keys() - known):
-            raise TargetError(
-                f"{path}: expected [connect] to say where {' or '.join(sorted(known))} leads, got"
-                f" {unknown[0]}"
-            )
+            where = " or ".join(sorted(known))
+            raise table.error(f"expected to say where {where} leads, got {unknown[0]}", "connect")
         return to
-    host, _, port = _place(path, value, port=0).rpartition(":")
+    host, _, port = _place(table, value, port=0).rpartition(":")
     tls = port if int(port) else urlsplit(url).port or DEFAULT_PORTS["https"]
     plain = urlsplit(plain_http).port or DEFAULT_PORTS["http"]
     return leading_to(url, f"{host}:{tls}") | leading_to(plain_http, f"{host}:{plain}")
 
 
-def _place(path: Path, value: Any, port: int | None = None) -> str:
+def _place(table: toml.Table, value: Any, port: int | None = None) -> str:
     """`HOST:PORT`, with `port` where a value leaves it out. Raises `TargetError`."""
-    wanted = f"{path}: expected connect to be HOST:PORT, got {value!r}"
+    wanted = f"expected HOST:PORT, got {value!r}"
     try:
         parts = urlsplit(f"//{value}" if isinstance(value, str) else "")
         number = parts.port if parts.port is not None else port
         right = parts.hostname and parts.netloc == value and "@" not in value and number is not None
     except ValueError as error:
-        raise TargetError(f"{wanted}: {error}") from None
+        raise table.error(f"{wanted}: {error}", "connect") from None
     if not right:
-        raise TargetError(wanted)
+        raise table.error(wanted, "connect")
     return _authority(str(parts.hostname), int(number or 0))
 
 
-def _trust(path: Path, table: dict[str, Any], connect: Mapping[str, str]) -> Any:
-    trust = _choice(path, table, "trust", ("verify", "any"))
+def _trust(table: toml.Table, connect: Mapping[str, str]) -> Trust:
+    trust: Trust = table.get("trust", TRUST, "verify")
     places = {to.rpartition(":")[0].strip("[]") for to in connect.values()}
     if trust == "any" and not (places and all(map(is_own_address, places))):
-        raise TargetError(
-            f'{path}: expected trust = "any" only where connect leads to an address of ours,'
-            f" got {', '.join(sorted(places)) or 'no connect'}"
+        got = ", ".join(sorted(places)) or "no connect"
+        raise table.error(
+            f"expected 'any' only where connect leads to an address of ours, got {got}", "trust"
         )
     return trust
 
@@ -419,22 +392,6 @@ def _shown(url: str) -> str:
     """`url` without what may be a password."""
     head, at, tail = url.rpartition("@")
     return f"{head.partition('://')[0]}://«redacted»@{tail}" if at else url
-
-
-def _text(path: Path, table: dict[str, Any], key: str) -> str | None:
-    value = table.get(key)
-    if value is not None and not (isinstance(value, str) and value):
-        raise TargetError(f"{path}: expected {key} to be text, got {value!r}")
-    return value
-
-
-def _choice(path: Path, table: dict[str, Any], key: str, allowed: tuple[str, str]) -> Any:
-    value = table.get(key, allowed[0])
-    if value not in allowed:
-        raise TargetError(
-            f"{path}: expected {key} to be one of {', '.join(allowed)}, got {value!r}"
-        )
-    return value
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from gate.errors import UsageError
 
 T = TypeVar("T", covariant=True)
 D = TypeVar("D")
+W = TypeVar("W", bound=str)
 Where = tuple[str | int, ...]
 """Keys and indices that lead to a value."""
 _MISSING: Any = object()
@@ -85,7 +86,7 @@ def whole(low: int, high: int | None = None) -> Kind[int]:
     return Kind(words, lambda value: type(value) is int and low <= value <= most)
 
 
-def one_of(*words: str) -> Kind[str]:
+def one_of(*words: W) -> Kind[W]:
     """Give the kind of one of these words."""
     return Kind(f"one of {', '.join(words)}", lambda value: value in words)
 
@@ -171,13 +172,20 @@ class Table:
 
     def error(self, message: str, key: str = "") -> ValueError:
         """Give the error about a key, or about the table: `raise table.error("expected …")`."""
+        return self.error_class(f"{self.place(key)}: {message}")
+
+    def place(self, key: str = "") -> str:
+        """Give the beginning of an error: `FILE:LINE: KEY.PATH`, as far as it is known."""
         where = (*self.where, key) if key else self.where
         line = line_of(self.source, where) or line_of(self.source, self.where)
-        place = f"{self.path}:{line}" if line else f"{self.path}"
-        return self.error_class(f"{place}: {_written(where)}{': ' if where else ''}{message}")
+        file = f"{self.path}:{line}" if line else f"{self.path}"
+        return f"{file}: {_written(where)}" if where else file
 
     def _sub(self, values: Mapping[str, Any], *where: str | int) -> "Table":
         table = Table(self.path, self.source, values, (*self.where, *where), self.error_class)
+        for known in self._below:
+            if known.where == table.where:
+                return known
         self._below.append(table)
         return table
 

@@ -265,12 +265,12 @@ def test_connect_of_a_target_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("head", "said"),
     [
-        ("connect = 8443", "expected connect to be HOST:PORT, got 8443"),
-        ('connect = "http://x"', "expected connect to be HOST:PORT, got 'http://x'"),
-        ('[connect]\n"bot.test" = "x:1"', "expected connect to be HOST:PORT, got 'bot.test'"),
-        ('[connect]\n"bot.test:443" = "x:99999"', "expected connect to be HOST:PORT"),
-        ('[connect]\n"other.test:443" = "x:1"', "expected [connect] to say where bot.test:443"),
-        ('trust = "any"', 'expected trust = "any" only where connect leads to an address'),
+        ("connect = 8443", "connect: expected HOST:PORT, got 8443"),
+        ('connect = "http://x"', "connect: expected HOST:PORT, got 'http://x'"),
+        ('[connect]\n"bot.test" = "x:1"', "connect: expected HOST:PORT, got 'bot.test'"),
+        ('[connect]\n"bot.test:443" = "x:99999"', "connect: expected HOST:PORT"),
+        ('[connect]\n"other.test:443" = "x:1"', "connect: expected to say where bot.test:443"),
+        ('trust = "any"', "trust: expected 'any' only where connect leads to an address"),
         ('trust = "any"\nconnect = "10.0.0.5"', "got 10.0.0.5"),
     ],
 )

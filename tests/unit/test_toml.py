@@ -124,6 +124,13 @@ def test_an_unknown_key_is_refused_in_every_table_with_the_nearest_known_one(
     assert str(caught.value) == f"{tmp_path / 'a.toml'}:5: row[1].sise: {said}"
 
 
+def test_a_table_that_is_taken_twice_knows_what_it_was_asked_for(tmp_path: Path) -> None:
+    whole = table(tmp_path, "[a]\nb = 1\n")
+    whole.table("a").get("b", toml.number(0))
+    assert "b" in whole.table("a")
+    whole.refuse_unknown()
+
+
 def test_what_is_taken_by_a_table_of_kinds_is_complete_and_nothing_else(tmp_path: Path) -> None:
     kinds: dict[str, toml.Kind[object]] = {
         "name": toml.TEXT,
