@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from gate.wait import wait_until
 from gate.wire import Answer, Wire, WireError
 from tests.bot.lifecycle import pages
 from tests.faults import sources
-from tests.faults.fault import Fault, Part
+from tests.faults.fault import Fault, FaultError, Part
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = ROOT / "compose"
@@ -381,14 +381,18 @@ def _ask(stack: Stack, service: str, path: str, method: str = "GET", **options: 
 
 
 def change_sources(fault: Fault) -> None:
-    """Change the lifecycle's modules, before anything has imported one. Raises `MachineError`.
+    """Change the lifecycle's modules, before anything has imported one. Raises `FaultError`.
 
     A change that does not take is told when the fault is planted.
     """
     for part in (part for part in fault.parts if part.kind == "source"):
-        with suppress(NotPlanted):
+        try:
             sources.change(part["module"], patched(part, sources.text_of(part["module"])))
             _changed.append(part)
+        except NotPlanted:
+            continue
+        except MachineError as error:
+            raise FaultError(f"{fault.path}: {error}; give no path of a check") from None
 
 
 @contextmanager

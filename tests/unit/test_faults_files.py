@@ -8,12 +8,18 @@ from typing import cast
 
 import pytest
 
-from gate.machine.console import MachineError
 from gate.stack import Stack
 from tests.bot.lifecycle import pages
 from tests.faults import sources
 from tests.faults.fault import BEFORE, CATALOGUE, PLANTERS, WHILE, FaultError, Part, load
-from tests.faults.planters import ACTIONS, IN_COMPOSE, NotPlanted, in_sources, patched
+from tests.faults.planters import (
+    ACTIONS,
+    IN_COMPOSE,
+    NotPlanted,
+    change_sources,
+    in_sources,
+    patched,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 HEAD = {
@@ -180,7 +186,7 @@ def with_changes(folder: Path, *changes: tuple[str, str, str]) -> subprocess.Com
         f"[[source]]\nmodule = '{module}'\nreplace = '{old}'\nwith = '''{new}'''\n"
         for module, old, new in changes
     )
-    path = written(folder, parts, stages='["lifecycle"]', findings='["lifecycle.*"]')
+    path = written(folder, parts, stages='["lifecycle"]', findings='["bot.lifecycle.*"]')
     command = [sys.executable, "-c", CHANGED, str(path)]
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
@@ -199,11 +205,13 @@ def test_a_changed_docstring_is_no_changed_module(tmp_path: Path) -> None:
     assert "NotPlanted: expected backups doing what it did to be False" in done.stderr
 
 
-def test_a_module_that_is_there_already_is_not_changed_any_more() -> None:
+def test_a_module_that_is_there_already_is_not_changed_any_more(tmp_path: Path) -> None:
     from compose.lifecycle import backups
 
-    with pytest.raises(MachineError, match=f"change {backups.__name__} before it is imported"):
-        sources.change("backups", "")
+    parts = "[[source]]\nmodule = 'backups'\nreplace = 'a'\nwith = 'b'\n"
+    path = written(tmp_path, parts, stages='["lifecycle"]', findings='["bot.lifecycle.*"]')
+    with pytest.raises(FaultError, match=f"change {backups.__name__} before it is imported"):
+        change_sources(load(path))
 
 
 def test_a_changed_page_is_followed_and_as_before_afterwards() -> None:
