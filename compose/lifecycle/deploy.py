@@ -10,10 +10,10 @@ from compose.lifecycle.deployment import (
     FRONTEND,
     Deployment,
     docker,
+    holds_within,
     inspected,
     last_log_line,
     unhealthy_services,
-    wait_until,
 )
 from compose.lifecycle.errors import Refused
 from compose.lifecycle.journal import Journal
@@ -102,7 +102,7 @@ class Deploy:
         """Wait until every container is healthy. Raises `Refused` naming the first that is not."""
         _wait_until_healthy(self.deployment.newest)
         where = seen_by(self.deployment)
-        wait_until(lambda: verify.scraped(where), SCRAPE_SECONDS)
+        holds_within(lambda: verify.scraped(where), SCRAPE_SECONDS)
 
     def check(self) -> None:
         """Ask for the smoke stage's verdict."""
@@ -163,7 +163,7 @@ def _wait_until_healthy(look: Callable[[], Sequence[Container]]) -> None:
             container.restarts >= CRASHES for container in seen
         )
 
-    wait_until(decided, READY_SECONDS)
+    holds_within(decided, READY_SECONDS)
     for container in look():
         if state := unhealthy_services([container]).get(container.service):
             seconds = time.monotonic() - began

@@ -241,7 +241,7 @@ def feed(command: Sequence[str], path: Path, limit: float) -> None:
         piped(command, limit, stdin=file)
 
 
-def wait_until(condition: Callable[[], Any], seconds: float, every: float = POLL_SECONDS) -> Any:
+def holds_within(condition: Callable[[], Any], seconds: float, every: float = POLL_SECONDS) -> Any:
     """Look again until `condition` holds; what it gave last, true or not, after `seconds`."""
     try:
         return wait_until(condition, seconds, "it", every=every)

@@ -17,9 +17,9 @@ from compose.lifecycle.deployment import (
     Deployment,
     ask,
     docker,
+    holds_within,
     inspected,
     name_of,
-    wait_until,
 )
 from compose.lifecycle.errors import Refused
 from compose.lifecycle.releases import image
@@ -102,7 +102,7 @@ def switch(deployment: Deployment, folder: str) -> None:
         f"ln -sfn {folder} /live/.next && mv -T /live/.next /live/current && kill -HUP 1",
     )
     # Until then a look at what is in flight would miss what they have just taken.
-    if not wait_until(lambda: former.isdisjoint(workers(deployment)), LIMIT):
+    if not holds_within(lambda: former.isdisjoint(workers(deployment)), LIMIT):
         raise MachineError(
             f"Expected the proxy to reload within {LIMIT:g} s, but a former worker still takes"
             f" requests: read `docker logs {proxy[:12]}`, then give this command again."
@@ -174,7 +174,7 @@ def websockets(api: str) -> int:
 
 def await_drained(deployment: Deployment, api: str, seconds: float) -> bool:
     """Wait for an API's requests in flight; False when some are left after `seconds`."""
-    return bool(wait_until(lambda: in_flight(deployment, api) == 0, seconds))
+    return bool(holds_within(lambda: in_flight(deployment, api) == 0, seconds))
 
 
 def access_log(deployment: Deployment, since: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from compose.lifecycle import backups, journal, restore, working
 from compose.lifecycle.deploy import Deploy
-from compose.lifecycle.deployment import COLOURED, Deployment, inspected, wait_until
+from compose.lifecycle.deployment import COLOURED, Deployment, holds_within, inspected
 from compose.lifecycle.errors import Refused
 from compose.lifecycle.journal import Journal, deployment_lock
 from compose.lifecycle.restore import Restore
@@ -84,7 +84,7 @@ def recover(deployment: Deployment) -> bool:
     if journal is None:
         return False
     say(f"{deployment.project}: {unfinished_command(deployment)}")
-    wait_until(lambda: not _orphans(deployment.project), ORPHAN_SECONDS)
+    holds_within(lambda: not _orphans(deployment.project), ORPHAN_SECONDS)
     steps = steps_of(deployment, journal)
     with deferred():
         if must_roll_forward(journal, steps):
@@ -129,7 +129,7 @@ def _clear(deployment: Deployment, folder: Path) -> None:
     note = folder / working.SCRATCH
     if note.is_file():
         scratch = note.read_text(encoding="utf-8")
-        wait_until(lambda: not _orphans(scratch.split()[0]), ORPHAN_SECONDS)
+        holds_within(lambda: not _orphans(scratch.split()[0]), ORPHAN_SECONDS)
         restore.clear_scratch(deployment, scratch)
 
 

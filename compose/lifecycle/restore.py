@@ -14,7 +14,7 @@ from compose.lifecycle.deployment import (
     Deployment,
     docker,
     health,
-    wait_until,
+    holds_within,
 )
 from compose.lifecycle.errors import Refused
 from compose.lifecycle.journal import Journal, new_id
@@ -111,13 +111,13 @@ class Restore:
         if self.state.down:
             if StepName.CREATE in self.journal.done and self.journal.reason is None:
                 deploy.bring_up(self.deployment, self._release, self.state.id)
-                wait_until(lambda: not self.deployment.unhealthy_services(), READY_SECONDS)
+                holds_within(lambda: not self.deployment.unhealthy_services(), READY_SECONDS)
             return
         redis, api = (self.deployment.containers(name)[-1].id for name in SERVICES)
         docker("start", redis, api)
-        if not wait_until(lambda: health(api), READY_SECONDS):
+        if not holds_within(lambda: health(api), READY_SECONDS):
             raise Refused(f"the bot is not healthy {READY_SECONDS:g} s after the restore")
-        wait_until(lambda: not self.deployment.unhealthy_services(), READY_SECONDS)
+        holds_within(lambda: not self.deployment.unhealthy_services(), READY_SECONDS)
 
 
 @contextmanager
@@ -187,7 +187,7 @@ def _compare(scratch: Deployment, folder: Path, manifest: dict[str, Any]) -> Non
 def _comes_up(scratch: Deployment, release: Release) -> None:
     scratch.compose("start", REDIS, EXCHANGE, API, release=release)
     api = scratch.containers(API)[-1].id
-    if not wait_until(lambda: health(api), READY_SECONDS):
+    if not holds_within(lambda: health(api), READY_SECONDS):
         raise Refused("the bot does not come up with the restored data")
-    if not wait_until(lambda: REDIS not in scratch.unhealthy_services(), READY_SECONDS):
+    if not holds_within(lambda: REDIS not in scratch.unhealthy_services(), READY_SECONDS):
         raise Refused("Redis does not come up with the restored data")

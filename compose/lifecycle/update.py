@@ -16,11 +16,11 @@ from compose.lifecycle.deployment import (
     ask,
     docker,
     health,
+    holds_within,
     inspected,
     last_log_line,
     name_of,
     remove,
-    wait_until,
 )
 from compose.lifecycle.errors import Refused
 from compose.lifecycle.journal import Journal, new_id, write_json
@@ -172,14 +172,14 @@ class Update:
 
     def ready(self) -> None:
         """Wait until it is healthy, and not by way of a crash."""
-        seen = wait_until(
+        seen = holds_within(
             lambda: health(self.alive(API).id).get("status") == "healthy", READY_SECONDS
         )
         if not seen:
             raise Refused(f"the new API is not healthy after {READY_SECONDS:g} s")
-        wait_until(self.page_answers, PAGE_SECONDS)
+        holds_within(self.page_answers, PAGE_SECONDS)
         where = self.entrance()
-        wait_until(lambda: verify.scraped(where, API, self.scraped_since), SCRAPED_SECONDS)
+        holds_within(lambda: verify.scraped(where, API, self.scraped_since), SCRAPED_SECONDS)
 
     @property
     def scraped_since(self) -> str:
@@ -273,7 +273,9 @@ class Update:
         def look() -> dict[str, Any]:
             return verify.look(where, "/api/health")
 
-        if not wait_until(lambda: started and look().get("started_at") == started, SWITCH_SECONDS):
+        if not holds_within(
+            lambda: started and look().get("started_at") == started, SWITCH_SECONDS
+        ):
             raise Refused("the proxy does not lead to the new API after the switch")
         ends = time.monotonic() + self.options.watch
         while time.monotonic() < ends:
@@ -288,7 +290,7 @@ class Update:
             say(f"    some requests are still in flight after {DRAIN_SECONDS:g} s")
         docker("stop", "--time", str(STOP_SECONDS), self.old(API))
         new = self.alive(API).id
-        if not wait_until(lambda: trades_if_told(new), LEASE_SECONDS):
+        if not holds_within(lambda: trades_if_told(new), LEASE_SECONDS):
             raise Refused(f"the new engine did not take the lease within {LEASE_SECONDS:g} s")
 
     def undo_hand_over(self) -> None:
@@ -320,7 +322,7 @@ def read_state(deployment: Deployment, release: Release, options: UpdateOptions)
 
 def answers(api: str) -> None:
     """Wait for an API's first answer, whatever it is. Raises `MachineError` without one."""
-    if not wait_until(lambda: ask(api, "/api/health")[0], READY_SECONDS):
+    if not holds_within(lambda: ask(api, "/api/health")[0], READY_SECONDS):
         raise MachineError(
             f"Expected the former {API} to answer within {READY_SECONDS:g} s, but it does not:"
             f" read `docker logs {api[:12]}`, then give this command again."

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from compose.lifecycle.deployment import DOCKER_LIMIT, Deployment, docker, wait_until
+from compose.lifecycle.deployment import DOCKER_LIMIT, Deployment, docker, holds_within
 from gate.machine.commands import run
 from gate.machine.console import MachineError
 
@@ -67,7 +67,7 @@ def remove_helpers(name: str) -> None:
     command = ["ps", "--all", "--quiet", "--filter", f"label={LABEL}={name}"]
     for container in docker(*command).split():
         run(["docker", "rm", "--force", container], DOCKER_LIMIT)
-    if not wait_until(lambda: not docker(*command), GONE_SECONDS):
+    if not holds_within(lambda: not docker(*command), GONE_SECONDS):
         raise MachineError(f"Expected the helper of {name} to go away, but it does not.")
 
 

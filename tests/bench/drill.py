@@ -14,7 +14,7 @@ from functools import partial
 
 from compose.lifecycle import recovery, update
 from compose.lifecycle.building import provide
-from compose.lifecycle.deployment import API, Deployment, health, wait_until
+from compose.lifecycle.deployment import API, Deployment, health, holds_within
 from compose.lifecycle.state import UpdateOptions
 from compose.release import OWN_SERVICES, Release, release
 from gate.machine.console import say
@@ -157,7 +157,7 @@ def _plain(deployment: Deployment, to: Release) -> None:
 
 
 def _await(deployment: Deployment) -> None:
-    wait_until(lambda: health(deployment.container(API).id), UP_LIMIT)
+    holds_within(lambda: health(deployment.container(API).id), UP_LIMIT)
 
 
 def _compose(deployment: Deployment, to: Release, *words: str) -> None:

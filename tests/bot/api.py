@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from contracts.states import way
-from gate.checks import expect
-from gate.operator import KEY_HEADER, Operator
+from gate import Operator, expect
+from gate.operator import KEY_HEADER
 from gate.wire import Answer, Wire
 
 COMMANDS = "/api/engine"

@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from gate.checks import expect
+from gate import Operator, expect
 from gate.model import model
-from gate.operator import Operator
 from gate.wait import POLL_SECONDS
 from gate.wire import Answer, Wire
 

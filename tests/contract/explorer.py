@@ -13,7 +13,7 @@ from schemathesis.core.transport import Response
 
 from contracts.budget import Budget
 from contracts.fuzz import KEY_HEADER, Received, broken, rule_of, session
-from gate.operator import Operator
+from gate import Operator
 from gate.wire import Answer, WireError
 from tests.contract.ledger import Breach, Ledger, shown
 

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.budget import budget
 from contracts.rules import RULES
-from gate.operator import Operator
+from gate import Operator
 from gate.run import Gate
 from reports.events import Table
 from tests.contract.ledger import COLUMNS, Ledger

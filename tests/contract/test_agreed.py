@@ -7,8 +7,7 @@ import pytest
 
 from contracts.agreed import ContractError, labels, load, whole
 from contracts.diff import Change, compare, verdict
-from gate.checks import check, expect, fail
-from gate.evidence import Evidence, get
+from gate import Evidence, check, expect, fail, get
 from gate.model import model
 from gate.run import Gate
 from reports.events import Table

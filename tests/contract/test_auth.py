@@ -6,8 +6,8 @@ import pytest
 
 from contracts.agreed import load, whole
 from contracts.diff import label_parts, operations
-from gate.checks import check, expect
-from gate.operator import API, KEY_HEADER, Operator
+from gate import Operator, check, expect
+from gate.operator import API, KEY_HEADER
 from gate.wire import SAFE_METHODS, Answer
 from tests.contract.fixtures import Lead
 from tests.contract.ledger import DOCUMENT_PATH, Ledger, as_curl

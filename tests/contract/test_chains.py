@@ -11,7 +11,7 @@ from schemathesis.core.transport import Response
 
 from contracts.budget import Budget
 from contracts.fuzz import agreed_schema
-from gate.checks import check
+from gate import check
 from gate.operator import API
 from tests.contract.explorer import Explorer, repeatable
 from tests.contract.ledger import Ledger

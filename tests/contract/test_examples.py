@@ -6,8 +6,7 @@ from contracts.agreed import load
 from contracts.budget import budget
 from contracts.diff import Operation, operations
 from contracts.fuzz import agreed_schema, conforms
-from gate.checks import check, expect
-from gate.evidence import Evidence, Probe, get
+from gate import Evidence, Probe, check, expect, get
 from gate.operator import API
 from gate.wire import Answer
 from tests.contract.ledger import as_curl, shown

@@ -6,7 +6,7 @@ from schemathesis import Case
 
 from contracts.budget import budget
 from contracts.fuzz import agreed_schema
-from gate.checks import check
+from gate import check
 from gate.operator import API
 from tests.contract.explorer import Explorer
 

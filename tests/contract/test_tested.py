@@ -3,7 +3,7 @@
 import pytest
 
 from contracts.agreed import labels
-from gate.checks import check, expect
+from gate import check, expect
 from gate.operator import API
 from tests.contract.ledger import Ledger
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from compose.earlier import Version
+from gate import Operator
 from gate.machine.console import MachineError
-from gate.operator import Operator
 from gate.run import Gate
 from load import history, profile, runner, versus
 from load.samples import Run

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gate.checks import check, fail
+from gate import check, fail
 from gate.machine.console import MachineError
 from gate.operator import API
 from load import profile

@@ -6,8 +6,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from gate.checks import expect
-from gate.operator import Operator
+from gate import Operator, expect
 from gate.sweep import companions
 from tests.observability.files import NEEDS, prometheus
 

@@ -8,9 +8,8 @@ from typing import Any
 
 import yaml
 
-from gate.checks import expect
+from gate import Operator, expect
 from gate.model import model
-from gate.operator import Operator
 from gate.wire import Answer
 
 COMPOSE = Path(__file__).parent.parent.parent / "compose"

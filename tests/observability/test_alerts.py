@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gate.checks import check, expect, fail
+from gate import Operator, check, expect, fail
 from gate.machine.commands import run
-from gate.operator import Operator
 from tests.observability.files import (
     COMPOSE,
     NEEDS,

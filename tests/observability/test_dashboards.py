@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gate.checks import check, expect, fail
-from gate.operator import Operator
+from gate import Operator, check, expect, fail
 from tests.observability.files import COMPOSE, NEEDS, mounted, series, strange_labels
 
 FOLDER = "/etc/grafana/dashboards"

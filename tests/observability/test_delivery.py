@@ -2,8 +2,7 @@
 
 import pytest
 
-from gate.checks import check
-from gate.operator import Operator
+from gate import Operator, check
 from tests.observability.companions import (
     DELIVERY_NEEDS,
     Webhook,

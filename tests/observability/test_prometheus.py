@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from gate.checks import check, expect
-from gate.operator import API, Operator
+from gate import Operator, check, expect
+from gate.operator import API
 from tests.observability.files import NEEDS, config, contains, counters, prometheus, series
 
 JOBS = [job["job_name"] for job in config()["scrape_configs"]]

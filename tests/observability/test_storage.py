@@ -2,8 +2,7 @@
 
 import time
 
-from gate.checks import check, expect
-from gate.operator import Operator
+from gate import Operator, check, expect
 from tests.observability.files import NEEDS, prometheus
 
 READY_SECONDS = 30.0

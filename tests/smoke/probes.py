@@ -3,8 +3,7 @@
 import json
 from typing import Any
 
-from gate.checks import expect, fail
-from gate.evidence import Evidence, get, probe
+from gate import Evidence, expect, fail, get, probe
 from gate.model import model
 from gate.target import ENTRY
 from gate.wire import Answer, Conversation, Wire

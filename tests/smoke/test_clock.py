@@ -2,8 +2,7 @@
 
 from email.utils import parsedate_to_datetime
 
-from gate.checks import check
-from gate.evidence import Evidence
+from gate import Evidence, check
 from tests.smoke.probes import CLOCK_CAUSE, CLOCK_FIX, PAGE, expect_clock
 
 

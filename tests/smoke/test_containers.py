@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gate.checks import check, expect
+from gate import Evidence, check, expect
 from gate.containers import Container
-from gate.evidence import Evidence
 from gate.model import model
 from gate.target import ENTRY, SERVICES
 

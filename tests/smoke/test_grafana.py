@@ -3,8 +3,7 @@
 import base64
 from typing import Any
 
-from gate.checks import check, expect
-from gate.evidence import Evidence, probe
+from gate import Evidence, check, expect, probe
 from gate.wire import Answer, Wire
 from tests.smoke.probes import body_of, ok
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from gate.checks import check, expect
-from gate.evidence import Evidence, get, probe
+from gate import Evidence, check, expect, get, probe
 from gate.wire import Answer, Wire
 from tests.smoke.probes import API, HEALTH, ORIGIN_ELSEWHERE, PAGE
 

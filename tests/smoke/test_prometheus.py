@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from gate.checks import check, expect, fail
-from gate.evidence import Evidence, get
+from gate import Evidence, check, expect, fail, get
 from gate.model import model
 from tests.smoke.probes import PROMETHEUS_AWAY, body_of, ok, prometheus_data
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from gate.checks import check, expect
-from gate.evidence import Evidence
+from gate import Evidence, check, expect
 from gate.target import ENTRY, SERVICES
 from tests.smoke.probes import (
     API,

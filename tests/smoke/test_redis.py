@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from gate.checks import check, expect
-from gate.evidence import Evidence, probe
+from gate import Evidence, check, expect, probe
 from gate.wire import RedisReplyError, Wire
 from tests.smoke.probes import REDIS, redis_info
 

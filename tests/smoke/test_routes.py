@@ -2,8 +2,7 @@
 
 import pytest
 
-from gate.checks import check, expect
-from gate.evidence import Evidence, get
+from gate import Evidence, check, expect, get
 from tests.smoke.probes import API, FRONTEND, HEALTH, METRICS, PAGE, body_of, ok
 
 JSON_PATHS = (

@@ -2,8 +2,7 @@
 
 import pytest
 
-from gate.checks import check, fail
-from gate.evidence import Evidence
+from gate import Evidence, check, fail
 from gate.model import model
 from gate.target import SERVICES
 

@@ -6,8 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gate.checks import check, expect, fail
-from gate.evidence import Evidence, probe
+from gate import Evidence, check, expect, fail, probe
 from gate.wire import Answer, Certificate, Wire, WireError, in_days, least_left
 from tests.smoke.probes import PAGE
 

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from gate.checks import check, expect
+from gate import Evidence, check, expect, probe
 from gate.containers import REVISION_LABEL, VERSION_LABEL
-from gate.evidence import Evidence, probe
 from gate.target import ENTRY
 from gate.wire import Answer, Wire
 from tests.smoke.probes import (

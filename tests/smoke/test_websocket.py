@@ -1,7 +1,6 @@
 """The WebSocket through the proxy is upgraded."""
 
-from gate.checks import check, expect
-from gate.evidence import Evidence
+from gate import Evidence, check, expect
 from tests.smoke.probes import API, SOCKET
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gate.operator import Operator
+from gate import Operator
 from tests.ui.browser import Browser
 from tests.ui.visit import Visit, visit
 

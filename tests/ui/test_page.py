@@ -3,7 +3,7 @@
 import re
 from urllib.parse import urlsplit
 
-from gate.checks import check, expect
+from gate import check, expect
 from tests.ui.browser import Browser
 from tests.ui.page import FRONTEND, NEEDS
 from tests.ui.visit import PHONE, Visit

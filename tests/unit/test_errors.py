@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from compose.lifecycle.trouble import Refused
 
+from compose.lifecycle.errors import Refused
 from gate import errors
 from gate.checks import CheckFailed
 from gate.errors import DockerSilent, GateError, MachineError, UsageError, WireError

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gate.operator import Operator
+from gate import Operator
 from tests.bot.api import Engine
 from tests.bot.exchange import Exchange
 

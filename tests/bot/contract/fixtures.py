@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from gate.operator import Operator
+from gate import Operator
 from tests.bot.contract.engine import lead_to, put_preset, to_idle
 from tests.bot.contract.state import Before, seen
 

@@ -28,7 +28,8 @@ from contracts.states import (
     orders,
     two_traders,
 )
-from gate.operator import API, Operator
+from gate import Operator
+from gate.operator import API
 from gate.wire import Answer, WireError
 from tests.bot.api import COMMANDS as PATH
 from tests.bot.api import Engine

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from gate.checks import expect
-from gate.operator import Operator
+from gate import Operator, expect
 from tests.bot.api import Engine
 from tests.bot.contract.engine import to_idle
 

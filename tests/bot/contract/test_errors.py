@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from gate.checks import check, expect
-from gate.operator import API, Operator
+from gate import Operator, check, expect
+from gate.operator import API
 from gate.wire import Answer
 
 REFUSED: dict[int, dict[str, Any]] = {

@@ -19,9 +19,8 @@ from contracts.messages import (
     parsed,
     problems,
 )
-from gate.checks import check, expect
-from gate.evidence import Evidence, probe
-from gate.operator import API, Operator
+from gate import Evidence, Operator, check, expect, probe
+from gate.operator import API
 from gate.wire import Answer, Conversation, Wire
 from tests.bot.api import Api
 from tests.bot.contract.engine import PRESET, at_rest, jump

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from gate.checks import check, expect
-from gate.operator import API, Operator
+from gate import Operator, check, expect
+from gate.operator import API
 from gate.wire import Answer
 from tests.bot.contract.engine import SYMBOL, to_idle
 from tests.bot.exchange import OURS, Exchange

@@ -9,8 +9,8 @@ import pytest
 
 from contracts.agreed import load
 from contracts.diff import label_parts, operations
-from gate.checks import check, expect
-from gate.operator import API, KEY_HEADER, Operator
+from gate import Operator, check, expect
+from gate.operator import API, KEY_HEADER
 from gate.wire import Answer, Wire
 from tests.bot.contract.engine import to_idle
 from tests.bot.exchange import Exchange

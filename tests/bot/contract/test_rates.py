@@ -5,8 +5,8 @@ from typing import Any
 
 from contracts.agreed import load
 from contracts.diff import label_parts, operations
-from gate.checks import check, expect
-from gate.operator import API, Operator
+from gate import Operator, check, expect
+from gate.operator import API
 from gate.wire import Answer, WireError
 from tests.bot.contract.engine import to_idle
 from tests.contract.ledger import Ledger

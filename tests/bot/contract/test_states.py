@@ -1,8 +1,8 @@
 """The engine keeps its table of states, whatever happens to it: judged by the exchange's log."""
 
 from contracts.budget import budget
-from gate.checks import check, expect
-from gate.operator import API, Operator
+from gate import Operator, check, expect
+from gate.operator import API
 from gate.run import Gate
 from reports.events import Table
 from tests.bot.contract.machine import play

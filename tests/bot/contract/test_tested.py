@@ -1,7 +1,7 @@
 """The stage leaves the bot as it found it."""
 
-from gate.checks import check, expect
-from gate.operator import API, Operator
+from gate import Operator, check, expect
+from gate.operator import API
 from gate.run import Gate
 from reports.events import Table
 from tests.bot.api import Engine

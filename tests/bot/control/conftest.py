@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gate.checks import CheckFailed
-from gate.operator import Operator
+from gate import CheckFailed, Operator
 from gate.wire import WireError
 from tests.bot.control.engine import at_rest
 from tests.bot.exchange import Exchange

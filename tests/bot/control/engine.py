@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from contracts.states import way
-from gate.checks import expect
-from gate.operator import API, Operator
+from gate import Operator, expect
+from gate.operator import API
 from tests.bot.api import RECOVER_SECONDS, Engine
 from tests.bot.exchange import Exchange
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gate.operator import API, Operator
+from gate import Operator
+from gate.operator import API
 from gate.wire import Answer
 from tests.bot.api import RECOVER_SECONDS
 

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from contracts.states import explained
-from gate.checks import check, expect
-from gate.operator import API, KEY_HEADER, Operator
+from gate import Operator, check, expect
+from gate.operator import API, KEY_HEADER
 from gate.wire import Answer, Wire
 from tests.bot.api import Engine
 from tests.bot.control.engine import PRESET, hold, run

@@ -1,7 +1,7 @@
 """A daily loss beyond the limit ends trading by itself, and is not forgotten."""
 
-from gate.checks import check, expect
-from gate.operator import API, Operator
+from gate import Operator, check, expect
+from gate.operator import API
 from tests.bot.api import Engine
 from tests.bot.control.engine import NUMBERS, hold, restart_api
 from tests.bot.exchange import EXIT_SECONDS, QUIET_SECONDS, Exchange

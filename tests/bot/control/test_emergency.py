@@ -2,8 +2,8 @@
 
 import pytest
 
-from gate.checks import check, expect
-from gate.operator import API, Operator
+from gate import Operator, check, expect
+from gate.operator import API
 from gate.wire import Answer
 from tests.bot.api import Engine
 from tests.bot.control.engine import away, hold, restart_api, run

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from gate.checks import check, expect
-from gate.operator import API, Operator
+from gate import Operator, check, expect
+from gate.operator import API
 from gate.wire import Answer
 from tests.bot.api import Engine
 from tests.bot.control.engine import run

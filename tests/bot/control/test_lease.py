@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from gate.checks import CheckFailed, check, expect
-from gate.operator import API, Operator
+from gate import CheckFailed, Operator, check, expect
+from gate.operator import API
 from tests.bot.api import Engine
 from tests.bot.control.engine import frozen, run
 from tests.bot.control.second import Second, running

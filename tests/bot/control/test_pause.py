@@ -1,7 +1,7 @@
 """Pause opens nothing and still closes."""
 
-from gate.checks import check
-from gate.operator import API, Operator
+from gate import Operator, check
+from gate.operator import API
 from tests.bot.api import Engine
 from tests.bot.control.engine import hold, run
 from tests.bot.exchange import QUIET_SECONDS, Exchange

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gate.checks import check, expect
+from gate import Operator, check, expect
 from gate.model import model
-from gate.operator import API, Operator
+from gate.operator import API
 from tests.bot.api import Engine
 from tests.bot.exchange import OTHERS, Exchange
 

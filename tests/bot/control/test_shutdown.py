@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from gate.checks import check, expect
+from gate import Operator, check, expect
 from gate.containers import Container, containers
 from gate.model import model
-from gate.operator import API, KEY_HEADER, Operator
+from gate.operator import API, KEY_HEADER
 from gate.wait import wait_until_async
 from gate.wire import Answer, Conversation, Wire
 from tests.bot.api import Engine

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from contracts.states import COMMANDS, TABLE, way
-from gate.checks import check, expect
-from gate.operator import API, Operator
+from gate import Operator, check, expect
+from gate.operator import API
 from tests.bot.api import Engine
 
 NEEDS = ("disposable", "proxy", API)

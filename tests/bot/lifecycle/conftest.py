@@ -7,7 +7,7 @@ import pytest
 from compose.lifecycle.deployment import Deployment
 from compose.lifecycle.errors import Refused
 from compose.release import Release, release
-from gate.checks import fail
+from gate import fail
 from tests.bot.lifecycle import candidates
 from tests.bot.lifecycle.disposable import deployed, disposable
 

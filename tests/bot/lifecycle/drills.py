@@ -17,12 +17,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from compose.lifecycle import backups, proxy, recovery, releases, rollback
-from compose.lifecycle.deployment import API, PROXY, Deployment, docker, wait_until
+from compose.lifecycle.deployment import API, PROXY, Deployment, docker, holds_within
 from compose.lifecycle.errors import Refused
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import SchemaChange, UpdateOptions
 from compose.release import HERE, Release
-from gate.checks import expect, fail
+from gate import expect, fail
 from gate.machine import docker as engines
 from gate.machine.commands import run, start
 from gate.machine.interrupts import heeded_by_children
@@ -220,7 +220,7 @@ def hung_until(deployment: Deployment, step: str) -> Iterator[None]:
     docker("kill", "--signal", "STOP", api)
 
     def kill() -> None:
-        wait_until(lambda: over.is_set() or _at(path, step), STEP_LIMIT)
+        holds_within(lambda: over.is_set() or _at(path, step), STEP_LIMIT)
         docker("kill", api)
 
     killer = threading.Thread(target=kill)
@@ -240,7 +240,7 @@ def slow_to_reload(deployment: Deployment, seen: Seen) -> Iterator[None]:
     A reload reaches them only after that. They hold a slow request then of the colour that serves.
     """
     before = seen.slow
-    wait_until(
+    holds_within(
         lambda: seen.slow > before, STEP_LIMIT
     )  # one that an earlier colour might have let in
     all_of_them = " ".join(proxy.workers(deployment))
@@ -281,7 +281,7 @@ def kill_at(deployment: Deployment, command: Command, step: str, folder: Path) -
         process.send_signal(signal.SIGKILL)
         process.wait(STEP_LIMIT)
         killed.set()
-        wait_until(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
+        holds_within(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
 
 
 def hang_up_at(deployment: Deployment, command: Command, step: str, folder: Path) -> None:
@@ -374,7 +374,9 @@ def _come_to(
     deployment: Deployment, process: subprocess.Popen[bytes], step: str, folder: Path
 ) -> None:
     path = recovery.journal_path(deployment)
-    wait_until(lambda: process.poll() is not None or _at(path, step), STEP_LIMIT, STEP_LOOK_SECONDS)
+    holds_within(
+        lambda: process.poll() is not None or _at(path, step), STEP_LIMIT, STEP_LOOK_SECONDS
+    )
     if process.poll() is not None:
         seen = f"it ended with {process.returncode}"
         said = (folder / SAID).read_text(encoding="utf-8", errors="replace")
@@ -403,7 +405,7 @@ def backup_broken_off(
         ) as door,
         _running(deployment, command, folder, DOCKER_HOST=door.address) as process,
     ):
-        wait_until(
+        holds_within(
             lambda: process.poll() is not None or len(door.callers) >= call,
             STEP_LIMIT,
             STEP_LOOK_SECONDS,
@@ -412,7 +414,7 @@ def backup_broken_off(
         process.send_signal(number)
         ended.set()
         process.wait(STEP_LIMIT)
-        wait_until(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
+        holds_within(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
     return came
 
 
@@ -480,7 +482,7 @@ def _doorman(listening: socket.socket, door: Door) -> None:
 
 def _let_in(client: socket.socket, door: Door) -> None:
     with client, socket.socket(socket.AF_UNIX) as docker:
-        wait_until(lambda: not door.held(), STEP_LIMIT, STEP_LOOK_SECONDS)
+        holds_within(lambda: not door.held(), STEP_LIMIT, STEP_LOOK_SECONDS)
         if door.shut.is_set():
             return
         docker.connect(str(engines.engine().socket))

@@ -9,7 +9,7 @@ from unittest.mock import patch
 from urllib.parse import urlsplit
 
 from compose.release import HERE
-from gate.checks import expect
+from gate import expect
 from gate.machine.docker import pinned
 from gate.target import Target
 from tests.faults import sources

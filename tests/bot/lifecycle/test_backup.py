@@ -13,7 +13,7 @@ from compose.lifecycle.deployment import API, Deployment
 from compose.lifecycle.errors import BadInput, Refused
 from compose.lifecycle.state import RestoreState
 from compose.lifecycle.steps import StepName
-from gate.checks import CheckFailed, check, expect, fail
+from gate import CheckFailed, check, expect, fail
 from gate.wire import WireError
 from tests.bot.lifecycle.drills import hung_until
 from tests.bot.lifecycle.witness import engine_state, rename_preset, rows, start_engine, tell_engine

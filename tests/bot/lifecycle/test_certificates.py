@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from compose.machine import acme
-from gate.checks import check, expect
+from gate import Operator, check, expect
 from gate.machine.commands import must, run
-from gate.operator import Operator
 from gate.sweep import companions
 from tests.bot.lifecycle import pages
 

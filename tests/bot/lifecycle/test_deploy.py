@@ -11,7 +11,7 @@ import pytest
 from compose.lifecycle import preflight, status
 from compose.lifecycle.deployment import API, Deployment
 from compose.release import Release
-from gate.checks import check, expect
+from gate import check, expect
 from gate.machine.ports import free_port
 
 NEEDS = ("stack", "proxy", API)

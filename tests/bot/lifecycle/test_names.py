@@ -8,7 +8,7 @@ from compose.lifecycle.errors import Refused
 from compose.lifecycle.releases import image
 from compose.lifecycle.state import UpdateOptions
 from compose.release import Release
-from gate.checks import check, expect, fail
+from gate import check, expect, fail
 from tests.bot.lifecycle.authority import Authority, authority
 from tests.bot.lifecycle.disposable import deployed, disposable, revision, updated
 

@@ -8,10 +8,10 @@ import pytest
 
 from compose.lifecycle import proxy, verify
 from compose.lifecycle.deploy import running
-from compose.lifecycle.deployment import Deployment, docker, wait_until
+from compose.lifecycle.deployment import Deployment, docker, holds_within
 from compose.lifecycle.steps import StepName
 from compose.release import Release
-from gate.checks import check, expect
+from gate import check, expect
 from gate.target import Target
 from tests.bot.lifecycle import pages
 from tests.bot.lifecycle.disposable import words
@@ -26,7 +26,7 @@ def idle(_: Deployment) -> None:
 def without_exchange(deployment: Deployment) -> None:
     """The exchange is away, and the bot has noticed."""
     docker("stop", "--time", "2", deployment.container("exchange").id)
-    wait_until(
+    holds_within(
         lambda: verify.look(_where(deployment), "/api/health").get("status") == "degraded", 20
     )
 
@@ -35,7 +35,7 @@ def without_redis(deployment: Deployment) -> None:
     """Redis and all it held are gone, and the bot has noticed."""
     docker("rm", "--force", deployment.container("redis").id)
     docker("volume", "rm", deployment.volume("redis-data"))
-    wait_until(lambda: not verify.look(_where(deployment), "/api/health"), 20)
+    holds_within(lambda: not verify.look(_where(deployment), "/api/health"), 20)
 
 
 def broken_off(deployment: Deployment) -> None:
@@ -73,7 +73,7 @@ def test_works(
     SITUATIONS[page](deployment)
     environment = surroundings(deployment, tmp_path, second if page == "update" else first)
     pages.follow(page, environment)
-    wait_until(lambda: not deployment.unhealthy_services(), 30)
+    holds_within(lambda: not deployment.unhealthy_services(), 30)
     expect(
         not deployment.unhealthy_services(),
         "every service well at the end",
@@ -87,7 +87,7 @@ def in_order(deployment: Deployment) -> Iterator[None]:
     yield
     if deployment.unhealthy_services() or not deployment.containers("redis"):
         deployment.compose("up", "--detach", "--no-recreate", release=running(deployment))
-        wait_until(lambda: not deployment.unhealthy_services(), 60)
+        holds_within(lambda: not deployment.unhealthy_services(), 60)
 
 
 def surroundings(deployment: Deployment, folder: Path, wanted: Release) -> dict[str, str]:

@@ -10,7 +10,7 @@ from compose.lifecycle.deployment import API, Deployment
 from compose.lifecycle.state import UpdateOptions
 from compose.lifecycle.steps import StepName
 from compose.release import Release
-from gate.checks import check, expect
+from gate import check, expect
 from tests.bot.lifecycle.disposable import brought_to, leftovers, revision, updated
 from tests.bot.lifecycle.drills import (
     BAD,

@@ -18,7 +18,7 @@ import websockets
 from websockets.asyncio.client import connect
 
 from compose.lifecycle import proxy, verify
-from compose.lifecycle.deployment import Deployment, wait_until
+from compose.lifecycle.deployment import Deployment, holds_within
 from gate.target import Target
 from gate.wire import tls_context
 
@@ -59,7 +59,7 @@ def steady(deployment: Deployment, rate: float = RATE) -> Iterator[Seen]:
     """Steady traffic on a deployment while the block runs."""
     where = verify.target(deployment, proxy.live(deployment))
     with Traffic(where, deployment.credentials.api_key or "", rate) as seen:
-        wait_until(lambda: seen.answered and seen.slow, LIMIT)
+        holds_within(lambda: seen.answered and seen.slow, LIMIT)
         yield seen
 
 

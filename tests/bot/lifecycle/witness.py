@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from compose.lifecycle import backups, database, proxy, verify
 from compose.lifecycle.deployment import API, Deployment
-from gate.checks import expect
+from gate import expect
 from gate.target import Credentials, Target
 from gate.wire import Answer, Sent, Wire, WireError
 from tests.bot.api import STATUS, Api

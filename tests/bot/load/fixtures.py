@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from gate.operator import Operator
+from gate import Operator
 from tests.bot.control.engine import at_rest
 from tests.bot.exchange import Exchange
 

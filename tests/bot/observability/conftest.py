@@ -6,8 +6,7 @@ from contextlib import suppress
 import pytest
 from pytest_docker import plugin as docker
 
-from gate.checks import CheckFailed
-from gate.operator import Operator
+from gate import CheckFailed, Operator
 from gate.plugin import share
 from gate.wire import WireError
 from tests.bot.api import Engine

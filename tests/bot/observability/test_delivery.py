@@ -2,8 +2,8 @@
 
 import pytest
 
-from gate.checks import check
-from gate.operator import API, Operator
+from gate import Operator, check
+from gate.operator import API
 from tests.bot.api import Engine
 from tests.observability.companions import (
     DELIVERY_NEEDS,

@@ -1,7 +1,7 @@
 """Prometheus follows the engine: its cycles and its state."""
 
-from gate.checks import check, fail
-from gate.operator import API, Operator
+from gate import Operator, check, fail
+from gate.operator import API
 from tests.bot.api import Engine
 from tests.observability.files import NEEDS, counters, series
 

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from gate.checks import fail
-from gate.evidence import Evidence
+from gate import Evidence, fail
 from tests.smoke.probes import API, HEALTH, body_of, shown
 
 DEPENDENCIES = {"database": API, "redis": "redis", "exchange": "exchange"}

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from gate.checks import check, expect
-from gate.evidence import Evidence
+from gate import Evidence, check, expect
 from tests.bot.smoke.report import AWAY, health
 from tests.smoke.probes import API, ENGINE_STATUS, body_of, ok, shown
 

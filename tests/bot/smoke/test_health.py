@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from gate.checks import check, expect
-from gate.evidence import Evidence
+from gate import Evidence, check, expect
 from tests.bot.smoke.report import AWAY, DEPENDENCIES, health
 from tests.smoke.probes import API, CLOCK_CAUSE, CLOCK_FIX, HEALTH, expect_clock, shown
 

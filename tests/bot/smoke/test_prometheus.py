@@ -1,7 +1,6 @@
 """Prometheus has samples of the bot."""
 
-from gate.checks import check, expect
-from gate.evidence import Evidence, get
+from gate import Evidence, check, expect, get
 from gate.model import model
 from tests.smoke.probes import PROMETHEUS_AWAY, prometheus_data
 

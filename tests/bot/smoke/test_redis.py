@@ -1,7 +1,6 @@
 """Redis keeps the engine's lease."""
 
-from gate.checks import check, expect
-from gate.evidence import Evidence
+from gate import Evidence, check, expect
 from tests.smoke.probes import redis_info
 
 

@@ -4,8 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gate.checks import check, expect
-from gate.evidence import Evidence, Probe, probe
+from gate import Evidence, Probe, check, expect, probe
 from gate.wire import Answer, Wire
 from tests.smoke.probes import API
 

@@ -3,8 +3,7 @@
 import json
 from typing import Any
 
-from gate.checks import check, expect, fail
-from gate.evidence import Evidence
+from gate import Evidence, check, expect, fail
 from tests.smoke.probes import API, SOCKET, shown
 
 

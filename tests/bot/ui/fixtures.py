@@ -2,8 +2,7 @@
 
 import pytest
 
-from gate.checks import expect
-from gate.operator import Operator
+from gate import Operator, expect
 from tests.bot.ui.page_driver import PageDriver
 from tests.bot.ui.restart import Restart, restart
 from tests.bot.ui.session import Session, session

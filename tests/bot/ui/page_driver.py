@@ -7,8 +7,7 @@ from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Locator, Page
 
 from contracts.states import COMMANDS, TABLE, way
-from gate.checks import CheckFailed
-from gate.operator import Operator
+from gate import CheckFailed, Operator
 from tests.bot.api import Engine
 from tests.ui.browser import Browser
 from tests.ui.looking import attempt, comes_to_show, shown

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from playwright.sync_api import Page
 
-from gate.operator import API, Operator
+from gate import Operator
+from gate.operator import API
 from tests.ui.browser import Browser
 from tests.ui.looking import comes_to_show, photograph, shown
 

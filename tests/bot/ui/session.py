@@ -7,8 +7,7 @@ from typing import Any
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Page, Route
 
-from gate.checks import CheckFailed
-from gate.operator import Operator
+from gate import CheckFailed, Operator
 from tests.bot.exchange import Exchange
 from tests.bot.ui.page_driver import (
     SHOWN_SECONDS,

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from gate.checks import check, expect
-from gate.operator import API, Operator
+from gate import Operator, check, expect
+from gate.operator import API
 from tests.bot.ui.page import WORKS
 from tests.bot.ui.page_driver import PRESSED, SHOWN_SECONDS
 from tests.bot.ui.session import PRESET, RISEN, TRADE_SECONDS, Session

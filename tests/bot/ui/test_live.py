@@ -1,6 +1,6 @@
 """Updates: they come over the WebSocket, keep coming, and when they do not, the page says so."""
 
-from gate.checks import check, expect
+from gate import check, expect
 from gate.model import model
 from tests.bot.ui.page import STANDS
 from tests.bot.ui.visit import LIVE_SECONDS, WATCH_SECONDS, BotVisit, gaps

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from gate.checks import check, expect
-from gate.operator import Operator
+from gate import Operator, check, expect
 from tests.bot.ui.page import STANDS, WORKS
 from tests.bot.ui.visit import INNER, POLL_SECONDS, BotVisit
 from tests.ui.browser import Browser

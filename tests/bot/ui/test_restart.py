@@ -1,6 +1,6 @@
 """A restart of the API: the page says that it is away, keeps its figures, and comes back itself."""
 
-from gate.checks import check, expect
+from gate import check, expect
 from gate.operator import API
 from tests.bot.ui.page import WORKS
 from tests.bot.ui.restart import BACK_SECONDS, Restart
