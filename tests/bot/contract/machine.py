@@ -34,7 +34,7 @@ from gate.wire import Answer, WireError
 from tests.bot.api import COMMANDS as PATH
 from tests.bot.api import Engine
 from tests.bot.contract.engine import PRESET, SYMBOL, at_rest, to_idle
-from tests.bot.exchange import OURS, Exchange
+from tests.bot.exchange import EXCHANGE, OURS, Exchange
 from tests.contract.explorer import pause, repeatable
 from tests.contract.ledger import Ledger, as_curl
 
@@ -138,7 +138,7 @@ class Machine(RuleBasedStateMachine):
         """A breakout to trade, or a fall."""
         if not self.cut:
             body = {"moves": {SYMBOL: percent}}
-            answer = self.operator.http("/drills", "exchange", "PUT", json=body)
+            answer = self.operator.http("/drills", EXCHANGE, "PUT", json=body)
             self.history.append(as_curl("PUT", answer.url, body))
 
     @precondition(lambda self: not self.play.over)
@@ -147,7 +147,7 @@ class Machine(RuleBasedStateMachine):
         """The exchange goes away, or comes back."""
         self.cut = not self.cut
         body = {"cut": self.cut}
-        answer = self.operator.http("/drills", "exchange", "PUT", json=body)
+        answer = self.operator.http("/drills", EXCHANGE, "PUT", json=body)
         self.history.append(as_curl("PUT", answer.url, body))
 
     @precondition(lambda self: not self.play.over)

@@ -9,7 +9,7 @@ from gate import Operator, check, expect
 from gate.operator import API
 from gate.wire import Answer
 from tests.bot.contract.engine import SYMBOL, to_idle
-from tests.bot.exchange import OURS, Exchange
+from tests.bot.exchange import EXCHANGE, OURS, Exchange
 from tests.contract.ledger import Ledger, as_curl
 
 CANCEL = "DELETE /api/trading/orders/{order_id}"
@@ -22,7 +22,7 @@ def order(operator: Operator) -> Iterator[dict[str, Any]]:
     to_idle(operator)
     order = Exchange(operator).rest(OURS, SYMBOL)
     yield order
-    operator.http(f"/orders/{order['id']}", "exchange", "DELETE")
+    operator.http(f"/orders/{order['id']}", EXCHANGE, "DELETE")
 
 
 def _cancel(operator: Operator, ledger: Ledger, order_id: str) -> Answer:
@@ -43,7 +43,7 @@ def test_cancelled_means_cancelled(
     answer = _cancel(operator, ledger, order["id"])
     curl = as_curl("DELETE", answer.url)
     expect(answer.status == 200, f"{CANCEL} to answer 200", answer.brief, curl)
-    listed = operator.json(f"/orders?client_id={OURS}", "exchange")
+    listed = operator.json(f"/orders?client_id={OURS}", EXCHANGE)
     status = next((one["status"] for one in listed if one["id"] == order["id"]), "gone")
     wanted = f"{CANCEL} to leave the order cancelled at the exchange"
     expect(

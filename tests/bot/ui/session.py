@@ -8,7 +8,7 @@ from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import Page, Route
 
 from gate import CheckFailed, Operator
-from tests.bot.exchange import Exchange
+from tests.bot.exchange import EXCHANGE, Exchange
 from tests.bot.ui.page_driver import (
     SHOWN_SECONDS,
     PageDriver,
@@ -194,7 +194,7 @@ def _ask_and_cancel(page: Page, seen: Session) -> None:
 def _of_the_bot(driver: PageDriver, seen: Session) -> list[dict[str, Any]]:
     """What the exchange still holds open of whoever bought."""
     clients = {one["client_id"] for one in seen.bought}
-    orders = driver.operator.json("/orders", "exchange")
-    held = driver.operator.json("/positions", "exchange")
+    orders = driver.operator.json("/orders", EXCHANGE)
+    held = driver.operator.json("/positions", EXCHANGE)
     is_open = [one for one in orders if one["status"] in ("open", "partially_filled")]
     return [one for one in [*is_open, *held] if one["client_id"] in clients]
