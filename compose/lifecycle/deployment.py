@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from compose.release import HERE, Release, release_environment
-from gate import settings
+from gate import settings, wait
 from gate.containers import OF_COMPOSE, PROJECT_LABEL, Container
 from gate.errors import WaitError
 from gate.machine.commands import Result, piped, run
 from gate.machine.console import MachineError, say_once
 from gate.model import model
 from gate.target import DEPLOYED_PROJECT, Credentials, env_values, public_url
-from gate.wait import wait_until
 from reports.redact import Redactor
 
 API, FRONTEND, PROXY, REDIS, EXCHANGE = map(
@@ -244,6 +243,6 @@ def feed(command: Sequence[str], path: Path, limit: float) -> None:
 def holds_within(condition: Callable[[], Any], seconds: float, every: float = POLL_SECONDS) -> Any:
     """Look again until `condition` holds; what it gave last, true or not, after `seconds`."""
     try:
-        return wait_until(condition, seconds, "it", every=every)
+        return wait.wait_until(condition, seconds, "it", every=every)
     except WaitError as late:
         return late.seen

@@ -25,6 +25,7 @@ from compose.lifecycle.deployment import API, FRONTEND, Deployment
 from compose.lifecycle.journal import write_json
 from compose.lifecycle.releases import Manifest
 from compose.release import HERE, OWN_SERVICES
+from gate import wait
 from gate.machine import commands
 from gate.machine.commands import Result
 from gate.machine.console import MachineError
@@ -593,7 +594,7 @@ def install(monkeypatch: pytest.MonkeyPatch, docker: LyingDocker) -> None:
     monkeypatch.setattr(deployment_module, "piped", docker.piped)
     monkeypatch.setattr(verify, "_look", docker.look)
     monkeypatch.setattr(os, "fsync", lambda _: None)  # a busy disk takes longer than all the rest
-    for module in (deployment_module, deploy, update, verify):
+    for module in (wait, deploy, update, verify):
         monkeypatch.setattr(module, "time", docker.clock)
 
 
