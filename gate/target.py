@@ -314,7 +314,7 @@ def _services(table: toml.Table) -> tuple[dict[str, str], frozenset[str]]:
 def _service_url(table: toml.Table, service: str, value: str) -> str:
     scheme = model().services[service].scheme
     schemes = {"http": ("http", "https"), "redis": ("redis", "rediss")}.get(scheme, (scheme,))
-    parts = _split(value, table.place(service), schemes, user=service == "redis")
+    parts = _split(value, table.place(service), schemes, user=scheme == "redis")
     base = origin(parts)
     return base.replace("://", f"://{parts.username}@", 1) if parts.username else base
 

@@ -1,7 +1,7 @@
 """One way to wait: look again until something holds, by a clock that tests replace.
 
     port = wait_until(worker.port, 30, "the worker to listen")
-    state = wait_until(engine.state, 5, "state RUNNING", lambda state: state == "RUNNING")
+    length = wait_until(queue.length, 5, "an empty queue", lambda length: length == 0)
 
 Nothing waits longer than it says. What was seen last is in the error, and in its text.
 """

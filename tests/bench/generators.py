@@ -18,7 +18,7 @@ from compose.machine import apt
 from compose.machine.registry import cache_folder
 from gate.machine.commands import must
 from gate.machine.console import MachineError, say, step
-from gate.target import Credentials, Target
+from gate.target import ENTRY, Credentials, Target
 from load import profile, runner
 from load.judge import quantile
 from load.samples import Run
@@ -58,7 +58,7 @@ end
 
 def target(port: int) -> Target:
     """A server on loopback as the runner takes it."""
-    return Target("bench", "disposable", {"proxy": f"http://127.0.0.1:{port}"})
+    return Target("bench", "disposable", {ENTRY: f"http://127.0.0.1:{port}"})
 
 
 def our_run(

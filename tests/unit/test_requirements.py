@@ -20,8 +20,9 @@ LAYERS = ("production", "gate", "development")
 PIN = re.compile(r"^([\w.-]+)==(\S+)", re.MULTILINE)
 PLACES = ("requirements/*.txt", "*/requirements*.txt", "compose/*/requirements*.txt")
 LOCKS = sorted(path for place in PLACES for path in ROOT.glob(place))
-NEVER_THERE = {("gate.model", "yaml")}
-"""Imported in a function that only `make manifest` calls, which writes compose/gate.yaml."""
+NEVER_THERE = {("gate.model", "yaml"), ("gate.stack", "testcontainers")}
+"""Imported in functions that it never calls: `make manifest` writes compose/gate.yaml, and an
+operator drives a disposable stack."""
 SMOKE = """
 import sys
 class Absent:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from compose.lifecycle import backups, database, proxy, verify
-from compose.lifecycle.deployment import API, Deployment
+from compose.lifecycle.deployment import API, REDIS, Deployment
 from gate import expect
 from gate.target import Credentials, Target
 from gate.wire import Answer, Sent, Wire, WireError
@@ -44,7 +44,7 @@ class LeaseWatch:
 
     def __init__(self, deployment: Deployment) -> None:
         port = deployment.container("redis").host_port(6379)
-        urls = {"redis": f"redis://localhost:{port}"}
+        urls = {REDIS: f"redis://localhost:{port}"}
         self._target = Target(deployment.project, "disposable", urls)
         self._credentials: Credentials = deployment.credentials
         self._over = threading.Event()
