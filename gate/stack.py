@@ -186,8 +186,8 @@ class Stack:
 
     def of(self, sources: Path) -> GateCompose:
         """Compose on another tree's compose folder, to build this stack's images from it."""
-        file = str(sources / "compose.yaml")
-        return replace(self.compose, context=sources, compose_file_name=[file])
+        files = [str(sources / name) for name in model().compose]
+        return replace(self.compose, context=sources, compose_file_name=files)
 
     def put_on(self, file: Path) -> None:
         """One more compose file on top, from now on."""
