@@ -27,6 +27,8 @@ PORT = toml.whole(1, 65535)
 PATH = toml.Kind[str](
     "a path that begins with /", lambda value: isinstance(value, str) and value.startswith("/")
 )
+SECRETS = ("api_key", "redis_password", "grafana_password")
+"""Fields of `gate.target.Credentials`."""
 GENERATED = "# Written by `make manifest` from {file}: the same services on free ports, labelled."
 
 
@@ -171,7 +173,7 @@ def read(path: Path) -> Model:
         ca=top.get("ca", toml.TEXT, None),
         hooks=top.get("hooks", toml.TEXT, None),
         environment=top.get("environment", toml.TABLE_OF_TEXT, {}),
-        secrets={name: _secret(row, one) for name, row in top.table("secrets").tables()},
+        secrets={name: _secret(name, row, one) for name, row in top.table("secrets").tables()},
     )
     top.refuse_unknown()
     return made
@@ -202,7 +204,9 @@ def _service(name: str, row: toml.Table) -> Service:
     return made
 
 
-def _secret(row: toml.Table, service: toml.Kind[str]) -> Secret:
+def _secret(name: str, row: toml.Table, service: toml.Kind[str]) -> Secret:
+    if name not in SECRETS:
+        raise row.error(f"expected one of {', '.join(SECRETS)}, got {name!r}")
     variable = row.get("variable", toml.TEXT)
     return Secret(variable, row.get("service", service), row.get("as", toml.TEXT, variable))
 

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import yaml
 from gate import model as models
 from gate.checks import check
 from gate.model import FILE, Model, ModelError, model
+from gate.target import Credentials
 
 HEAD = """\
 schema = 1
@@ -73,7 +75,8 @@ def test_a_service_is_named_by_its_name_or_else_its_kind(tmp_path: Path) -> None
         ("[services.seed]", '[services."a b"]', "expected a name that compose takes"),
         ('kinds = ["proxy"]', 'kinds = "proxy"', "services.edge.kinds: expected a list of text"),
         ("[services.seed]", "[services.seed]\nenvironment = {A = 1}", "environment: expected"),
-        ("[services.edge]", "[secrets.key]\nservice = 'edge'\n[services.edge]", "secrets.key.var"),
+        ("[services.edge]", "[secrets.api_key]\nservice = 'edge'\n[services.edge]", "api_key.var"),
+        ("[services.edge]", "[secrets.key]\nservice = 'edge'\n[services.edge]", "one of api_key"),
         ("[services.edge]", "[service.edge]", "expected one of"),
         ("schema = 1", "schema = ", "expected TOML"),
     ],
@@ -122,6 +125,10 @@ def test_a_wrong_stack_file_ends_a_run_with_one_sentence(tmp_path: Path) -> None
 @pytest.fixture(scope="module")
 def rendered() -> dict[str, Any]:
     return dict(yaml.safe_load((FILE.parent / "compose.yaml").read_text(encoding="utf-8")))
+
+
+def test_secrets_are_those_that_a_run_can_hold() -> None:
+    assert tuple(one.name for one in fields(Credentials)) == models.SECRETS
 
 
 def test_every_service_of_compose_has_a_row(rendered: dict[str, Any]) -> None:
