@@ -132,6 +132,7 @@ class Gate:
         return self.bringup.target.ours and not self._is_of_one_stack()
 
     async def _gather(self) -> Evidence:
+        asyncio.get_running_loop().set_exception_handler(_tell_of_task)
         began = time.monotonic() - self.recorder.stream.now()
         bringup = self.bringup
         record = self.recorder.request
@@ -219,6 +220,12 @@ class Gate:
         colour = out.isatty() and not os.environ.get("NO_COLOR")
         encoding = out.encoding or "utf-8"
         out.write(terminal.text(verdict, colour, columns, encoding, str(report)))
+
+
+def _tell_of_task(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say nothing of the task that a signal struck: the run ends by that signal anyway."""
+    if not isinstance(context.get("exception"), KeyboardInterrupt):
+        loop.default_exception_handler(context)
 
 
 def ignore_signals() -> None:
