@@ -63,6 +63,7 @@ class Gate:
         self.recorder = Recorder(folder, progress, options.credentials.known)
         self.schedule = Schedule(options, self.recorder)
         self.bringup = BringUp(options, self.recorder, run_id)
+        self._gathering: asyncio.Task[Any] | None = None
         self._stopped_by = "Ctrl-C"
 
     # Before the checks
@@ -117,7 +118,10 @@ class Gate:
         if release is not None:
             self.bringup.bring_up(release)
         with self.recorder.phase("evidence", "gathering evidence"):
-            self.evidence = asyncio.run(self._gather())
+            try:
+                self.evidence = asyncio.run(self._gather())
+            except asyncio.CancelledError:  # by `told_to_stop`
+                raise KeyboardInterrupt from None
         self.recorder.components(self.evidence.containers, self.bringup.target.urls)
         self._require_containers(self.evidence)
 
@@ -132,12 +136,13 @@ class Gate:
         return self.bringup.target.ours and not self._is_of_one_stack()
 
     async def _gather(self) -> Evidence:
-        asyncio.get_running_loop().set_exception_handler(_tell_of_task)
+        self._gathering = asyncio.current_task()
         began = time.monotonic() - self.recorder.stream.now()
         bringup = self.bringup
         record = self.recorder.request
         async with Wire(bringup.target, bringup.credentials, record, began) as wire:
             seen = await gather(wire, REGISTRY)
+        self._gathering = None
         seen.problems, seen.drills = bringup.problems, bringup.drills
         seen.expected = vars(self.expected)
         return seen
@@ -169,7 +174,10 @@ class Gate:
         """End the run as Ctrl-C does, with all taken away; being told again does not hurry it."""
         ignore_signals()
         self._stopped_by = signal_name(number)
-        raise KeyboardInterrupt
+        if self._gathering is None:
+            raise KeyboardInterrupt
+        # Raised in whichever task is at work it would be shown as a crash of that one.
+        self._gathering.get_loop().call_soon_threadsafe(self._gathering.cancel)
 
     # For checks that judge by doing, and for stages with parts and figures of their own
 
@@ -220,12 +228,6 @@ class Gate:
         colour = out.isatty() and not os.environ.get("NO_COLOR")
         encoding = out.encoding or "utf-8"
         out.write(terminal.text(verdict, colour, columns, encoding, str(report)))
-
-
-def _tell_of_task(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Say nothing of the task that a signal struck: the run ends by that signal anyway."""
-    if not isinstance(context.get("exception"), KeyboardInterrupt):
-        loop.default_exception_handler(context)
 
 
 def ignore_signals() -> None:

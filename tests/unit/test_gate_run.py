@@ -1,6 +1,7 @@
 """A run from its start to its verdict, with a stack, a Docker and a pytest session made by hand."""
 
 import asyncio
+import gc
 import io
 import json
 import signal
@@ -399,6 +400,36 @@ def test_a_run_that_is_told_to_stop_says_by_what_and_is_not_hurried(tmp_path: Pa
     (event,) = run.events("interrupted")
     assert event["signal"] == "SIGTERM"
     assert run.bringup.calls[-1] == "take down"
+
+
+def test_gathering_that_is_told_to_stop_ends_at_once_and_shows_no_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run(options(tmp_path, LIVE))
+
+    async def probe() -> None:
+        run.gate.told_to_stop(signal.SIGHUP, None)
+        await asyncio.sleep(30)
+
+    async def gather(*_: Any) -> Any:
+        await asyncio.gather(probe())
+
+    monkeypatch.setattr(runs, "gather", gather)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run.prepare(item(SMOKE, "seen"))
+    assert time.monotonic() - began < 20
+    gc.collect()
+    assert not caplog.records
+    run.gate.finish(2)
+    assert [one["signal"] for one in run.events("interrupted")] == ["SIGHUP"]
+
+
+def test_once_evidence_is_gathered_a_run_ends_where_it_is(tmp_path: Path) -> None:
+    run = Run(options(tmp_path, LIVE))
+    assert run.prepare(item(SMOKE, "seen"))
+    with pytest.raises(KeyboardInterrupt):
+        run.gate.told_to_stop(signal.SIGTERM, None)
 
 
 def test_a_run_that_pytest_ends_was_ended_by_ctrl_c(tmp_path: Path) -> None:
