@@ -271,7 +271,7 @@ def from_file(path: Path) -> Target:
     """The target that a TOML file describes; it mentions every service. Raises `TargetError`."""
     table = toml.read(path, TargetError)
     _refuse_secrets(table)
-    urls, absent = _services(table.table("services"))
+    urls, absent = _services(table.table("services", required=True))
     ca_file = table.get("ca_file", toml.TEXT, None)
     plain_http = _plain_http(table) or plain_url(urls[ENTRY])
     connect = _connect(table, urls[ENTRY], plain_http)

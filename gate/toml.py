@@ -133,9 +133,9 @@ class Table:
             raise self.error(f"expected {kind.words}, got {value!r}", key)
         return value
 
-    def table(self, key: str) -> "Table":
-        """Give the table `[key]`; an empty one where the file has none."""
-        return self._sub(self.get(key, TABLE, {}), key)
+    def table(self, key: str, *, required: bool = False) -> "Table":
+        """Give the table `[key]`; an empty one where the file has none and need not."""
+        return self._sub(self.get(key, TABLE) if required else self.get(key, TABLE, {}), key)
 
     def tables(self) -> Iterator[tuple[str, "Table"]]:
         """Give every key of this table with its own table: services, targets, by name."""

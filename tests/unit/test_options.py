@@ -225,7 +225,7 @@ def test_a_path_after_a_space_is_the_options_value_not_pytests(tmp_path: Path) -
         check=False,
     )
     assert done.returncode == 4
-    assert f"{path}: services.proxy: expected a URL" in done.stdout + done.stderr
+    assert f"{path}: services: expected a table, got nothing" in done.stdout + done.stderr
 
 
 def test_every_option_that_may_take_a_path_is_joined() -> None:

@@ -107,6 +107,8 @@ def test_a_key_that_is_missing_is_told_with_the_line_of_its_table(tmp_path: Path
         [row.get("kind", toml.TEXT) for row in whole.rows("row")]
     with pytest.raises(toml.FileError, match=r"a\.toml: title: expected text, got nothing$"):
         whole.get("title", toml.TEXT)
+    with pytest.raises(toml.FileError, match=r"services: expected a table, got nothing$"):
+        whole.table("services", required=True)
     with pytest.raises(toml.FileError, match=r"got nothing; did you mean 'name'\?$"):
         whole.get("nmae", toml.TEXT)
 
