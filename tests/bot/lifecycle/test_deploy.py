@@ -54,7 +54,7 @@ def _with(deployment: Deployment, folder: Path, service: str) -> Deployment:
 
 
 SPOILT: dict[str, tuple[Callable[[Deployment, Path], Deployment], str]] = {
-    "a blank key": (blank_key, "API_KEY"),
+    "a blank key": (blank_key, "a secret in API_KEY"),  # compose names a blank one, too
     "a blank over the env file": (blank_override, f"API_KEY of {API}"),
     "a key compose does not know": (unknown_key, "no_such_key"),
 }
