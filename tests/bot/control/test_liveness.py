@@ -7,7 +7,7 @@ from gate.operator import API
 from gate.wire import Answer, Wire
 from tests.bot.api import Engine
 from tests.bot.control.engine import run
-from tests.bot.exchange import EXCHANGE, Exchange
+from tests.bot.exchange import Exchange
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
 CYCLES = 3
@@ -136,10 +136,10 @@ def test_trades_again_after_the_exchange_was_cut_off(
     run(operator, exchange)
     exchange.drill(cut=True)
     what = "health to say that the exchange is disconnected"
-    operator.until(lambda: not connected(operator, EXCHANGE), NOTICE_SECONDS, what)
+    operator.until(lambda: not connected(operator, "exchange"), NOTICE_SECONDS, what)
     Engine(operator).expect_state("RUNNING", "while the exchange is cut off")
     expect_ageing(operator)  # health has met the cut; so has the engine's loop then
     exchange.end_drills()
     what = "health to say that the exchange is connected again"
-    operator.until(lambda: connected(operator, EXCHANGE), NOTICE_SECONDS, what)
+    operator.until(lambda: connected(operator, "exchange"), NOTICE_SECONDS, what)
     exchange.entered("BTCUSDT")
