@@ -2,7 +2,7 @@
 
     GateError
     ├── UsageError            4  what was asked for cannot be used
-    │   ├── TargetError          --target, a target file, secrets         gate/target.py
+    │   ├── TargetError          --target, a target file, secrets
     │   ├── SettingsError        a deployment's .env                      gate/settings.py
     │   ├── FileError            a TOML file that people write            gate/toml.py
     │   ├── ModelError           the stack file                           gate/model.py
@@ -45,6 +45,10 @@ class UsageError(GateError, ValueError):
     """What was asked for cannot be used."""
 
     exit_code = BAD_INPUT
+
+
+class TargetError(UsageError):
+    """A target that cannot be used, said in one sentence: what was expected, what was given."""
 
 
 class MachineError(GateError):

@@ -16,9 +16,10 @@ import pytest
 from gate import extensions
 from gate import manifest as manifests
 from gate import target as targets
+from gate.errors import TargetError
 from gate.extensions import Asked, Extension, Option
 from gate.stages import STAGES
-from gate.target import Credentials, Target, TargetError
+from gate.target import Credentials, Target
 
 ROOT = Path(__file__).parent.parent
 Kind = TypeVar("Kind", bound=Extension)

@@ -6,30 +6,35 @@ Everything wrong with that word raises `TargetError` before anything is started.
 """
 
 import os
-import re
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from gate import settings, toml
-from gate.errors import UsageError
+from gate.errors import TargetError
 from gate.machine.docker import engine_is_here
 from gate.machine.ports import is_own_address
 from gate.model import model
+from gate.urls import (
+    DEFAULT_PORTS,
+    authority,
+    authority_of,
+    base_url,
+    leading_to,
+    origin,
+    plain_url,
+)
 
 HERE = model().folder
 """The folder of what is deployed, with the settings of the deployment on this machine."""
 ENTRY = model().entry
 SERVICES = model().running
 DEPLOYED_PROJECT = model().project
-DEFAULT_PORTS = {"https": 443, "http": 80, "redis": 6379, "rediss": 6379}
 LOOPBACK = "127.0.0.1"
-HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.%]+")
-"""A name, or an address of IPv6."""
 SECRET_WORDS = ("password", "secret", "api_key", "apikey", "token")
 
 
@@ -43,10 +48,6 @@ NOT_HERE = ("absent", "internal")
 A_URL = toml.Kind[str](
     'a URL, "internal" or "absent"', lambda value: isinstance(value, str) and value
 )
-
-
-class TargetError(UsageError):
-    """A target that cannot be used, said in one sentence: what was expected, what was given."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Target:
         parts = urlsplit(url)
         port = parts.port or DEFAULT_PORTS.get(parts.scheme, 80)
         host = parts.hostname or ""
-        to = self.connect.get(_authority(host, port))
+        to = self.connect.get(authority(host, port))
         if to is None:
             return host, port
         host, _, number = to.rpartition(":")
@@ -187,7 +188,7 @@ def public_url(values: Mapping[str, str]) -> str:
     Raises `TargetError` for a name that no URL can have.
     """
     name = values.get("SERVER_NAME") or "localhost"
-    url = origin(_split(f"https://{name}", "SERVER_NAME", ("https",), "a host name"))
+    url = base_url(f"https://{name}", "SERVER_NAME", ("https",), "a host name")
     for word in values.get("CORS_ORIGINS", "").split(","):
         with suppress(ValueError):
             parts = urlsplit(word.strip())
@@ -203,29 +204,6 @@ def certificate_folder(values: Mapping[str, str], project: Path) -> Path | None:
     if not source.startswith((".", "/", "~")):
         return None
     return (project / Path(source).expanduser()).resolve()
-
-
-def leading_to(url: str, tls: str, plain: str | None = None) -> dict[str, str]:
-    """Give the `connect` that leads `url`, and plain http of its host, to these `HOST:PORT`s."""
-    to = {_authority_of(url): tls}
-    return {**to, _authority_of(plain_url(url)): plain} if plain else to
-
-
-def origin(parts: SplitResult) -> str:
-    """Write a URL's origin as browsers do: lower case, no default port, names in ASCII."""
-    host = (parts.hostname or "").rstrip(".").encode("idna").decode()
-    default = parts.port in (None, DEFAULT_PORTS.get(parts.scheme))
-    host = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{host}" if default else f"{parts.scheme}://{host}:{parts.port}"
-
-
-def _authority_of(url: str) -> str:
-    parts = urlsplit(url)
-    return _authority(parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _docker_is_here() -> bool:
@@ -252,7 +230,7 @@ def behind_proxy(url: str) -> Target:
 
     For the deployment of this folder its own settings say the rest: mode, authority, services.
     """
-    base = origin(_split(url, "--target", ("https",)))
+    base = base_url(url, "--target", ("https",))
     target = Target(name=base, kind="live", urls={ENTRY: base}, plain_http=plain_url(base))
     with suppress(TargetError):  # settings that cannot be read are no matter of another host's
         own = localhost()
@@ -261,19 +239,14 @@ def behind_proxy(url: str) -> Target:
     return target
 
 
-def plain_url(url: str) -> str:
-    """Give the address of plain HTTP at the host of `url`."""
-    host = urlsplit(url).hostname or ""
-    return f"http://[{host}]" if ":" in host else f"http://{host}"
-
-
 def from_file(path: Path) -> Target:
     """The target that a TOML file describes; it mentions every service. Raises `TargetError`."""
     table = toml.read(path, TargetError)
     _refuse_secrets(table)
     urls, absent = _services(table.table("services", required=True))
     ca_file = table.get("ca_file", toml.TEXT, None)
-    plain_http = _plain_http(table) or plain_url(urls[ENTRY])
+    plain = table.get("plain_http", toml.TEXT, None) or plain_url(urls[ENTRY])
+    plain_http = base_url(plain, table.place("plain_http"), ("http",))
     connect = _connect(table, urls[ENTRY], plain_http)
     target = Target(
         name=table.get("name", toml.TEXT, path.stem),
@@ -314,14 +287,7 @@ def _services(table: toml.Table) -> tuple[dict[str, str], frozenset[str]]:
 def _service_url(table: toml.Table, service: str, value: str) -> str:
     scheme = model().services[service].scheme
     schemes = {"http": ("http", "https"), "redis": ("redis", "rediss")}.get(scheme, (scheme,))
-    parts = _split(value, table.place(service), schemes, user=scheme == "redis")
-    base = origin(parts)
-    return base.replace("://", f"://{parts.username}@", 1) if parts.username else base
-
-
-def _plain_http(table: toml.Table) -> str | None:
-    value = table.get("plain_http", toml.TEXT, None)
-    return value and origin(_split(value, table.place("plain_http"), ("http",)))
+    return base_url(value, table.place(service), schemes, user=scheme == "redis")
 
 
 def _connect(table: toml.Table, url: str, plain_http: str) -> dict[str, str]:
@@ -329,7 +295,7 @@ def _connect(table: toml.Table, url: str, plain_http: str) -> dict[str, str]:
     value: Any = table.get("connect", toml.ANYTHING, {})
     if isinstance(value, dict):
         to = {_place(table, name.lower()): _place(table, to) for name, to in value.items()}
-        known = {_authority_of(one) for one in (url, plain_http)}
+        known = {authority_of(one) for one in (url, plain_http)}
         if unknown := sorted(to.keys() - known):
             where = " or ".join(sorted(known))
             raise table.error(f"expected to say where {where} leads, got {unknown[0]}", "connect")
@@ -351,7 +317,7 @@ def _place(table: toml.Table, value: Any, port: int | None = None) -> str:
         raise table.error(f"{wanted}: {error}", "connect") from None
     if not right:
         raise table.error(wanted, "connect")
-    return _authority(str(parts.hostname), int(number or 0))
+    return authority(str(parts.hostname), int(number or 0))
 
 
 def _trust(table: toml.Table, connect: Mapping[str, str]) -> Trust:
@@ -363,35 +329,6 @@ def _trust(table: toml.Table, connect: Mapping[str, str]) -> Trust:
             f"expected 'any' only where connect leads to an address of ours, got {got}", "trust"
         )
     return trust
-
-
-def _split(
-    url: str,
-    where: str,
-    schemes: tuple[str, ...],
-    like: str | None = None,
-    user: bool = False,
-) -> SplitResult:
-    wanted = f"{where}: expected {like or f'a URL like {schemes[0]}://host[:port]'}"
-    try:
-        parts = urlsplit(url)
-        _, host = parts.port, (parts.hostname or "").encode("idna").decode()
-    except ValueError as error:
-        raise TargetError(f"{wanted}, got {_shown(url)!r}: {error}") from None
-    if parts.scheme not in schemes or not HOST.fullmatch(host):
-        raise TargetError(f"{wanted}, got {_shown(url)!r}")
-    if parts.password or (parts.username and not user):
-        without = "a password" if user else "a user or password"
-        raise TargetError(f"{wanted} without {without}, got {_shown(url)!r}")
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise TargetError(f"{wanted} and nothing after it, got {_shown(url)!r}")
-    return parts
-
-
-def _shown(url: str) -> str:
-    """`url` without what may be a password."""
-    head, at, tail = url.rpartition("@")
-    return f"{head.partition('://')[0]}://«redacted»@{tail}" if at else url
 
 
 @dataclass(frozen=True)

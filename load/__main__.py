@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from gate import target as targets
-from gate.errors import BAD_INPUT, GateError
+from gate.errors import BAD_INPUT, GateError, TargetError
 from gate.machine.console import Parser, say
 from gate.machine.interrupts import run_main
-from gate.target import Target, TargetError
+from gate.target import Target
 from load import history, measures, profile, runner, samples, slo, trend, versus
 from load.judge import Answer
 from load.samples import Run

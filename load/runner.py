@@ -20,7 +20,8 @@ from gate.machine.interrupts import deferred
 from gate.machine.limits import advised
 from gate.machine.ports import free_port
 from gate.model import model
-from gate.target import ENTRY, Credentials, Target, leading_to
+from gate.target import ENTRY, Credentials, Target
+from gate.urls import leading_to
 from gate.wire import Wire, WireError
 from load import arrivals, measures, parts, resources, samples, slo, validity
 from load.parts import Part

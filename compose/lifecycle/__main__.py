@@ -36,6 +36,7 @@ from compose.lifecycle.state import (
 )
 from compose.lifecycle.steps import show_plan
 from compose.release import HERE, Release, release
+from gate.errors import TargetError
 from gate.machine.console import (
     BAD_INPUT,
     MACHINE,
@@ -47,7 +48,7 @@ from gate.machine.console import (
 )
 from gate.machine.interrupts import exit_code, run_main
 from gate.settings import exists
-from gate.target import DEPLOYED_PROJECT, TargetError, env_values
+from gate.target import DEPLOYED_PROJECT, env_values
 
 Options = argparse.Namespace
 

@@ -20,7 +20,8 @@ from gate.machine.commands import run
 from gate.machine.console import MachineError
 from gate.model import model
 from gate.sweep import RUN_LABEL, STARTED_LABEL
-from gate.target import SERVICES, Credentials, Target, Trust, leading_to, plain_url
+from gate.target import SERVICES, Credentials, Target, Trust
+from gate.urls import leading_to, plain_url
 from gate.wire import Wire, WireError
 
 SMOKE_LIMIT = 120.0

@@ -17,7 +17,9 @@ from websockets.http11 import Request, Response
 
 from compose.lifecycle.deployment import Deployment
 from gate import target as targets
-from gate.target import Credentials, Target, TargetError, leading_to
+from gate.errors import TargetError
+from gate.target import Credentials, Target
+from gate.urls import leading_to
 from gate.wire import Wire, WireError, least_left
 from load.client import Client
 from tests.bot.lifecycle.authority import authority

@@ -11,7 +11,8 @@ from gate import early as front_door
 from gate import extensions, options
 from gate import manifest as manifests
 from gate import target as targets
-from gate.target import SERVICES, TargetError
+from gate.errors import TargetError
+from gate.target import SERVICES
 from load import slo
 from tests.load import options as load_options
 

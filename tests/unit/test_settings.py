@@ -178,14 +178,15 @@ def test_settings_that_the_gate_cannot_read_are_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from gate import target as targets
+    from gate.errors import TargetError
 
     monkeypatch.setattr(targets, "HERE", tmp_path)
     (tmp_path / ".env").write_bytes(b"API_KEY=caf\xe9\n")
-    with pytest.raises(targets.TargetError, match="as UTF-8, got other bytes in line 1"):
+    with pytest.raises(TargetError, match="as UTF-8, got other bytes in line 1"):
         targets.read("localhost")
     (tmp_path / ".env").unlink()
     (tmp_path / ".env").mkdir()
-    with pytest.raises(targets.TargetError, match="that can be read, got: is a directory"):
+    with pytest.raises(TargetError, match="that can be read, got: is a directory"):
         targets.read("localhost")
 
 
