@@ -15,7 +15,8 @@ from gate.target import Credentials, Target
 
 if TYPE_CHECKING:
     from gate.hooks import Release
-    from gate.stack import Problem, Stack
+    from gate.ready import Problem
+    from gate.stack import Stack
 
 WHOLE_STACK = "stack"
 """Name of the problem that compose itself has."""

@@ -19,7 +19,7 @@ from gate.target import Target
 from gate.wire import Answer, Wire, WireError
 
 if TYPE_CHECKING:
-    from gate.stack import Problem
+    from gate.ready import Problem
 
 Seen = TypeVar("Seen")
 

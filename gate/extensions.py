@@ -15,7 +15,8 @@ from gate.target import Target
 from reports.events import Event
 
 if TYPE_CHECKING:
-    from gate.stack import Problem, Stack
+    from gate.ready import Problem
+    from gate.stack import Stack
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from gate.checks import CheckFailed, expect, fail
 from gate.errors import MachineError, WaitError
 from gate.machine.commands import must
 from gate.model import model
-from gate.stack import Stack, wait_ready
+from gate.ready import wait_ready
+from gate.stack import Stack
 from gate.target import Credentials, Target
 from gate.wait import wait_until
 from gate.wire import Answer, Sent, Wire, WireError

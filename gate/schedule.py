@@ -18,7 +18,7 @@ from gate.stages import STAGES
 from gate.target import Target
 
 if TYPE_CHECKING:
-    from gate.stack import Problem
+    from gate.ready import Problem
 
 
 class Schedule:

@@ -1,4 +1,4 @@
-"""Bring-up of a disposable stack with Testcontainers: start, wait, say where it is, take away.
+"""A disposable stack with Testcontainers: start, say where it is, look at it, take it away.
 
 Start-up never raises for a broken stack: what did not come up is evidence, collected before
 anything is taken away. Only the machine's own failures raise `MachineError`.
@@ -10,12 +10,12 @@ import os
 import secrets
 import subprocess
 import time
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from testcontainers.compose import DockerCompose
 
@@ -26,17 +26,16 @@ from gate.machine.commands import completed, image_exists, run, variables_of
 from gate.machine.console import MachineError
 from gate.machine.limits import advised, machine_error
 from gate.model import model
+from gate.ready import Problem, find_broken, wait_ready, wait_settled
 from gate.sweep import PROJECT_PREFIX, RUN_LABEL, STARTED_LABEL, RunLock, runs_folder, sweep
 from gate.target import Credentials, Target
-from gate.wire import Wire, WireError
+from gate.wire import Wire
 
 DOCKER_LIMIT = 5.0
 COMPOSE_LIMIT = 120.0
 BUILD_LIMIT = 1200.0
 READY_LIMIT = 60.0
-OTHERS_LIMIT = 5.0
 SETTLE_LIMIT = 20.0
-POLL_SECONDS = 0.1
 LOG_LINES = 1000
 DRILL_LIMIT = 60.0
 NOT_TOLD = "not-told"
@@ -44,15 +43,7 @@ NOT_TOLD = "not-told"
 NO_DRILL = (124, 125)
 """Exit codes of `docker run` that come from us or Docker, not from the health check."""
 GATE_LABELS = (RUN_LABEL, STARTED_LABEL)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One service that did not come up, with what it said last."""
-
-    service: str
-    seen: str
-    last_words: str = ""
+Seen = TypeVar("Seen")
 
 
 class ComposeError(MachineError):
@@ -216,7 +207,7 @@ class Stack:
 
     def target(self) -> Target:
         """Where the running stack is. Host ports change when a container is started again."""
-        found = asyncio.run(self._containers())
+        found = self._ask(self._containers)
         urls = dict(_addresses(found))
         entry = model().services[model().entry]
         plain = (
@@ -235,13 +226,18 @@ class Stack:
             ours=True,
         )
 
-    async def _containers(self) -> dict[str, Container]:
-        async with self._docker() as wire:
-            return await containers(wire, self.project)
+    def _ask(self, look: Callable[[Wire], Awaitable[Seen]], target: Target | None = None) -> Seen:
+        """Give what `look` sees over a wire of its own; without `target` that leads to Docker."""
 
-    def _docker(self) -> Wire:
-        docker_only = Target("disposable", "disposable", project=self.project)
-        return Wire(docker_only, self.credentials, lambda _: None)
+        async def asked() -> Seen:
+            to = target or Target("disposable", "disposable", project=self.project)
+            async with Wire(to, self.credentials, lambda _: None) as wire:
+                return await look(wire)
+
+        return asyncio.run(asked())
+
+    async def _containers(self, wire: Wire) -> dict[str, Container]:
+        return await containers(wire, self.project)
 
     def ca_file(self) -> Path | None:
         """The CA that the stack made for itself at its first start, copied out of it."""
@@ -257,43 +253,34 @@ class Stack:
 
     def broken(self, target: Target) -> list[Problem]:
         """Services that exited, restart or are unhealthy now."""
-
-        async def look() -> list[Problem]:
-            async with Wire(target, self.credentials, lambda _: None) as wire:
-                return await _broken(wire)
-
-        return asyncio.run(look())
+        return self._ask(find_broken, target)
 
     def settle(
         self, target: Target, broken: Set[str] = frozenset(), limit: float = SETTLE_LIMIT
     ) -> None:
         """Wait until Docker and Prometheus have looked once at every service that is not broken."""
-        asyncio.run(_settle(target, self.credentials, broken, limit))
+        self._ask(lambda wire: wait_settled(wire, broken, limit), target)
 
     def health_drills(self) -> dict[str, int]:
         """Exit code of each service's health check in a container where nothing runs."""
-        return asyncio.run(self._drills())
+        found = [one for one in self._ask(self._containers).values() if len(one.health_test) > 1]
 
-    async def _drills(self) -> dict[str, int]:
-        found = [one for one in (await self._containers()).values() if len(one.health_test) > 1]
-        codes = await asyncio.gather(*(asyncio.to_thread(_drill, one) for one in found))
-        return {one.service: code for one, code in zip(found, codes, strict=True)}
+        async def drill() -> list[int]:
+            return await asyncio.gather(*(asyncio.to_thread(_drill, one) for one in found))
+
+        return {one.service: code for one, code in zip(found, asyncio.run(drill()), strict=True)}
 
     def last_words(self) -> dict[str, str]:
         """The end of every container's log, its state and health output, by service."""
-        return asyncio.run(self._last_words())
+        return self._ask(self._last_words)
 
-    async def _last_words(self) -> dict[str, str]:
-        async with self._docker() as wire:
-            found = await containers(wire, self.project)
-            texts = await asyncio.gather(
-                *(last_lines(wire, one, lines=LOG_LINES) for one in found.values())
-            )
-        heads = (
-            f"state: {one.state}\nhealth: {one.health} {one.health_output}\n"
-            for one in found.values()
-        )
-        return {name: head + text for name, head, text in zip(found, heads, texts, strict=True)}
+    async def _last_words(self, wire: Wire) -> dict[str, str]:
+        found = await containers(wire, self.project)
+        logs = await asyncio.gather(*(last_lines(wire, one, LOG_LINES) for one in found.values()))
+        return {
+            name: f"state: {one.state}\nhealth: {one.health} {one.health_output}\n{log}"
+            for (name, one), log in zip(found.items(), logs, strict=True)
+        }
 
     def remove(self) -> None:
         """Take everything of this run away, unless it is to be kept or is not ours.
@@ -332,89 +319,6 @@ def _addresses(found: dict[str, Container]) -> Iterator[tuple[str, str]]:
         bound = found[one.name].host_port(one.port) if one.port and one.name in found else None
         if bound:
             yield one.name, f"{one.scheme}://localhost:{bound}"
-
-
-async def wait_ready(target: Target, credentials: Credentials, limit: float) -> list[Problem]:
-    """Wait until every service of `target` answers a real request, at most `limit` seconds.
-
-    For a service that exited, restarts or is unhealthy nobody waits; the others get a moment
-    more, so that what is merely slower than it does not look broken too.
-    """
-    deadline = time.monotonic() + limit
-    broken: list[Problem] = []
-    async with Wire(target, credentials, lambda _: None, limit=2.0) as wire:
-        waiting = dict.fromkeys(target.urls, "not asked yet")
-        while waiting and time.monotonic() < deadline:
-            if not broken and (broken := await _broken(wire)):
-                deadline = min(deadline, time.monotonic() + OTHERS_LIMIT)
-            healthy = {s: v for s, v in waiting.items() if s not in {one.service for one in broken}}
-            waiting = await _unanswered(wire, healthy)
-            if waiting:
-                await asyncio.sleep(POLL_SECONDS)
-        return broken or [await _late(wire, service, seen) for service, seen in waiting.items()]
-
-
-async def _broken(wire: Wire) -> list[Problem]:
-    found = await containers(wire, wire.target.project or "")
-    bad = [(one, _what_is_wrong(one)) for one in found.values()]
-    return [Problem(one.service, wrong, await last_lines(wire, one)) for one, wrong in bad if wrong]
-
-
-def _what_is_wrong(one: Container) -> str | None:
-    if one.one_shot:
-        failed = one.state == "exited" and one.exit_code
-        return f"its one job failed with exit code {one.exit_code}" if failed else None
-    if one.state == "restarting" or (one.restarts and one.health != "healthy"):
-        return f"restarted {one.restarts} times, last exit code {one.exit_code}"
-    if one.state in ("exited", "dead"):
-        return f"exited with code {one.exit_code}"
-    if one.health == "unhealthy":
-        return f"unhealthy: {one.health_output}"
-    return None
-
-
-async def _unanswered(wire: Wire, waiting: dict[str, str]) -> dict[str, str]:
-    answers = await asyncio.gather(*(_ask(wire, service) for service in waiting))
-    return {service: seen for service, seen in zip(waiting, answers, strict=True) if seen}
-
-
-async def _ask(wire: Wire, service: str) -> str | None:
-    """None once the service answers, else what was seen instead."""
-    try:
-        row = model().services[service]
-        if row.scheme == "redis":
-            answer = await wire.redis(("PING",), password=wire.credentials.redis_password)
-            return None if answer == ["PONG"] else f"PING answered {answer[0]}"
-        path = row.ready or "/"
-        seen = await wire.http(path, service)
-        return None if seen.status == 200 else f"{path} answered {seen.brief}"
-    except MachineError:
-        raise
-    except WireError as error:
-        return str(error)
-
-
-async def _late(wire: Wire, service: str, seen: str) -> Problem:
-    found = await containers(wire, wire.target.project or "")
-    words = await last_lines(wire, found[service]) if service in found else ""
-    return Problem(service, f"not ready in time: {seen}", words)
-
-
-async def _settle(target: Target, credentials: Credentials, broken: Set[str], limit: float) -> None:
-    deadline = time.monotonic() + limit
-    async with Wire(target, credentials, lambda _: None) as wire:
-        while time.monotonic() < deadline and not await _settled(wire, broken):  # noqa: ASYNC110 (polls)
-            await asyncio.sleep(POLL_SECONDS)
-
-
-async def _settled(wire: Wire, broken: Set[str]) -> bool:
-    with suppress(WireError, ValueError, KeyError):
-        found = await containers(wire, wire.target.project or "")
-        if any(one.health == "starting" for name, one in found.items() if name not in broken):
-            return False
-        scraped = (await wire.http("/api/v1/targets?state=active", "prometheus")).json()
-        return all(one["health"] != "unknown" for one in scraped["data"]["activeTargets"])
-    return False
 
 
 def require_docker() -> None:

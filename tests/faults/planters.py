@@ -22,7 +22,8 @@ from gate.errors import WaitError
 from gate.machine.commands import must, run
 from gate.machine.console import MachineError
 from gate.model import model
-from gate.stack import BUILD_LIMIT, POLL_SECONDS, Stack
+from gate.ready import POLL_SECONDS
+from gate.stack import BUILD_LIMIT, Stack
 from gate.wait import wait_until
 from gate.wire import Answer, Wire, WireError
 from tests.bot.lifecycle import pages

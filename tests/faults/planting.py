@@ -10,7 +10,8 @@ from gate.containers import containers
 from gate.errors import WaitError
 from gate.machine.commands import run
 from gate.machine.console import MachineError
-from gate.stack import POLL_SECONDS, Problem, Stack
+from gate.ready import POLL_SECONDS, Problem
+from gate.stack import Stack
 from gate.target import Target
 from gate.wait import wait_until
 from gate.wire import Wire, WireError

@@ -11,7 +11,7 @@ from gate.bringup import BringUp
 from gate.hooks import Release
 from gate.machine.console import MachineError
 from gate.options import Options
-from gate.stack import Problem
+from gate.ready import Problem
 from gate.target import Credentials, Target
 from tests.unit.fakes import DISPOSABLE, LIVE, Hook, Planted, events, options, recorder
 

@@ -16,7 +16,8 @@ from gate.checks import CheckFailed
 from gate.errors import MachineError, NotSent, WireError
 from gate.evidence import Evidence, Probe
 from gate.machine import limits
-from gate.stack import ComposeError, Stack, Standing, wait_ready
+from gate.ready import wait_ready
+from gate.stack import ComposeError, Stack, Standing
 from gate.target import Credentials, Target
 from gate.wire import Wire
 from gate.wire import http as wire_http
@@ -221,7 +222,7 @@ def test_what_could_not_be_sent_blames_no_service(
         Evidence(target, {probe: raised.value})[probe]
     with pytest.raises(CheckFailed):
         Evidence(target, {probe: WireError("refused")})[probe]
-    monkeypatch.setattr("gate.stack._broken", no_problem)
+    monkeypatch.setattr("gate.ready.find_broken", no_problem)
     with pytest.raises(NotSent):
         asyncio.run(wait_ready(target, Credentials(), 0.5))
 

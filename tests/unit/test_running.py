@@ -11,7 +11,7 @@ import pytest
 from gate import running
 from gate.machine.console import MACHINE, MachineError
 from gate.machine.interrupts import run_main
-from gate.stack import Problem
+from gate.ready import Problem
 from tests.bench import smoke
 
 
