@@ -136,8 +136,8 @@ class BringUp:
         if recorder.failed or self.problems:
             phase = recorder.phase("logs", "keeping the logs")
             with phase, recorder.report_and_continue("the logs were not kept"):
-                logs = self.stack.last_words().items()
-                recorder.keep_logs((f"{name}.log", text) for name, text in logs)
+                for name, text in self.stack.last_words().items():
+                    recorder.stream.attach(f"{name}.log", text)
         with recorder.phase("teardown", "taking the stack down"):
             for hook in self._hooks:
                 with recorder.report_and_continue("the fault could not be taken back"):

@@ -6,7 +6,7 @@ Nothing here decides anything: `reports` reads the verdict from the stream.
 import os
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -28,7 +28,6 @@ from reports.events import (
     Event,
     Expected,
     Finding,
-    Interrupted,
     Outcome,
     Phase,
     Request,
@@ -118,10 +117,6 @@ class Recorder:
             )
         )
 
-    def interrupted(self, signal: str) -> None:
-        """Write that the run was told to stop."""
-        self.emit(Interrupted(signal))
-
     def run_finished(self, pytest_exit: int) -> None:
         """Write the end, after which nothing can be written."""
         self.emit(RunFinished(pytest_exit, self.stream.now()))
@@ -138,11 +133,9 @@ class Recorder:
             seconds = round(self.stream.now() - started, 3)
             self.emit(Phase(name, started, seconds))
 
-    @contextmanager
-    def step(self, words: str) -> Iterator[None]:
+    def step(self, words: str) -> AbstractContextManager[None]:
         """Show what is done while it takes long."""
-        with self._progress.step(words):
-            yield
+        return self._progress.step(words)
 
     def request(self, sent: Sent) -> None:
         """Write what left this process."""
@@ -211,52 +204,21 @@ class Recorder:
             self._setup_seconds = call.duration if call.when == "setup" else 0.0
             return
         seconds = call.duration + (self._setup_seconds if call.when == "call" else 0.0)
-        match raised:
-            case None:
-                self._write(planned, Outcome.PASSED, seconds)
-            case CheckFailed():
-                self._write(planned, Outcome.FAILED, seconds, failure=raised.failure)
-            case WireError() if not isinstance(raised, MachineError):
-                self._write(
-                    planned, Outcome.FAILED, seconds, failure=Failure("an answer", str(raised))
-                )
-            case AssertionError():
-                self._write(planned, Outcome.FAILED, seconds, failure=_plain_assertion(raised))
-            case pytest.skip.Exception():
-                self._write(planned, Outcome.NOT_RUN, seconds, reason=str(raised))
-            case _:
-                self._write(
-                    planned,
-                    Outcome.ERROR,
-                    seconds,
-                    reason=str(machine_error(raised) or where(raised)),
-                )
+        self._write(planned, seconds, *_judgement(raised))
 
     def not_run(self, planned: PlannedCheck, reason: str) -> None:
         """Write why a check did not get its turn."""
-        self._write(planned, Outcome.NOT_RUN, 0.0, reason=reason)
+        self._write(planned, 0.0, Outcome.NOT_RUN, reason)
 
     def deselected(self, check: str, reason: str) -> None:
         """Write that a check was left out of the run."""
-        self.emit(
-            CheckResult(
-                check=check,
-                title=check,
-                stage=stage_of(check),
-                component=None,
-                outcome=Outcome.NOT_RUN,
-                seconds=0.0,
-                reason=reason,
-                finding=None,
-                follows=(),
-            )
-        )
+        self.emit(CheckResult.unknown(check, stage_of(check), reason))
 
     def _write(
         self,
         planned: PlannedCheck,
-        outcome: Outcome,
         seconds: float,
+        outcome: Outcome,
         reason: str | None = None,
         failure: Failure | None = None,
     ) -> None:
@@ -285,10 +247,23 @@ class Recorder:
                 self.failed.append(event.check)
             self.emit(event)
 
-    def keep_logs(self, logs: Iterable[tuple[str, str]]) -> None:
-        """Keep texts beside the stream, by name."""
-        for name, text in logs:
-            self.stream.attach(name, text)
+
+def _judgement(raised: BaseException | None) -> tuple[Outcome, str | None, Failure | None]:
+    """Say what a check's exception makes of it: its outcome, the reason, what it saw."""
+    match raised:
+        case None:
+            return Outcome.PASSED, None, None
+        case CheckFailed():
+            return Outcome.FAILED, None, raised.failure
+        case WireError() if not isinstance(raised, MachineError):
+            return Outcome.FAILED, None, Failure("an answer", str(raised))
+        case AssertionError():
+            seen = str(raised) or "it does not"
+            failure = Failure(f"the assertion at {where(raised)} to hold", seen)
+            return Outcome.FAILED, None, failure
+        case pytest.skip.Exception():
+            return Outcome.NOT_RUN, str(raised), None
+    return Outcome.ERROR, str(machine_error(raised) or where(raised)), None
 
 
 def _finding(check: Check, failure: Failure) -> Finding:
@@ -308,10 +283,6 @@ def _follows(planned: PlannedCheck, blamed: str) -> list[str]:
         return list(check.follows)
     away = [AWAY.format(component=name) for name in dict.fromkeys([check.component, blamed])]
     return [*check.follows, *away, *([ENTRY_AWAY] if ENTRY in check.needs else ())]
-
-
-def _plain_assertion(raised: AssertionError) -> Failure:
-    return Failure(f"the assertion at {where(raised)} to hold", str(raised) or "it does not")
 
 
 def where(raised: BaseException) -> str:

@@ -36,7 +36,7 @@ from gate.schedule import Schedule
 from gate.sweep import new_run_id
 from gate.wire import Wire
 from reports import terminal
-from reports.events import Expected
+from reports.events import Expected, Interrupted
 from reports.progress import Progress
 from reports.stream import Stream
 from reports.write import finish
@@ -210,7 +210,7 @@ class Gate:
         ignore_signals()
         # Errors while collecting have that code too: nothing was begun then.
         if pytest_exit == pytest.ExitCode.INTERRUPTED and self.recorder.has_begun:
-            self.recorder.interrupted(self._stopped_by)
+            self.recorder.emit(Interrupted(self._stopped_by))
         self.schedule.end()
         self.bringup.take_down()
         self.recorder.run_finished(pytest_exit)

@@ -218,7 +218,8 @@ class Schedule:
         with self._recorder.step(f"{other.stage}, which runs beside the others"):
             other.join()
         self._recorder.take_over(other.events())
-        self._recorder.keep_logs(other.logs())
+        for name, text in other.logs():
+            self._recorder.stream.attach(name, text)
 
     # After the checks
 

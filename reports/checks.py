@@ -44,7 +44,8 @@ def table(events: list[Event]) -> list[Row]:
     waived = {waiver.check for waiver in waivers(events, required)[0]}
     results = _ran(events)
     for check, stage in required.items():
-        results.setdefault(check, _never_collected(check, stage))
+        stage = stage or check.partition(".")[0]
+        results.setdefault(check, CheckResult.unknown(check, stage, NOT_COLLECTED))
     rows = [
         Row(**vars(one), required=check in required, waived=check in waived)
         for check, one in results.items()
@@ -120,20 +121,6 @@ def _ran(events: list[Event]) -> dict[str, CheckResult]:
 def _with_reason(result: CheckResult) -> CheckResult:
     unsaid = result.outcome in (Outcome.ERROR, Outcome.NOT_RUN) and not result.reason
     return replace(result, reason="no reason was given") if unsaid else result
-
-
-def _never_collected(check: str, stage: str) -> CheckResult:
-    return CheckResult(
-        check=check,
-        title=check,
-        stage=stage or check.partition(".")[0],
-        component=None,
-        outcome=Outcome.NOT_RUN,
-        seconds=0.0,
-        reason=NOT_COLLECTED,
-        finding=None,
-        follows=(),
-    )
 
 
 def words(value: Any) -> str:

@@ -155,6 +155,21 @@ class CheckResult(_Event):
     follows: Annotated[Sequence[str], "globs of checks whose failure explains this one's"]
 
     @classmethod
+    def unknown(cls, check: str, stage: str, reason: str) -> "CheckResult":
+        """Tell of a check of which nothing is known but why it did not run."""
+        return CheckResult(
+            check=check,
+            title=check,
+            stage=stage,
+            component=None,
+            outcome=Outcome.NOT_RUN,
+            seconds=0.0,
+            reason=reason,
+            finding=None,
+            follows=(),
+        )
+
+    @classmethod
     def upgraded(cls, line: Json) -> Json:
         """Fill in names from the id; an outcome that no check can have is an error."""
         check = _text(line.get("check")) or "without a name"

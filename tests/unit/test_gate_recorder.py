@@ -17,7 +17,7 @@ from gate.recorder import AWAY, ENTRY_AWAY, ROOTS, PlannedCheck, Recorder, where
 from gate.stages import STAGES
 from gate.wire import DockerSilent, Sent, WireError
 from reports.checks import matches
-from reports.events import Expected
+from reports.events import Expected, Interrupted
 from reports.progress import Progress
 from reports.stream import read
 from tests.unit.fakes import DISPOSABLE, call, events, raised, recorder
@@ -82,7 +82,7 @@ def test_a_run_begins_with_what_it_is_of(tmp_path: Path) -> None:
 
 def test_a_run_ends_with_pytest_s_exit_code_and_takes_no_more(tmp_path: Path) -> None:
     one = recorder(tmp_path)
-    one.interrupted("SIGTERM")
+    one.emit(Interrupted("SIGTERM"))
     one.run_finished(2)
     told, end = events(one)
     assert (told["kind"], told["signal"]) == ("interrupted", "SIGTERM")
@@ -368,7 +368,7 @@ def test_results_of_another_gate_are_taken_over(tmp_path: Path) -> None:
     there.judged(planned("lifecycle.update.b"), call(error=KeyError()))
     there.trouble("x")
     one.take_over(read(there.folder))
-    one.keep_logs([("api.log", "words")])
+    one.stream.attach("api.log", "words")
     assert [event["kind"] for event in events(one)] == ["check", "check", "trouble"]
     assert events(one)[1]["check"] == "lifecycle.update.b"
     assert one.failed == ["lifecycle.update.b"]
