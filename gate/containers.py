@@ -2,13 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import reduce
+from operator import getitem
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from gate.model import model
 from gate.target import LOOPBACK
+from gate.urls import authority
 from gate.wire import Wire, WireError
 
 ROLE_LABEL = model().label("role")
@@ -21,6 +24,18 @@ that label, as the proxy that an update is verified through. Only compose's own 
 ANY_ADDRESS = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": LOOPBACK}  # noqa: S104
 """Where this machine finds what is published on every interface."""
 REVISION_LABEL = "org.opencontainers.image.revision"
+T = TypeVar("T")
+
+
+class Inspected(Generic[T]):
+    """A value of `docker inspect`'s answer: what makes it of the text there, and its keys."""
+
+    def __init__(self, kind: Callable[[Any], T], *keys: str) -> None:
+        self._kind = kind
+        self._keys = keys
+
+    def __get__(self, container: "Container", _: object = None) -> T:
+        return self._kind(reduce(getitem, self._keys, container.inspected))
 
 
 @dataclass(frozen=True)
@@ -29,15 +44,33 @@ class Container:
 
     inspected: Mapping[str, Any]
 
-    @property
-    def id(self) -> str:
-        """Docker's id."""
-        return str(self.inspected["Id"])
+    id = Inspected(str, "Id")
+    image = Inspected(str, "Config", "Image")
+    """The image's name as the compose file has it."""
+    image_id = Inspected(str, "Image")
+    """The digest of the image that really runs."""
+    state = Inspected(str, "State", "Status")
+    """`running`, `paused`, `restarting`, `exited`, `created`, `dead`."""
+    exit_code = Inspected(int, "State", "ExitCode")
+    """The last exit code; 137 is SIGKILL, often for want of memory."""
+    oom_killed = Inspected(bool, "State", "OOMKilled")
+    """Whether the kernel killed it for want of memory."""
+    started_at = Inspected(str, "State", "StartedAt")
+    """When it started last: ISO 8601, UTC."""
+    restarts = Inspected(int, "RestartCount")
+    """How often Docker has restarted it."""
+    log_driver = Inspected(str, "HostConfig", "LogConfig", "Type")
+    memory_limit = Inspected(int, "HostConfig", "Memory")
+    """Bytes; 0 is no limit."""
+    privileged = Inspected(bool, "HostConfig", "Privileged")
+    """Whether it has the host's full rights."""
+    mounts = Inspected[list[Mapping[str, Any]]](list, "Mounts")
+    """Mounts as Docker lists them: Type, Name, Source, Destination."""
 
     @property
     def labels(self) -> Mapping[str, str]:
         """Labels of the container and of its image."""
-        return self._config.get("Labels") or {}
+        return self.inspected["Config"].get("Labels") or {}
 
     @property
     def service(self) -> str:
@@ -50,127 +83,60 @@ class Container:
         return self.labels.get(ROLE_LABEL) == "one-shot"
 
     @property
-    def image(self) -> str:
-        """The image's name as the compose file has it."""
-        return str(self._config["Image"])
-
-    @property
-    def image_id(self) -> str:
-        """The digest of the image that really runs."""
-        return str(self.inspected["Image"])
-
-    @property
-    def state(self) -> str:
-        """`running`, `paused`, `restarting`, `exited`, `created`, `dead`."""
-        return str(self._state["Status"])
-
-    @property
-    def exit_code(self) -> int:
-        """The last exit code; 137 is SIGKILL, often for want of memory."""
-        return int(self._state["ExitCode"])
-
-    @property
-    def oom_killed(self) -> bool:
-        """Whether the kernel killed it for want of memory."""
-        return bool(self._state["OOMKilled"])
-
-    @property
-    def started_at(self) -> str:
-        """When it started last: ISO 8601, UTC."""
-        return str(self._state["StartedAt"])
-
-    @property
-    def restarts(self) -> int:
-        """How often Docker has restarted it."""
-        return int(self.inspected["RestartCount"])
-
-    @property
     def health(self) -> str | None:
         """`healthy`, `unhealthy`, `starting`, or None without a health check."""
-        health = self._state.get("Health")
+        health = self.inspected["State"].get("Health")
         return str(health["Status"]) if health else None
 
     @property
     def health_output(self) -> str:
         """What the last health check printed."""
-        log = (self._state.get("Health") or {}).get("Log") or []
+        log = (self.inspected["State"].get("Health") or {}).get("Log") or []
         return f"exit {log[-1]['ExitCode']}: {log[-1]['Output'].strip()}" if log else ""
 
     @property
     def health_test(self) -> list[str]:
         """The health check's command as Docker runs it; empty without one."""
-        return list((self._config.get("Healthcheck") or {}).get("Test") or [])
+        return list((self.inspected["Config"].get("Healthcheck") or {}).get("Test") or [])
 
     @property
     def user(self) -> str:
         """The user it runs as; empty means root."""
-        return str(self._config.get("User") or "")
+        return str(self.inspected["Config"].get("User") or "")
 
     @property
     def restart_policy(self) -> str:
         """`no`, `always`, `unless-stopped`, `on-failure`."""
-        return str(self._host["RestartPolicy"]["Name"] or "no")
+        return str(self.inspected["HostConfig"]["RestartPolicy"]["Name"] or "no")
 
     @property
     def log_options(self) -> Mapping[str, str]:
         """Options of the log driver."""
-        return self._host["LogConfig"].get("Config") or {}
-
-    @property
-    def log_driver(self) -> str:
-        """The log driver."""
-        return str(self._host["LogConfig"]["Type"])
-
-    @property
-    def memory_limit(self) -> int:
-        """Bytes; 0 is no limit."""
-        return int(self._host["Memory"])
-
-    @property
-    def privileged(self) -> bool:
-        """Whether it has the host's full rights."""
-        return bool(self._host["Privileged"])
-
-    @property
-    def mounts(self) -> list[Mapping[str, Any]]:
-        """Mounts as Docker lists them: Type, Name, Source, Destination."""
-        return list(self.inspected["Mounts"])
+        return self.inspected["HostConfig"]["LogConfig"].get("Config") or {}
 
     def host_port(self, port: int) -> int | None:
         """The host port that `port` is published on."""
-        bound = self.inspected["NetworkSettings"]["Ports"].get(f"{port}/tcp")
+        bound = self._ports.get(f"{port}/tcp")
         return int(bound[0]["HostPort"]) if bound else None
 
     def host_address(self, port: int) -> str | None:
         """`HOST:PORT` at which this machine reaches `port`, where it is published."""
-        bound = self.inspected["NetworkSettings"]["Ports"].get(f"{port}/tcp")
+        bound = self._ports.get(f"{port}/tcp")
         if not bound:
             return None
         host = ANY_ADDRESS.get(bound[0]["HostIp"], bound[0]["HostIp"])
-        return (
-            f"[{host}]:{bound[0]['HostPort']}" if ":" in host else f"{host}:{bound[0]['HostPort']}"
-        )
+        return authority(host, bound[0]["HostPort"])
 
     def published(self) -> Iterator[tuple[str, str]]:
         """(address, port) pairs on the host that reach this container."""
-        for bound in self.inspected["NetworkSettings"]["Ports"].values():
+        for bound in self._ports.values():
             for one in bound or ():
                 yield one["HostIp"], one["HostPort"]
 
     @property
-    def _config(self) -> Mapping[str, Any]:
-        config: Mapping[str, Any] = self.inspected["Config"]
-        return config
-
-    @property
-    def _state(self) -> Mapping[str, Any]:
-        state: Mapping[str, Any] = self.inspected["State"]
-        return state
-
-    @property
-    def _host(self) -> Mapping[str, Any]:
-        host: Mapping[str, Any] = self.inspected["HostConfig"]
-        return host
+    def _ports(self) -> Mapping[str, Any]:
+        ports: Mapping[str, Any] = self.inspected["NetworkSettings"]["Ports"]
+        return ports
 
 
 async def containers(wire: Wire, project: str) -> dict[str, Container]:

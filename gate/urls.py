@@ -55,7 +55,7 @@ def plain_url(url: str) -> str:
     return f"http://[{host}]" if ":" in host else f"http://{host}"
 
 
-def authority(host: str, port: int) -> str:
+def authority(host: str, port: int | str) -> str:
     """Write `HOST:PORT`."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
