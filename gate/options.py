@@ -143,10 +143,8 @@ def _read(config: pytest.Config) -> Options:
     stages = may_run(asked(option("markexpr")), target, bool(option("markexpr")))
     require_packages(stages, target)
     brought = extensions.read(Asked(target, stages, option))
-    if option("--keep-stack") and not target.ours:
-        raise pytest.UsageError(
-            f"expected --keep-stack with a disposable stack only, got --target {target.name}"
-        )
+    if option("--keep-stack"):
+        require_own_stack("--keep-stack", target)
     return Options(
         target=target,
         credentials=targets.credentials(target),
@@ -259,13 +257,19 @@ def report_dir(value: str | None) -> Path:
     return path
 
 
+def require_own_stack(option: str, target: Target) -> None:
+    """Raise `pytest.UsageError` where an option needs a stack that the run brings up itself."""
+    if not target.ours:
+        raise pytest.UsageError(
+            f"expected {option} with a disposable stack only, got --target {target.name}"
+        )
+
+
 def compose_files(given: Iterable[str], target: Target) -> tuple[Path, ...]:
     """Compose files to put on top. Raises `pytest.UsageError` for what is no compose file."""
     paths = tuple(Path(word).absolute() for word in given)
-    if paths and not target.ours:
-        raise pytest.UsageError(
-            f"expected --compose-file with a disposable stack only, got --target {target.name}"
-        )
+    if paths:
+        require_own_stack("--compose-file", target)
     for path in paths:
         _check_compose_file(path)
     return paths
@@ -273,10 +277,8 @@ def compose_files(given: Iterable[str], target: Target) -> tuple[Path, ...]:
 
 def on_stack(value: str | None, target: Target) -> str | None:
     """The run whose stack is used. Raises `pytest.UsageError`."""
-    if value is not None and not target.ours:
-        raise pytest.UsageError(
-            f"expected --on-stack with a disposable stack only, got --target {target.name}"
-        )
+    if value is not None:
+        require_own_stack("--on-stack", target)
     return _text("--on-stack", value)
 
 
