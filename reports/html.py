@@ -25,7 +25,6 @@ from reports.events import (
 )
 from reports.words import by_reason, count, lines, methods, plain, seconds, waived_by_reason
 
-NAME = "index.html"
 TEMPLATE = "page.html.j2"
 MOST_ROWS = 60
 MOST_BYTES = 3_000_000
@@ -33,12 +32,6 @@ MOST_BYTES = 3_000_000
 WIDTH = 1000
 _SPECIAL = re.compile(r"\b((?:logs|load|pictures)/\w[\w./-]*\w)|`([^`\n]+)`")
 _WORST_FIRST = (Outcome.FAILED, Outcome.ERROR, Outcome.NOT_RUN, WAIVED, Outcome.PASSED)
-
-
-def write(verdict: Json, events: list[Event], folder: Path) -> None:
-    """Write index.html into the run's folder."""
-    page = text(verdict, events, folder)
-    (folder / NAME).write_text(page, encoding="utf-8", errors="replace")
 
 
 class _Compiled(BytecodeCache):

@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 from reports.checks import Row, table
 from reports.events import Event, Finding, Json, Outcome
-from reports.words import lines, plain
-
-NAME = "junit.xml"
-_TOLD = (
-    ("expected", "expected"),
-    ("seen", "seen"),
-    ("likely_cause", "likely cause"),
-    ("next_step", "next step"),
-)
-
-
-def write(verdict: Json, events: list[Event], folder: Path) -> None:
-    """Write junit.xml into the run's folder."""
-    (folder / NAME).write_text(text(verdict, events), encoding="utf-8")
+from reports.words import labelled, lines, plain
 
 
 def text(verdict: Json, events: list[Event]) -> str:
@@ -71,7 +57,9 @@ def _gate_suite(verdict: Json) -> ET.Element:
     if tag:
         own = [finding for finding in verdict["findings"] if finding["stage"] == "gate"]
         told = [*verdict["reasons"], *(_finding_text(finding) for finding in own)]
-        told += [_trouble_text(trouble) for trouble in verdict["troubles"]]
+        for trouble in verdict["troubles"]:
+            parts = [f"{label}: {text}" for label, text in labelled(trouble)]
+            told.append("\n".join([trouble["message"], *parts]))
         _outcome(case, tag, f"{verdict['verdict']}: {verdict['reasons'][0]}", "\n\n".join(told))
     return _suite("gate", [case], 0.0)
 
@@ -115,13 +103,7 @@ def _outcome(case: ET.Element, tag: str, message: str, body: str = "") -> None:
 
 def _finding_text(finding: Json) -> str:
     told = [f"{finding['component']} - {finding['title']}"]
-    told += [f"{label}: {finding[key]}" for key, label in _TOLD if finding[key]]
+    told += [f"{label}: {text}" for label, text in labelled(finding)]
     told += [f"evidence: {line}" for line in lines(finding["evidence"])]
     told += [f"follows: {check}" for check in finding["consequences"]]
-    return "\n".join(told)
-
-
-def _trouble_text(trouble: Json) -> str:
-    told = [trouble["message"]]
-    told += [f"{label}: {trouble[key]}" for key, label in _TOLD if trouble.get(key)]
     return "\n".join(told)

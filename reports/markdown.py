@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from reports.checks import words
 from reports.events import NOT_ASKED, Event, Outcome, Picture, Table, events_of_kind
-from reports.words import by_reason, count, lines, methods, plain, seconds, waived_by_reason
+from reports.words import (
+    by_reason,
+    count,
+    labelled,
+    lines,
+    methods,
+    plain,
+    seconds,
+    waived_by_reason,
+)
 
-NAME = "summary.md"
 MOST_EVIDENCE = 20
 _MARKS = {"PROMOTE": "✅", "HOLD": "🛑", "UNDECIDED": "❔"}
 _OUTCOMES = {
@@ -19,17 +26,6 @@ _OUTCOMES = {
     Outcome.FAILED: "✗ failed",
     Outcome.NOT_RUN: "○ not run",
 }
-_TOLD = (
-    ("expected", "Expected"),
-    ("seen", "Seen"),
-    ("likely_cause", "Likely cause"),
-    ("next_step", "Next step"),
-)
-
-
-def write(verdict: dict[str, Any], events: list[Event], folder: Path) -> None:
-    """Write summary.md into the run's folder."""
-    (folder / NAME).write_text(text(verdict, events), encoding="utf-8")
 
 
 def text(verdict: dict[str, Any], events: list[Event]) -> str:
@@ -78,7 +74,8 @@ def _findings(verdict: dict[str, Any]) -> Iterator[str]:
     for finding in verdict["findings"]:
         place = finding["component"] or finding["stage"]
         yield from (f"### ✗ {_inline(place)} — {_inline(finding['title'])}", "")
-        yield from (f"- **{label}**: {_inline(finding[k])}" for k, label in _TOLD if finding[k])
+        for label, text in labelled(finding):
+            yield f"- **{label.capitalize()}**: {_inline(text)}"
         yield from (f"- **Check**: `{finding['check']}`", "")
         yield from _evidence(finding["evidence"])
         yield from _consequences(finding["consequences"])
@@ -109,9 +106,8 @@ def _troubles(verdict: dict[str, Any]) -> Iterator[str]:
         yield from ("## Troubles of the gate", "")
     for trouble in verdict["troubles"]:
         yield f"- **{_inline(trouble['message'])}**"
-        yield from (
-            f"  - {label}: {_inline(trouble[key])}" for key, label in _TOLD if trouble.get(key)
-        )
+        for label, text in labelled(trouble):
+            yield f"  - {label.capitalize()}: {_inline(text)}"
     if verdict["troubles"]:
         yield ""
 

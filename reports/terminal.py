@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from reports.words import by_reason, count, lines, plain, seconds, waived_by_reason
+from reports.words import by_reason, count, labelled, lines, plain, seconds, waived_by_reason
 
 MOST_FINDINGS = 12
 MOST_EVIDENCE = 8
@@ -85,9 +85,8 @@ def _findings(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
 
 def _finding(finding: dict[str, Any], paint: _Paint) -> Iterator[str]:
     yield _head("✗", "31", finding, paint)
-    for label in ("expected", "seen", "likely_cause", "next_step"):
-        if finding[label]:
-            yield from paint.row(label.replace("_", " "), finding[label])
+    for label, told in labelled(finding):
+        yield from paint.row(label, told)
     yield from _evidence(finding["evidence"], paint)
     follows = finding["consequences"]
     if follows:
@@ -113,9 +112,8 @@ def _evidence(evidence: Any, paint: _Paint) -> Iterator[str]:
 def _troubles(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
     for trouble in verdict["troubles"]:
         yield f" {paint('1;33', '? gate')} — {paint('1', plain(trouble['message']))}"
-        for label in ("expected", "seen", "next_step"):
-            if trouble[label]:
-                yield from paint.row(label.replace("_", " "), trouble[label])
+        for label, told in labelled(trouble):
+            yield from paint.row(label, told)
         yield ""
 
 

@@ -56,6 +56,12 @@ def lines(evidence: Any) -> list[str]:
     return [plain(json.dumps(evidence))]
 
 
+def labelled(finding: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a finding or a trouble says, each part with its label."""
+    keys = ("expected", "seen", "likely_cause", "next_step")
+    return [(key.replace("_", " "), finding[key]) for key in keys if finding.get(key)]
+
+
 def by_reason(not_run: list[dict[str, Any]]) -> list[tuple[str, str, list[str]]]:
     """Checks that did not run, put together by reason: (what they are, reason, their ids)."""
     groups: dict[str, list[dict[str, Any]]] = {}

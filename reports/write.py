@@ -15,20 +15,20 @@ from reports.stream import FILE, read
 from reports.verdict import judge
 
 Verdict = Json
-Writer = Callable[[Verdict, list[Event], Path], None]
+Writer = Callable[[Verdict, list[Event], Path], str]
 SCHEMA_FILE = Path(__file__).with_name("verdict.schema.json")
 
 
-def _html(verdict: Verdict, events: list[Event], folder: Path) -> None:
-    from reports.html import write  # jinja2 is slow to import: no run should start with it
+def _page(verdict: Verdict, events: list[Event], folder: Path) -> str:
+    from reports import html  # jinja2 is slow to import: no run should start with it
 
-    write(verdict, events, folder)
+    return html.text(verdict, events, folder)
 
 
 WRITERS: dict[str, Writer] = {
-    "index.html": _html,
-    junit.NAME: junit.write,
-    markdown.NAME: markdown.write,
+    "index.html": _page,
+    "junit.xml": lambda verdict, events, _: junit.text(verdict, events),
+    "summary.md": lambda verdict, events, _: markdown.text(verdict, events),
 }
 
 
@@ -59,7 +59,8 @@ def _write_all(verdict: Verdict, events: list[Event], folder: Path) -> list[Trou
     failures = []
     for name, write in WRITERS.items():
         try:
-            write(verdict, events, folder)
+            text = write(verdict, events, folder)
+            (folder / name).write_text(text, encoding="utf-8", errors="replace")
         except Exception as error:
             failures.append(_failure(name, error))
             _complain(failures[-1].message)
