@@ -11,8 +11,6 @@ it from the stream that the recorder writes.
 """
 
 import asyncio
-import os
-import shutil
 import signal
 import sys
 import time
@@ -216,18 +214,12 @@ class Gate:
         self.recorder.run_finished(pytest_exit)
         verdict = finish(self.recorder.folder)
         self.exit_code = int(verdict["exit_code"])
-        self._show(verdict)
-        return self.exit_code
-
-    def _show(self, verdict: dict[str, Any]) -> None:
-        out = Unfailing(sys.stdout)
         report = self.options.report_dir / "latest" / "index.html"
         with suppress(ValueError):
             report = report.relative_to(Path.cwd())
-        columns = shutil.get_terminal_size((100, 24)).columns if out.isatty() else 100
-        colour = out.isatty() and not os.environ.get("NO_COLOR")
-        encoding = out.encoding or "utf-8"
-        out.write(terminal.text(verdict, colour, columns, encoding, str(report)))
+        out = cast(TextIO, Unfailing(sys.stdout))
+        out.write(terminal.fitted(verdict, out, str(report)))
+        return self.exit_code
 
 
 def ignore_signals() -> None:

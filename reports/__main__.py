@@ -32,15 +32,8 @@ def main(arguments: list[str]) -> int:
         return 4
     verdict = finish(folder)
     out = sys.stdout
-    text = terminal.text(
-        verdict,
-        colour=out.isatty() and not os.environ.get("NO_COLOR"),
-        width=_columns(),
-        encoding=out.encoding or "utf-8",
-        report=str(folder / "index.html"),
-    )
     try:
-        out.write(text)
+        out.write(terminal.fitted(verdict, out, str(folder / "index.html")))
         out.flush()
     except OSError:  # nobody reads it: Python would end with 120 over what it still holds
         os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
@@ -67,13 +60,6 @@ def _folder(run: str, root: Path) -> Path:
     known = sorted(path.name for path in (root / "runs").glob("*") if (path / FILE).is_file())
     some = f"runs there: {', '.join(known[-5:])}" if known else f"no run is in {root / 'runs'} yet"
     raise BadArgument(f"There is no run {run!r} with an {FILE}; {some}.")
-
-
-def _columns() -> int:
-    try:
-        return os.get_terminal_size().columns
-    except OSError:
-        return 100
 
 
 if __name__ == "__main__":

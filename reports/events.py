@@ -63,8 +63,14 @@ class _Event:
 
     @classmethod
     def upgraded(cls, line: Json) -> Json:
-        """Return the fields of a line with what lines of other versions lack."""
-        return line
+        """Return the fields of a line with what lines of other versions lack.
+
+        Where the start is missing, the line was written at the end.
+        """
+        if "started" not in cls.__dataclass_fields__ or line.get("started") is not None:
+            return line
+        t, seconds = (_number(line.get(key)) or 0.0 for key in ("t", "seconds"))
+        return {**line, "started": t - seconds}
 
     def as_fields(self) -> Json:
         """Return what the line holds besides `kind` and `t`."""
@@ -218,7 +224,7 @@ class RunFinished(_Event):
     @classmethod
     def upgraded(cls, line: Json) -> Json:
         """Take the time of the line as that of the run."""
-        return {"seconds": line.get("t"), **_given(line)}
+        return line if line.get("seconds") is not None else {**line, "seconds": line.get("t")}
 
 
 @dataclass(frozen=True)
@@ -229,11 +235,6 @@ class Phase(_Event):
     name: str
     started: Moment
     seconds: Seconds
-
-    @classmethod
-    def upgraded(cls, line: Json) -> Json:
-        """Take the event as written at the end of the phase."""
-        return _with_start(line)
 
 
 @dataclass(frozen=True)
@@ -250,11 +251,6 @@ class Request(_Event):
     error: Annotated[str | None, "why there was no answer"]
     mutation: Annotated[bool, "whether it may change something"]
     blocked: Annotated[bool, "whether the guard kept it from leaving"] = False
-
-    @classmethod
-    def upgraded(cls, line: Json) -> Json:
-        """Take the event as written when the answer had come."""
-        return _with_start(line)
 
 
 @dataclass(frozen=True)
@@ -465,10 +461,6 @@ def _number(value: Any) -> float | None:
     return value if is_number else None
 
 
-def _integer(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
 def _outcome(value: Any) -> Outcome | None:
     return Outcome(value) if isinstance(value, str) and value in set(Outcome) else None
 
@@ -476,7 +468,7 @@ def _outcome(value: Any) -> Outcome | None:
 _FITS: dict[Any, Callable[[Any], Any]] = {
     str: _text,
     float: _number,
-    int: _integer,
+    int: lambda value: value if type(value) is int else None,
     bool: bool,
     Outcome: _outcome,
 }
@@ -497,17 +489,5 @@ def _plain(value: Any) -> Any:
     return vars(value) if is_dataclass(value) else value
 
 
-def _given(line: Json) -> Json:
-    return {key: value for key, value in line.items() if value is not None}
-
-
 def _without_head(line: Json) -> Json:
     return {key: value for key, value in line.items() if key not in ("kind", "t")}
-
-
-def _with_start(line: Json) -> Json:
-    """Work the start out from the time of the line where it is missing."""
-    if line.get("started") is not None:
-        return line
-    t, seconds = (_number(line.get(key)) or 0.0 for key in ("t", "seconds"))
-    return {**line, "started": t - seconds}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import textwrap
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
 
 from reports.words import by_reason, count, labelled, lines, plain, seconds, waived_by_reason
 
@@ -31,6 +33,13 @@ def text(
         _banner(verdict, paint, report),
     ]
     return _encodable("\n".join(blocks) + "\n", encoding)
+
+
+def fitted(verdict: dict[str, Any], out: TextIO, report: str) -> str:
+    """The whole report as a stream can show it: in its colours, width and characters."""
+    columns = shutil.get_terminal_size((100, 24)).columns if out.isatty() else 100
+    colour = out.isatty() and not os.environ.get("NO_COLOR")
+    return text(verdict, colour, columns, out.encoding or "utf-8", report)
 
 
 def verdict_line(verdict: dict[str, Any], report: str = "reports/latest/index.html") -> str:
