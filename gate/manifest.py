@@ -5,6 +5,7 @@ a check that vanishes (deleted, renamed, skipped at import) is missed. `python -
 (`make manifest`) writes it from the checks.
 """
 
+import json
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -66,14 +67,10 @@ def text(manifest: Mapping[str, Mapping[str, Iterable[str]]]) -> str:
     """The manifest as a file."""
     parts = [HEAD]
     for stage, checks in manifest.items():
-        rows = [f'"{check}" = {_array(needs)}\n' for check, needs in checks.items()]
+        rows = [f'"{check}" = {json.dumps(list(needs))}\n' for check, needs in checks.items()]
         if rows:
             parts.append(f"\n[{stage}]\n" + "".join(rows))
     return "".join(parts)
-
-
-def _array(words: Iterable[str]) -> str:
-    return "[" + ", ".join(f'"{word}"' for word in words) + "]"
 
 
 def collected() -> Manifest:

@@ -82,7 +82,7 @@ class Gate:
                 self._see_the_stack(items, release)
             self.schedule.require(self.bringup.target)
             self.schedule.drop_what_cannot_run(items, self.bringup.target)
-            if self._may_share_the_machine():
+            if self.bringup.target.ours and not self._is_of_one_stack():
                 self.schedule.share(items)
         except MachineError as error:
             self.recorder.trouble(str(error))
@@ -128,10 +128,6 @@ class Gate:
         options = self.options
         is_named = self.bringup.target.live or options.on_stack is not None
         return is_named or options.changes_the_stack
-
-    def _may_share_the_machine(self) -> bool:
-        """Say whether checks may run on a second stack, beside the others."""
-        return self.bringup.target.ours and not self._is_of_one_stack()
 
     async def _gather(self) -> Evidence:
         self._gathering = asyncio.current_task()

@@ -140,7 +140,8 @@ class Stack:
         self.release = release
         self.keep = keep
         self.standing = standing is not None
-        made = standing or Standing(_new_credentials(), str(int(time.time())))
+        new = Credentials(*(secrets.token_urlsafe(24) for _ in range(3)))
+        made = standing or Standing(new, str(int(time.time())))
         self.credentials = made.credentials
         self.started = made.started
         self.left_out = hooks().unavailable()
@@ -291,10 +292,6 @@ class Stack:
             self._lock.release(keep=True)
         elif self._lock is not None:
             self._lock.end(self.compose.stop)
-
-
-def _new_credentials() -> Credentials:
-    return Credentials(*(secrets.token_urlsafe(24) for _ in range(3)))
 
 
 def _drill(one: Container) -> int:

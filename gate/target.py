@@ -147,14 +147,11 @@ def _read(word: str | None) -> Target:
         return behind_proxy(word)
     if word.endswith(".toml"):
         return from_file(Path(word))
+    hint = f" (a URL needs its scheme: https://{word})" if "." in word else ""
     raise TargetError(
         "expected --target to be localhost, a URL such as https://bot.example.org, or a .toml"
-        f" file, got {word!r}{_scheme_hint(word)}"
+        f" file, got {word!r}{hint}"
     )
-
-
-def _scheme_hint(word: str) -> str:
-    return f" (a URL needs its scheme: https://{word})" if "." in word else ""
 
 
 def localhost() -> Target:
@@ -373,9 +370,8 @@ def _secret_file(environment: Mapping[str, str], variable: str) -> str | None:
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise TargetError(
-            f"{variable}: expected a readable file, got {path}: {_why(error)}"
-        ) from None
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise TargetError(f"{variable}: expected a readable file, got {path}: {why}") from None
 
 
 def env_values(path: Path | None) -> dict[str, str]:
@@ -384,7 +380,3 @@ def env_values(path: Path | None) -> dict[str, str]:
         return settings.read(path) if path is not None else {}
     except settings.SettingsError as error:
         raise TargetError(str(error)) from None
-
-
-def _why(error: OSError | UnicodeDecodeError) -> str:
-    return getattr(error, "strerror", None) or "it is not text"

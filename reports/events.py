@@ -54,7 +54,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class _Event:
+class Event:
     """Holds what every event has."""
 
     kind: ClassVar[str]
@@ -95,7 +95,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class RunStarted(_Event):
+class RunStarted(Event):
     """Begins a run: which target, which stages, which build."""
 
     kind = "run_started"
@@ -117,7 +117,7 @@ class RunStarted(_Event):
 
 
 @dataclass(frozen=True)
-class Required(_Event):
+class Required(Event):
     """Names the checks of a stage that have to pass."""
 
     kind = "required"
@@ -126,7 +126,7 @@ class Required(_Event):
 
 
 @dataclass(frozen=True)
-class Waiver(_Event):
+class Waiver(Event):
     """Lets a required check go, by its id and with a reason."""
 
     kind = "waiver"
@@ -146,7 +146,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class CheckResult(_Event):
+class CheckResult(Event):
     """Tells what became of a check."""
 
     kind = "check"
@@ -194,7 +194,7 @@ class CheckResult(_Event):
 
 
 @dataclass(frozen=True)
-class Trouble(_Event):
+class Trouble(Event):
     """Tells why the gate itself may know nothing: its own failure, or the machine's."""
 
     kind = "trouble"
@@ -206,7 +206,7 @@ class Trouble(_Event):
 
 
 @dataclass(frozen=True)
-class Interrupted(_Event):
+class Interrupted(Event):
     """Tells that the run was told to stop."""
 
     kind = "interrupted"
@@ -214,7 +214,7 @@ class Interrupted(_Event):
 
 
 @dataclass(frozen=True)
-class RunFinished(_Event):
+class RunFinished(Event):
     """Ends a run; a run without it was killed."""
 
     kind = "run_finished"
@@ -228,7 +228,7 @@ class RunFinished(_Event):
 
 
 @dataclass(frozen=True)
-class Phase(_Event):
+class Phase(Event):
     """Times a part of a run: bring-up, a stage, taking the stack down."""
 
     kind = "phase"
@@ -238,7 +238,7 @@ class Phase(_Event):
 
 
 @dataclass(frozen=True)
-class Request(_Event):
+class Request(Event):
     """Records one thing that left this process."""
 
     kind = "request"
@@ -254,7 +254,7 @@ class Request(_Event):
 
 
 @dataclass(frozen=True)
-class Component(_Event):
+class Component(Event):
     """Describes a container of the target; null where that is not known."""
 
     kind = "component"
@@ -270,7 +270,7 @@ class Component(_Event):
 
 
 @dataclass(frozen=True)
-class FaultPlanted(_Event):
+class FaultPlanted(Event):
     """Tells that a fault was planted in the stack."""
 
     kind = "fault"
@@ -279,7 +279,7 @@ class FaultPlanted(_Event):
 
 
 @dataclass(frozen=True)
-class Table(_Event):
+class Table(Event):
     """Holds a table that a stage adds to the report."""
 
     kind = "table"
@@ -289,7 +289,7 @@ class Table(_Event):
 
 
 @dataclass(frozen=True)
-class Picture(_Event):
+class Picture(Event):
     """Names a picture that is kept as evidence."""
 
     kind = "picture"
@@ -318,7 +318,7 @@ class LoadFacts(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Load(_Event):
+class Load(Event):
     """Holds figures of a load run; its facts are the line's own keys, of several events merged."""
 
     kind = "load"
@@ -335,7 +335,7 @@ class Load(_Event):
 
 
 @dataclass(frozen=True)
-class Unknown(_Event):
+class Unknown(Event):
     """Keeps an event of a kind that this version does not know."""
 
     kind = "unknown"
@@ -347,26 +347,9 @@ class Unknown(_Event):
         return dict(self.content)
 
 
-Known = (
-    RunStarted
-    | Required
-    | Waiver
-    | CheckResult
-    | Trouble
-    | Interrupted
-    | RunFinished
-    | Phase
-    | Request
-    | Component
-    | FaultPlanted
-    | Table
-    | Picture
-    | Load
-)
-Event = Known | Unknown
-CLASSES: dict[str, type[Known]] = {one.kind: one for one in get_args(Known)}
+CLASSES = {one.kind: one for one in Event.__subclasses__() if one is not Unknown}
 """The class of each kind, by the name that a line gives."""
-Kind = TypeVar("Kind", bound=_Event)
+Kind = TypeVar("Kind", bound=Event)
 Redact = Callable[[Any], Any]
 
 
@@ -397,7 +380,7 @@ def from_json(content: Json) -> Event | None:
     if not isinstance(kind, str):
         return None
     if found := CLASSES.get(kind):
-        event: Known = _build(found, found.upgraded(content))
+        event: Event = _build(found, found.upgraded(content))
         return event
     t = _number(content.get("t")) or 0.0
     return Unknown(kind, _without_head(content), t=t)

@@ -79,6 +79,7 @@ def text(verdict: Json, events: list[Event], folder: Path | None = None) -> str:
 
 def _view(verdict: Json, events: list[Event]) -> Json:
     rows = table(events)
+    url = (verdict["target"] or {}).get("url") or ""
     roots = {
         check: number
         for number, finding in enumerate(verdict["findings"], 1)
@@ -94,7 +95,7 @@ def _view(verdict: Json, events: list[Event]) -> Json:
         "methods": methods(events),
         "changed": sum(row["count"] for row in verdict["mutations"]),
         "seen": _seen(verdict),
-        "url": _web_address((verdict["target"] or {}).get("url")),
+        "url": url if url.startswith(("https://", "http://")) else None,
         "load": _load(verdict["load"]),
         "tables": events_of_kind(events, Table),
     }
@@ -280,7 +281,3 @@ def _fits(expected: Json, version: Any, revision: str) -> bool:
     same_version = expected["version"] in (None, version)
     wanted = expected["revision"] or ""
     return same_version and (revision.startswith(wanted) or wanted.startswith(revision))
-
-
-def _web_address(url: Any) -> str | None:
-    return url if isinstance(url, str) and url.startswith(("https://", "http://")) else None

@@ -82,12 +82,10 @@ class Progress:
             last = not self._running
             taken = self._clock() - step[1]
             if taken >= self._threshold:
-                self._write(f"{self._line_start()}{step[0]}: {how}{taken:.1f} s\n")
+                start = "\r\x1b[K" if self._in_place else ""
+                self._write(f"{start}{step[0]}: {how}{taken:.1f} s\n")
         if last:
             self.close()
-
-    def _line_start(self) -> str:
-        return "\r\x1b[K" if self._in_place else ""
 
     def _watch(self) -> None:
         if self._background and self._thread is None:
@@ -103,11 +101,9 @@ class Progress:
 
     def _write(self, text: str) -> None:
         try:
-            self._stream.write(_encodable(text, self._stream.encoding or "utf-8"))
+            if (self._stream.encoding or "").lower() == "ascii":
+                text = text.replace("…", "...")
+            self._stream.write(text)
             self._stream.flush()
         except (OSError, ValueError):
             self._done.set()
-
-
-def _encodable(text: str, encoding: str) -> str:
-    return text.replace("…", "...") if encoding.lower() == "ascii" else text

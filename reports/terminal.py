@@ -129,18 +129,15 @@ def _troubles(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
 def _left_out(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
     told = waived_by_reason(verdict["waivers"])
     for reason, checks in told:
-        yield f" {paint('33', '○ waived')}   {_some(checks)} — {reason}"
+        few = len(checks) < 4
+        names = ", ".join(checks) if few else f"{len(checks)} checks ({checks[0]} …)"
+        yield f" {paint('33', '○ waived')}   {names} — {reason}"
     # What this kind of target does not need is in the report; here it would only be noise.
     missing = [row for row in verdict["not_run"] if row["required"]]
     for name, reason, _ in by_reason(missing):
         yield f" {paint('33', '○ not run')}  {name} — {reason}"
     if told or missing:
         yield ""
-
-
-def _some(checks: list[str]) -> str:
-    """The names where they are few, else how many, with the first."""
-    return ", ".join(checks) if len(checks) < 4 else f"{len(checks)} checks ({checks[0]} …)"
 
 
 def _banner(verdict: dict[str, Any], paint: _Paint, report: str) -> str:

@@ -53,12 +53,13 @@ def judge(events: list[Event]) -> Json:
     findings = _touched_live(events) + _findings(rows)
     troubles = _troubles(events, rows)
     verdict, reasons = _decide(events, rows, findings, troubles)
+    code = _pytest_exit(events)
     return {
         "schema": SCHEMA,
         "run_id": run.run_id if run else None,
         "at": run.at if run else None,
         "verdict": verdict,
-        "exit_code": _exit_code(events, verdict),
+        "exit_code": code if code in KEPT_PYTEST_EXITS else EXIT_CODES[verdict],
         "reasons": reasons,
         "target": _target(run),
         "command": run.command if run else None,
@@ -98,7 +99,7 @@ def _decide(
     events: list[Event], rows: list[Row], findings: list[Json], troubles: list[Json]
 ) -> tuple[str, list[str]]:
     missing = [row for row in rows if row.required and not row.waived and not row.passed]
-    told = _told_troubles(troubles)
+    told = [f"The gate could not judge: {_clause(row['message'])}." for row in troubles]
     if findings:
         return "HOLD", _why_findings(findings) + _why_missing(missing) + told + _notes(events)
     if troubles:
@@ -108,11 +109,6 @@ def _decide(
     if missing:
         return "HOLD", _why_missing(missing) + _notes(events)
     return "PROMOTE", _why_promote(rows) + _notes(events)
-
-
-def _exit_code(events: list[Event], verdict: str) -> int:
-    kept = _pytest_exit(events)
-    return kept if kept in KEPT_PYTEST_EXITS else EXIT_CODES[verdict]
 
 
 def _pytest_exit(events: list[Event]) -> int:
@@ -150,10 +146,6 @@ def _why_promote(rows: list[Row]) -> list[str]:
     return [
         f"{passed} of {len(required)} required checks passed and {waived} {are} waived by name."
     ]
-
-
-def _told_troubles(troubles: list[Json]) -> list[str]:
-    return [f"The gate could not judge: {_clause(row['message'])}." for row in troubles]
 
 
 def _notes(events: list[Event]) -> list[str]:

@@ -29,18 +29,9 @@ PATHS = ("DOCKER_CONFIG", "DOCKER_CERT_PATH")
 """Relative to the caller's folder; compose runs in another."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 KEPT = (
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "TMPDIR",
-    "XDG_RUNTIME_DIR",
-    "SSH_AUTH_SOCK",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "DOCKER_CONFIG",
-    "DOCKER_AUTH_CONFIG",
-    "DOCKER_API_VERSION",
+    *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_RUNTIME_DIR"),
+    *("SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("DOCKER_CONFIG", "DOCKER_AUTH_CONFIG", "DOCKER_API_VERSION"),
     *PROXIES,
     *(name.lower() for name in PROXIES),
 )

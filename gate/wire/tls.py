@@ -25,7 +25,6 @@ class Certificate:
     not_after: datetime | None
     names: tuple[str, ...]
     protocol: str | None
-    presented: bool = True
 
 
 def least_left(begins: datetime, ends: datetime) -> timedelta:
