@@ -55,11 +55,7 @@ def sources(here: Path = HERE) -> list[Path]:
 
 def release_environment(what: Release) -> dict[str, str]:
     """Compose variables that build and choose the images of a release."""
-    return {
-        "BOT_VERSION": what.version,
-        "BOT_REVISION": what.revision,
-        "BOT_TAG": what.tag,
-    }
+    return {"BOT_VERSION": what.version, "BOT_REVISION": what.revision, "BOT_TAG": what.tag}
 
 
 def images(what: Release) -> list[str]:

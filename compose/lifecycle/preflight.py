@@ -361,15 +361,5 @@ def data(deployment: Deployment, release: Release) -> Iterator[Finding]:
         )
 
 
-CHECKS = (
-    versions,
-    room,
-    settings,
-    configuration,
-    ports,
-    names,
-    clock,
-    certificate,
-    data,
-)
+CHECKS = (versions, room, settings, configuration, ports, names, clock, certificate, data)
 """In this order; each is named as the word that `--allow` takes."""

@@ -106,11 +106,7 @@ PLANTERS: dict[str, dict[str, Kind[Any]]] = {
 """What can be planted (README.md says how each is written), and the keys of each."""
 IN_COMPOSE = frozenset({"patch", "environment", "override"})
 """Planted by creating a service anew; the others act on a running stack."""
-ONE_OF = {
-    "loss": ("percent",),
-    "rate": ("kbit",),
-    "delay": ("ms", "port"),
-}
+ONE_OF = {"loss": ("percent",), "rate": ("kbit",), "delay": ("ms", "port")}
 """Keys that a network condition cannot do without."""
 
 

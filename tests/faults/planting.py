@@ -17,14 +17,7 @@ from gate.wait import wait_until
 from gate.wire import Wire, WireError
 from reports.events import FaultPlanted
 from tests.faults.fault import BEFORE, Fault
-from tests.faults.planters import (
-    ACTIONS,
-    IN_COMPOSE,
-    LIMIT,
-    NotPlanted,
-    build,
-    drop_images,
-)
+from tests.faults.planters import ACTIONS, IN_COMPOSE, LIMIT, NotPlanted, build, drop_images
 
 WELL_SECONDS = 60.0
 HASH_LABEL = "com.docker.compose.config-hash"

@@ -3,12 +3,7 @@
 import pytest
 
 from gate import Operator, check
-from tests.observability.companions import (
-    DELIVERY_NEEDS,
-    Webhook,
-    expect_delivered,
-    expect_fires,
-)
+from tests.observability.companions import DELIVERY_NEEDS, Webhook, expect_delivered, expect_fires
 
 AWAY = ("*smoke.*", "observability.alerts.*", "*observability.prometheus.*")
 WATCHDOG = "Watchdog"

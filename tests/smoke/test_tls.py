@@ -11,11 +11,7 @@ from gate.wire import Answer, Certificate, Wire, WireError, in_days, least_left
 from tests.smoke.probes import PAGE
 
 OLD_VERSIONS = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1}
-AWAY = (
-    "smoke.containers.is_running[proxy]",
-    "smoke.stack.starts[*]",
-    "smoke.stack.is_prepared[*]",
-)
+AWAY = ("smoke.containers.is_running[proxy]", "smoke.stack.starts[*]", "smoke.stack.is_prepared[*]")
 REACHED = ("smoke.tls.can_be_reached", *AWAY)
 NAMES_MATCH = ("Hostname mismatch", "IP address mismatch")
 
@@ -55,11 +51,7 @@ def test_can_be_reached(seen: Evidence) -> None:
     "proxy",
     cause="it expired, is for another name, or its CA is not the one given (--ca-file)",
     fix="look at the served certificate with `openssl s_client -connect HOST:443 -servername HOST`",
-    follows=(
-        "smoke.tls.certificate_is_for_this_name",
-        "smoke.tls.certificate_lasts",
-        *REACHED,
-    ),
+    follows=("smoke.tls.certificate_is_for_this_name", "smoke.tls.certificate_lasts", *REACHED),
 )
 def test_certificate_is_trusted(seen: Evidence) -> None:
     found = seen[CERTIFICATE]

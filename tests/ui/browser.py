@@ -20,9 +20,7 @@ from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from playwright.sync_api import (
-    Browser as Chromium,
-)
+from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import (
     ConsoleMessage,
     Page,
@@ -33,9 +31,7 @@ from playwright.sync_api import (
     WebSocket,
     sync_playwright,
 )
-from playwright.sync_api import (
-    Error as BrowserError,
-)
+from playwright.sync_api import Error as BrowserError
 
 from compose.machine.browser import require
 from gate.errors import MachineError

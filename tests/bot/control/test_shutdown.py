@@ -17,15 +17,7 @@ from tests.bot.control.engine import hold, restart_api
 from tests.bot.exchange import Exchange
 
 NEEDS = ("disposable", "proxy", "project", "stack")
-SERVICES = (
-    API,
-    "exchange",
-    "redis",
-    "prometheus",
-    "alertmanager",
-    "proxy",
-    model().name("page"),
-)
+SERVICES = (API, "exchange", "redis", "prometheus", "alertmanager", "proxy", model().name("page"))
 END_SECONDS = 10.0
 KILL_SECONDS = 12
 """When Docker kills what has not ended: later than that, so that the two can be told apart."""

@@ -90,8 +90,7 @@ BAD = {
         {API: _python(MAIN, "def main() -> int:", "def main() -> int:\n    raise SystemExit(3)")},
     ),
     "a proxy configuration with an error": Bad(
-        "not_a_directive",
-        {PROXY: ["RUN echo 'not_a_directive on;' >> /etc/nginx/nginx.conf"]},
+        "not_a_directive", {PROXY: ["RUN echo 'not_a_directive on;' >> /etc/nginx/nginx.conf"]}
     ),
     "the wrong revision": Bad("smoke stage says HOLD: smoke.version", said="0" * 40),
     "crashes after 20 s": Bad(
