@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.observability.files import (
     strange_labels,
 )
 
+check_prometheus = partial(check, "prometheus", needs=NEEDS)
 TESTS = "/etc/prometheus/rules_test.yml"
 PROMTOOL_SECONDS = 30.0
 FAILING = re.compile(r'alertname=\\?"(\w+)')
@@ -53,11 +55,9 @@ def drilled(operator: Operator) -> Drilled:
 
 
 @pytest.mark.parametrize("rule", NAMES)
-@check(
-    "prometheus",
+@check_prometheus(
     cause="the rule asks for another metric, label, threshold or time than it was meant to",
     fix="`promtool test rules` in compose/prometheus; compare rules.yml with rules_test.yml",
-    needs=NEEDS,
 )
 def test_fires_when_it_should(drilled: Drilled, rule: str) -> None:
     expect(rule in TESTED, f"a test of {rule} in rules_test.yml", f"tests of {sorted(TESTED)}")
@@ -66,11 +66,9 @@ def test_fires_when_it_should(drilled: Drilled, rule: str) -> None:
     expect(not broken, "promtool to run the tests of the rules", drilled.text[-800:])
 
 
-@check(
-    "prometheus",
+@check_prometheus(
     cause="Prometheus runs with other rules than the repository's: a hot fix, or no reload",
     fix="`docker compose up -d --force-recreate prometheus`; put hot fixes into rules.yml",
-    needs=NEEDS,
     follows="smoke.prometheus.has_alert_rules",
 )
 def test_rules_are_loaded_as_written(operator: Operator) -> None:
@@ -108,11 +106,9 @@ def _seconds(duration: str) -> float:
     return float(sum(int(n) * units[unit] for n, unit in re.findall(r"(\d+)([smh])", duration)))
 
 
-@check(
-    "prometheus",
+@check_prometheus(
     cause="the bot renamed a metric, or a rule has a typing error: it can never fire",
     fix="compare the names in rules.yml with /api/metrics",
-    needs=NEEDS,
     follows="*smoke.prometheus.*",
 )
 def test_asks_for_metrics_that_exist(operator: Operator) -> None:
@@ -121,11 +117,9 @@ def test_asks_for_metrics_that_exist(operator: Operator) -> None:
     expect(not missing, "a sample of every metric that a rule names", f"none of {missing}")
 
 
-@check(
-    "prometheus",
+@check_prometheus(
     cause="the bot renamed a label, or a rule has a typing error: it can never fire",
     fix="compare the labels in rules.yml with those in /api/metrics",
-    needs=NEEDS,
     follows=("*smoke.prometheus.*", "observability.alerts.asks_for_metrics_that_exist"),
 )
 def test_asks_for_labels_that_exist(operator: Operator) -> None:
@@ -134,11 +128,9 @@ def test_asks_for_labels_that_exist(operator: Operator) -> None:
 
 
 @pytest.mark.parametrize("rule", NAMES)
-@check(
-    "prometheus",
+@check_prometheus(
     cause="a rule was added without saying what it means",
     fix="give it `severity`, `service`, a `summary` and, unless it is the watchdog, an `action`",
-    needs=NEEDS,
     follows="observability.alerts.rules_are_loaded_as_written",
 )
 def test_says_what_to_do(operator: Operator, rule: str) -> None:

@@ -11,6 +11,7 @@ import yaml
 from gate import Operator, check, expect, fail
 from tests.observability.files import COMPOSE, NEEDS, mounted, series, strange_labels
 
+check_grafana = partial(check, "grafana", needs=NEEDS)
 FOLDER = "/etc/grafana/dashboards"
 PROVISIONING = "/etc/grafana/provisioning"
 NAMES = sorted(path.stem for path in (COMPOSE / "grafana" / "dashboards").glob("*.json"))
@@ -55,11 +56,9 @@ def queries(board: dict[str, Any]) -> Iterator[tuple[str, str, str | None]]:
             yield panel["title"], target["expr"], source.get("uid")
 
 
-@check(
-    "grafana",
+@check_grafana(
     cause="the datasource's file was changed: another uid, or `localhost`, which is Grafana itself",
     fix="compose/grafana/provisioning/datasources: uid prometheus, http://prometheus:9090",
-    needs=NEEDS,
 )
 def test_datasource_is_provisioned(files: dict[str, str]) -> None:
     found = {one.get("uid"): one for one in datasources(files)}
@@ -68,11 +67,9 @@ def test_datasource_is_provisioned(files: dict[str, str]) -> None:
     expect(seen == "http://prometheus:9090", "http://prometheus:9090", seen)
 
 
-@check(
-    "grafana",
+@check_grafana(
     cause="the provider's file is missing or looks into another folder",
     fix=f"compose/grafana/provisioning/dashboards: a file provider with path {FOLDER}",
-    needs=NEEDS,
 )
 def test_dashboards_are_provisioned(files: dict[str, str]) -> None:
     texts = [text for path, text in files.items() if path.startswith(f"{PROVISIONING}/dashboards/")]
@@ -82,11 +79,9 @@ def test_dashboards_are_provisioned(files: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@check(
-    "grafana",
+@check_grafana(
     cause="a panel names a datasource that is not there, or two boards share a uid",
     fix="set the datasource's uid in every panel to prometheus; give each board its own uid",
-    needs=NEEDS,
     follows="observability.dashboards.datasource_is_provisioned",
 )
 def test_panels_have_a_datasource(files: dict[str, str], name: str) -> None:
@@ -116,8 +111,7 @@ def test_every_panel_shows_something(operator: Operator, files: dict[str, str], 
     expect(not missing, "a series of everything that a panel groups by", f"none of {missing}")
 
 
-@check(
-    "grafana",
+@check_grafana(
     cause="Grafana cannot reach Prometheus: a wrong URL in its datasource, or another network",
     fix="ask /grafana/api/datasources/uid/prometheus/health as admin",
     needs=RUNNING,
@@ -132,8 +126,7 @@ def test_grafana_reaches_prometheus(operator: Operator) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@check(
-    "grafana",
+@check_grafana(
     cause="Grafana has refused the dashboard's file, or did not see it",
     fix="`docker compose logs grafana | grep provisioning`",
     needs=RUNNING,

@@ -1,5 +1,7 @@
 """Prometheus: runs with the file, sees everything, and its numbers move as the bot does."""
 
+from functools import partial
+
 import pytest
 import yaml
 
@@ -7,16 +9,16 @@ from gate import Operator, check, expect
 from gate.operator import API
 from tests.observability.files import NEEDS, config, contains, counters, prometheus, series
 
+check_prometheus = partial(check, "prometheus", needs=NEEDS)
+check_api = partial(check, API, needs=NEEDS)
 JOBS = [job["job_name"] for job in config()["scrape_configs"]]
 REQUESTS = 20
 TEXT_FORMAT = "text/plain; version=0.0.4"
 
 
-@check(
-    "prometheus",
+@check_prometheus(
     cause="it runs with another file than the repository's: a hot fix, or a reload that failed",
     fix="`docker compose up -d --force-recreate prometheus`; put hot fixes into prometheus.yml",
-    needs=NEEDS,
 )
 def test_configuration_is_the_file(operator: Operator) -> None:
     loaded = yaml.safe_load(prometheus(operator, "status/config")["yaml"])
@@ -27,11 +29,9 @@ def test_configuration_is_the_file(operator: Operator) -> None:
 
 
 @pytest.mark.parametrize("job", JOBS)
-@check(
-    "prometheus",
+@check_prometheus(
     cause="a wrong path, port or name, or the service serves an empty page of metrics",
     fix="open the scrape URL in Prometheus' list of targets",
-    needs=NEEDS,
     follows=("smoke.prometheus.scrapes[*]", "observability.prometheus.configuration_is_the_file"),
 )
 def test_has_samples_of(operator: Operator, job: str) -> None:
@@ -39,11 +39,9 @@ def test_has_samples_of(operator: Operator, job: str) -> None:
     expect(found, f"samples of {job} in every scrape", "none")
 
 
-@check(
-    "prometheus",
+@check_prometheus(
     cause="a reload found a mistake: Prometheus goes on with the old file, in silence",
     fix="`promtool check config /etc/prometheus/prometheus.yml`, mend, reload",
-    needs=NEEDS,
     follows="observability.prometheus.has_samples_of[prometheus]",
 )
 def test_last_reload_was_good(operator: Operator) -> None:
@@ -51,11 +49,9 @@ def test_last_reload_was_good(operator: Operator) -> None:
     expect(found and found[0]["value"][1] == "1", "a good last reload", found or "no sample")
 
 
-@check(
-    API,
+@check_api(
     cause="another content type makes Prometheus guess the format, and newer ones refuse it",
     fix=f"serve /api/metrics as {TEXT_FORMAT}",
-    needs=NEEDS,
 )
 def test_metrics_say_their_format(operator: Operator) -> None:
     answer = operator.http("/api/metrics")
@@ -63,11 +59,9 @@ def test_metrics_say_their_format(operator: Operator) -> None:
     expect(seen.startswith(TEXT_FORMAT), TEXT_FORMAT, seen or "no content type")
 
 
-@check(
-    API,
+@check_api(
     cause="several processes answer in turn, each with counters of its own, or one is set back",
     fix="run one worker process; a counter only rises until the process ends",
-    needs=NEEDS,
     follows="smoke.version.*",
 )
 def test_counters_never_fall(operator: Operator) -> None:
@@ -84,11 +78,9 @@ def test_counters_never_fall(operator: Operator) -> None:
         before = now
 
 
-@check(
-    API,
+@check_api(
     cause="requests pass the part that counts them by: error rates and times are then wrong",
     fix="look at the order of the middleware: counting has to be outside of all that answers",
-    needs=NEEDS,
 )
 def test_counts_every_request(operator: Operator) -> None:
     def counted() -> float:

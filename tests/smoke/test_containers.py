@@ -1,6 +1,7 @@
 """Containers as Docker sees them, wherever Docker is at hand."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,13 @@ def needs_service(*more: str) -> tuple[str, ...]:
     return ("project", "{service}", *more)
 
 
+check_service = partial(check, "{service}", needs=needs_service())
+
+
 @each_service
-@check(
-    "{service}",
+@check_service(
     cause="it was stopped, paused or killed, or it exits by itself",
     fix="`docker compose ps -a` and `docker compose logs {service}` in compose/, then start it",
-    needs=needs_service(),
     follows=("smoke.stack.starts[{service}]", "smoke.stack.is_prepared[*]"),
 )
 def test_is_running(seen: Evidence, service: str) -> None:
@@ -38,11 +40,9 @@ def test_is_running(seen: Evidence, service: str) -> None:
 
 
 @each_service
-@check(
-    "{service}",
+@check_service(
     cause="the service cannot do its work, or its probe's tool is missing from the image (127)",
     fix="run the health check by hand: `docker compose exec {service} …`",
-    needs=needs_service(),
     follows=(
         "smoke.stack.*",
         "smoke.containers.is_running[*]",
@@ -62,11 +62,9 @@ def test_is_healthy(seen: Evidence, service: str) -> None:
 
 
 @each_service
-@check(
-    "{service}",
+@check_service(
     cause="a crash loop, or too little memory",
     fix="`docker compose logs --tail 100 {service}`; raise mem_limit if it was out of memory",
-    needs=needs_service(),
     follows=("smoke.stack.starts[{service}]", "smoke.stack.is_prepared[*]"),
 )
 def test_has_not_crashed_lately(seen: Evidence, service: str) -> None:
@@ -91,11 +89,9 @@ def _limit(found: Container) -> str:
 
 
 @each_service
-@check(
-    "{service}",
+@check_service(
     cause="compose.yaml or an override has no `restart:` for it",
     fix="set `restart: unless-stopped`: without it a crash or a reboot ends the service",
-    needs=needs_service(),
 )
 def test_is_restarted_after_a_crash(seen: Evidence, service: str) -> None:
     policy = seen.container(service).restart_policy
@@ -103,11 +99,9 @@ def test_is_restarted_after_a_crash(seen: Evidence, service: str) -> None:
 
 
 @each_service
-@check(
-    "{service}",
+@check_service(
     cause="compose.yaml or an override has no `logging:` options for it",
     fix="set max-size and max-file (json-file), else the log fills the disk within weeks",
-    needs=needs_service(),
 )
 def test_rotates_its_log(seen: Evidence, service: str) -> None:
     found = seen.container(service)
@@ -120,11 +114,9 @@ def test_rotates_its_log(seen: Evidence, service: str) -> None:
 
 
 @each_service
-@check(
-    "{service}",
+@check_service(
     cause="compose.yaml or an override has no `mem_limit` for it",
     fix="set mem_limit: one leak must not take the host down with it",
-    needs=needs_service(),
 )
 def test_has_a_memory_limit(seen: Evidence, service: str) -> None:
     limit = seen.container(service).memory_limit
@@ -132,11 +124,9 @@ def test_has_a_memory_limit(seen: Evidence, service: str) -> None:
 
 
 @each_service
-@check(
-    "{service}",
+@check_service(
     cause="its image or compose.yaml sets no user, or it is privileged",
     fix="set `user:` to a number other than 0 and drop `privileged`",
-    needs=needs_service(),
 )
 def test_does_not_run_as_root(seen: Evidence, service: str) -> None:
     found = seen.container(service)
@@ -146,11 +136,9 @@ def test_does_not_run_as_root(seen: Evidence, service: str) -> None:
 
 
 @each_service
-@check(
-    "{service}",
+@check_service(
     cause="the health check is missing, switched off, or a command that always succeeds",
     fix="probe the real service in `healthcheck:`, with the tool that its image has",
-    needs=needs_service(),
 )
 def test_health_check_can_fail(seen: Evidence, service: str) -> None:
     found = seen.container(service)
@@ -178,11 +166,9 @@ def _cannot_fail(test: list[str]) -> bool:
 
 
 @pytest.mark.parametrize("service", list(WITH_DATA))
-@check(
-    "{service}",
+@check_service(
     cause="the volume is missing from compose.yaml, anonymous, or at another path",
     fix="mount a named volume at the data folder: a recreated container loses anything else",
-    needs=needs_service(),
 )
 def test_keeps_its_data_in_a_named_volume(seen: Evidence, service: str) -> None:
     found, place = seen.container(service), WITH_DATA[service]
@@ -195,11 +181,9 @@ def test_keeps_its_data_in_a_named_volume(seen: Evidence, service: str) -> None:
 
 
 @each_service
-@check(
-    "{service}",
+@check_service(
     cause="a `ports:` entry without an address binds to every interface, past the firewall",
     fix="bind it to 127.0.0.1 in compose.yaml; only the proxy is for everyone",
-    needs=needs_service(),
 )
 def test_is_closed_to_the_world(seen: Evidence, service: str) -> None:
     found = seen.container(service)

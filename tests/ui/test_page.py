@@ -1,6 +1,7 @@
 """The page: it loads through the proxy, works without an error, and fits a phone."""
 
 import re
+from functools import partial
 from urllib.parse import urlsplit
 
 from gate import check, expect
@@ -8,6 +9,7 @@ from tests.ui.browser import Browser
 from tests.ui.page import FRONTEND, NEEDS
 from tests.ui.visit import PHONE, Visit
 
+check_page = partial(check, FRONTEND, needs=NEEDS)
 POLICY_WORDS = ("Content Security Policy", "violates the following")
 ADDRESSES = re.compile(r"'((?:https?|wss?)://[^']+)'")
 
@@ -36,11 +38,9 @@ def test_loads_through_the_proxy(visited: Visit) -> None:
     )
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="the page was built against another API base, or loads something from elsewhere",
     fix="let the page use its own origin; look for VITE_… variables when it was built",
-    needs=NEEDS,
 )
 def test_asks_only_its_own_origin(browser: Browser, visited: Visit) -> None:
     asked = [one.partition(" ")[2] for one in visited.page_log.requests]
@@ -73,11 +73,9 @@ def test_policy_allows_the_page(visited: Visit) -> None:
     )
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="a file of the page is missing, or an operation of the API that it uses",
     fix="deploy page and API of one build, as a whole; look at the proxy's log for the requests",
-    needs=NEEDS,
     follows=("ui.page.asks_only_its_own_origin", "ui.page.policy_allows_the_page"),
 )
 def test_no_request_fails(visited: Visit) -> None:
@@ -90,11 +88,9 @@ def test_no_request_fails(visited: Visit) -> None:
     )
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="a script of the page throws: people see a white or a frozen page",
     fix="read the exception below; go back to the build before, or mend and build again",
-    needs=NEEDS,
     follows=(
         "ui.page.asks_only_its_own_origin",
         "ui.page.policy_allows_the_page",
@@ -112,11 +108,9 @@ def test_no_script_throws(visited: Visit) -> None:
     )
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="something on the page is wider than a phone",
     fix="look at the picture of the phone in the report; let it wrap, or scroll in itself",
-    needs=NEEDS,
     follows="*ui.page.stands",
 )
 def test_fits_a_phone(visited: Visit) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -14,18 +15,17 @@ from tests.bot.control.engine import PRESET, hold, run
 from tests.bot.exchange import OURS, QUIET_SECONDS, Exchange
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
+check_api = partial(check, API, needs=NEEDS)
 AT_ONCE = 8
 READERS = 8
 READS = ("/api/positions", "/api/trading/orders", "/api/performance/equity", "/api/health")
 COMMAND_SECONDS = 2.0
 
 
-@check(
-    API,
+@check_api(
     cause="start does not ask whether the engine runs already: two loops trade",
     fix="emergency stop, then restart the API's container; send one start at a time until"
     " it is mended",
-    needs=NEEDS,
 )
 def test_starting_twice_makes_no_second_loop(operator: Operator, exchange: Exchange) -> None:
     before = exchange.mark()
@@ -38,11 +38,9 @@ def test_starting_twice_makes_no_second_loop(operator: Operator, exchange: Excha
     expect(set(bought.values()) == {1}, "one order for each symbol", dict(bought))
 
 
-@check(
-    API,
+@check_api(
     cause="two starts at the same moment both see IDLE",
     fix="send one start at a time, and run one API container, until a release locks its commands",
-    needs=NEEDS,
 )
 def test_of_starts_at_once_one_wins(operator: Operator) -> None:
     answers = at_once(operator, ["start"] * AT_ONCE)
@@ -61,11 +59,9 @@ def test_of_starts_at_once_one_wins(operator: Operator) -> None:
     ],
     ids=("pause-stop", "emergency", "start-stop"),
 )
-@check(
-    API,
+@check_api(
     cause="commands run into each other: one reads a state that another is changing",
     fix="send one command at a time until a release does them one after another",
-    needs=NEEDS,
 )
 def test_commands_at_once_act_one_after_another(
     operator: Operator, exchange: Exchange, commands: tuple[str, ...]
@@ -92,11 +88,9 @@ def statuses(answers: list[Answer]) -> list[int]:
     return [answer.status for answer in answers]
 
 
-@check(
-    API,
+@check_api(
     cause="commands wait behind reads: work on the event loop, or one worker for everything",
     fix="look at the request durations in /api/metrics; take load off the API, or give it more CPU",
-    needs=NEEDS,
 )
 def test_commands_are_quick_under_load(operator: Operator) -> None:
     headers = {KEY_HEADER: operator.credentials.api_key or ""}
@@ -136,11 +130,9 @@ def test_commands_are_quick_under_load(operator: Operator) -> None:
     ],
     ids=("unknown-preset", "another-mode", "no-mode", "number", "misspelt"),
 )
-@check(
-    API,
+@check_api(
     cause="start takes what it does not know, and trades by something else than was asked for",
     fix="start with a mode and a preset that GET /api/presets/ lists",
-    needs=NEEDS,
 )
 def test_start_refuses_what_it_does_not_know(
     operator: Operator, value: dict[str, object], status: int
@@ -150,11 +142,9 @@ def test_start_refuses_what_it_does_not_know(
     Engine(operator).expect_state("IDLE", "after it")
 
 
-@check(
-    API,
+@check_api(
     cause="stop changes the state and leaves the loop, its orders or its positions behind",
     fix="close at the exchange what is open, restart the API's container",
-    needs=NEEDS,
 )
 def test_stop_leaves_no_loop_and_nothing_open(operator: Operator, exchange: Exchange) -> None:
     hold(operator, exchange, "BTCUSDT", "ETHUSDT")

@@ -1,5 +1,7 @@
 """Emergency stop: nothing of ours is left, nobody else's is touched, and it holds until reset."""
 
+from functools import partial
+
 import pytest
 
 from gate import Operator, check, expect
@@ -10,6 +12,7 @@ from tests.bot.control.engine import away, hold, restart_api, run
 from tests.bot.exchange import OTHERS, OURS, QUIET_SECONDS, Entry, Exchange
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
+check_api = partial(check, API, needs=NEEDS)
 STACK = (*NEEDS, "stack")
 HELD = ("BTCUSDT", "ETHUSDT")
 STOP_SECONDS = 2.0
@@ -36,11 +39,9 @@ def expect_quick(answer: Answer, seconds: float) -> None:
     expect(answer.seconds < seconds, f"an answer within {seconds:g} s", took)
 
 
-@check(
-    API,
+@check_api(
     cause="the emergency stop changes the state, and the exchange is not told, or not all of it",
     fix="close by hand at the exchange; look for the liquidation in the API's log",
-    needs=NEEDS,
 )
 def test_leaves_nothing_of_ours(operator: Operator, exchange: Exchange) -> None:
     hold(operator, exchange, *HELD)
@@ -50,11 +51,9 @@ def test_leaves_nothing_of_ours(operator: Operator, exchange: Exchange) -> None:
     expect_quick(answer, STOP_SECONDS)
 
 
-@check(
-    API,
+@check_api(
     cause="it cancels or closes by symbol or altogether, not by the bot's own client id",
     fix="tell the owners of the other account; then name client_id in every call to the exchange",
-    needs=NEEDS,
 )
 def test_leaves_other_clients_alone(operator: Operator, exchange: Exchange) -> None:
     hold(operator, exchange, "BTCUSDT")
@@ -66,11 +65,9 @@ def test_leaves_other_clients_alone(operator: Operator, exchange: Exchange) -> N
     expect(after == before, f"orders and positions of {OTHERS} as they were", after)
 
 
-@check(
-    API,
+@check_api(
     cause="the loop trades on after the emergency stop",
     fix="stop the API's container now, and close by hand at the exchange",
-    needs=NEEDS,
 )
 def test_orders_nothing_afterwards(operator: Operator, exchange: Exchange) -> None:
     hold(operator, exchange, "BTCUSDT")
@@ -81,11 +78,9 @@ def test_orders_nothing_afterwards(operator: Operator, exchange: Exchange) -> No
     expect(not late, "no order of ours after an emergency stop", late)
 
 
-@check(
-    API,
+@check_api(
     cause="entries under way are sent while, or after, what is held is closed",
     fix="stop the API's container after an emergency stop, and close by hand at the exchange",
-    needs=NEEDS,
 )
 def test_entries_do_not_race_it(operator: Operator, exchange: Exchange) -> None:
     run(operator, exchange)
@@ -112,11 +107,9 @@ def entries_after_closing(log: list[Entry], answered: int) -> list[Entry]:
     return [line for line in accepted if line["seq"] > first and not line["reduce_only"]]
 
 
-@check(
-    API,
+@check_api(
     cause="it makes many calls to the exchange one after another, or waits for a whole cycle",
     fix="close by hand at the exchange where it hurries; look at the exchange's answer times",
-    needs=NEEDS,
 )
 def test_is_quick_while_the_exchange_is_slow(operator: Operator, exchange: Exchange) -> None:
     hold(operator, exchange, *HELD)
@@ -128,11 +121,9 @@ def test_is_quick_while_the_exchange_is_slow(operator: Operator, exchange: Excha
 
 
 @pytest.mark.parametrize("drill", ["reject", "cut", "hang"])
-@check(
-    API,
+@check_api(
     cause="it says success, or nothing, where the exchange did not do what it was told",
     fix="close by hand at the exchange; look for what was refused in the API's log",
-    needs=NEEDS,
 )
 def test_names_what_it_cannot_close_and_closes_it_later(
     operator: Operator, exchange: Exchange, drill: str
@@ -150,11 +141,9 @@ def test_names_what_it_cannot_close_and_closes_it_later(
     Engine(operator).expect_state("EMERGENCY", "then")
 
 
-@check(
-    API,
+@check_api(
     cause="it ends at the first position that cannot be closed, or does not tell that there is one",
     fix="close the others by hand at the exchange; look for the refusal in the API's log",
-    needs=NEEDS,
 )
 def test_closes_all_others_while_a_market_is_halted(operator: Operator, exchange: Exchange) -> None:
     halted, *others = HELD
@@ -173,8 +162,7 @@ def test_closes_all_others_while_a_market_is_halted(operator: Operator, exchange
     Engine(operator).expect_state("EMERGENCY", "then")
 
 
-@check(
-    API,
+@check_api(
     cause="it waits for Redis before it closes anything",
     fix="close by hand at the exchange, then see to Redis",
     needs=(*STACK, "redis"),
@@ -189,8 +177,7 @@ def test_does_not_wait_for_redis(operator: Operator, exchange: Exchange) -> None
 
 
 @pytest.mark.parametrize("how", ["restart", "kill"])
-@check(
-    API,
+@check_api(
     cause="the emergency is kept in memory, or written down too late",
     fix="keep the API's container stopped; look for errors of the database in its log",
     needs=STACK,
@@ -208,8 +195,7 @@ def test_holds_until_reset(operator: Operator, exchange: Exchange, how: str) -> 
     hold(operator, exchange, "SOLUSDT")
 
 
-@check(
-    API,
+@check_api(
     cause="that something is still to be closed is kept in memory alone",
     fix="close by hand at the exchange; look for the liquidation in the API's log after its start",
     needs=STACK,

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.bot.control.second import Second, running
 from tests.bot.exchange import OURS, QUIET_SECONDS, Entry, Exchange
 
 NEEDS = ("disposable", "proxy", API, "redis", "direct:exchange", "stack")
+check_api = partial(check, API, needs=NEEDS)
 TTL_SECONDS = 10.0
 """The lease's time to live, as deployed (LEASE_TTL_SECONDS)."""
 TAKEOVER_SECONDS = TTL_SECONDS + 4.0
@@ -39,11 +41,8 @@ def tokens(orders: list[Entry]) -> set[int]:
     return {order["fencing_token"] for order in orders}
 
 
-@check(
-    API,
-    cause="an engine trades without the lease, or each container has one of its own",
-    fix=FIX,
-    needs=NEEDS,
+@check_api(
+    cause="an engine trades without the lease, or each container has one of its own", fix=FIX
 )
 def test_of_two_one_trades(operator: Operator, exchange: Exchange, second: Second) -> None:
     before = exchange.mark()
@@ -69,11 +68,9 @@ def buys_without(operator: Operator, exchange: Exchange, other: str) -> bool:
         return False
 
 
-@check(
-    API,
+@check_api(
     cause="the emergency holds in the container that was told, and the other one trades on",
     fix="stop the other container too; both must have one database volume",
-    needs=NEEDS,
 )
 def test_emergency_at_one_stops_the_other(
     operator: Operator, exchange: Exchange, second: Second
@@ -88,11 +85,8 @@ def test_emergency_at_one_stops_the_other(
     Engine(operator).expect_state("EMERGENCY", "at the one that traded")
 
 
-@check(
-    API,
-    cause="a lease of a container that died does not lapse, or nobody tries to take it",
-    fix=FIX,
-    needs=NEEDS,
+@check_api(
+    cause="a lease of a container that died does not lapse, or nobody tries to take it", fix=FIX
 )
 def test_killed_trader_is_followed_within_the_lease(
     operator: Operator, exchange: Exchange, second: Second

@@ -1,6 +1,7 @@
 """The engine lives: seen by what it does to prices that move, not by what it says."""
 
 import asyncio
+from functools import partial
 
 from gate import Operator, check, expect
 from gate.operator import API
@@ -10,6 +11,7 @@ from tests.bot.control.engine import run
 from tests.bot.exchange import Exchange
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
+check_api = partial(check, API, needs=NEEDS)
 CYCLES = 3
 CYCLE_SECONDS = 8.0
 FRESH_SECONDS = 3.0
@@ -26,11 +28,9 @@ def connected(operator: Operator, what: str) -> bool:
     return bool(Engine(operator).health()["api_connectivity"][what] == "connected")
 
 
-@check(
-    API,
+@check_api(
     cause="the loop has ended, hangs in a step, or counts something else than cycles",
     fix="look for the last cycle in the API's log, then restart its container",
-    needs=NEEDS,
 )
 def test_cycles_go_on(operator: Operator) -> None:
     first = operator.json("/api/engine/metrics")["cycleCount"]
@@ -42,22 +42,18 @@ def test_cycles_go_on(operator: Operator) -> None:
     )
 
 
-@check(
-    API,
+@check_api(
     cause="the state is RUNNING and the heartbeat fresh, while nothing trades: the loop is dead",
     fix="restart the API's container; compare cycleCount in /api/engine/metrics before and after",
-    needs=NEEDS,
 )
 def test_running_means_trading(operator: Operator, exchange: Exchange) -> None:
     run(operator, exchange)
     exchange.entered("BTCUSDT")
 
 
-@check(
-    API,
+@check_api(
     cause="a cycle does blocking work on the event loop, so that all requests wait for it",
     fix="see the cycle's duration in /api/metrics; look for a slow disk, Redis or exchange",
-    needs=NEEDS,
 )
 def test_answers_while_it_trades(operator: Operator, exchange: Exchange) -> None:
     async def probes(wire: Wire) -> list[Answer]:
@@ -75,11 +71,9 @@ def test_answers_while_it_trades(operator: Operator, exchange: Exchange) -> None
     )
 
 
-@check(
-    API,
+@check_api(
     cause="candles are cached, or come from somewhere else than the exchange",
     fix="compare /api/charts/candles/BTCUSDT with /candles/BTCUSDT of the exchange",
-    needs=NEEDS,
 )
 def test_candles_are_fresh(operator: Operator, exchange: Exchange) -> None:
     before = exchange.prices()["LINKUSDT"]
@@ -93,11 +87,9 @@ def test_candles_are_fresh(operator: Operator, exchange: Exchange) -> None:
     operator.until(close, FRESH_SECONDS, what, lambda seen: seen > halfway)
 
 
-@check(
-    API,
+@check_api(
     cause="the age of the market data is the age of the last request, not of the last change",
     fix="trust no market_data_age_seconds until then: compare prices with the exchange's",
-    needs=NEEDS,
 )
 def test_a_frozen_feed_is_seen(operator: Operator, exchange: Exchange) -> None:
     expect_fresh(operator)
@@ -124,11 +116,9 @@ def age(operator: Operator) -> float:
     return float(Engine(operator).health()["market_data_age_seconds"])
 
 
-@check(
-    API,
+@check_api(
     cause="the connection to the exchange is not made anew, or the loop died of its loss",
     fix="restart the API's container after each time that the exchange was away",
-    needs=NEEDS,
 )
 def test_trades_again_after_the_exchange_was_cut_off(
     operator: Operator, exchange: Exchange

@@ -1,5 +1,7 @@
 """Pause opens nothing and still closes."""
 
+from functools import partial
+
 from gate import Operator, check
 from gate.operator import API
 from tests.bot.api import Engine
@@ -7,13 +9,12 @@ from tests.bot.control.engine import hold, run
 from tests.bot.exchange import QUIET_SECONDS, Exchange
 
 NEEDS = ("disposable", "proxy", API, "direct:exchange")
+check_api = partial(check, API, needs=NEEDS)
 
 
-@check(
-    API,
+@check_api(
     cause="entries look at something else than the state, so that a paused engine buys",
     fix="stop rather than pause until a release opens nothing while it is paused",
-    needs=NEEDS,
 )
 def test_paused_opens_nothing(operator: Operator, exchange: Exchange) -> None:
     hold(operator, exchange, "BTCUSDT")
@@ -23,11 +24,9 @@ def test_paused_opens_nothing(operator: Operator, exchange: Exchange) -> None:
     exchange.entered("LTCUSDT")
 
 
-@check(
-    API,
+@check_api(
     cause="pause stops the whole loop: nobody watches the stops of what is held",
     fix="do not pause with positions open: close them at the exchange, or resume",
-    needs=NEEDS,
 )
 def test_paused_still_closes(operator: Operator, exchange: Exchange) -> None:
     hold(operator, exchange, "BTCUSDT", "ETHUSDT")
@@ -38,11 +37,9 @@ def test_paused_still_closes(operator: Operator, exchange: Exchange) -> None:
     Engine(operator).expect_state("PAUSED", "after them")
 
 
-@check(
-    API,
+@check_api(
     cause="what is held is no longer watched: stops and targets are never reached",
     fix="close what is past its stop at the exchange; look for errors of `exits` in the API's log",
-    needs=NEEDS,
 )
 def test_running_closes_at_stop_and_target(operator: Operator, exchange: Exchange) -> None:
     run(operator, exchange)
@@ -52,11 +49,9 @@ def test_running_closes_at_stop_and_target(operator: Operator, exchange: Exchang
     exchange.expect_closed(before, "LTCUSDT", "DOTUSDT")
 
 
-@check(
-    API,
+@check_api(
     cause="a sale that is refused ends the round: the stops of all positions behind it wait",
     fix="close the others at the exchange; look for the refused order in the API's log",
-    needs=NEEDS,
 )
 def test_a_halted_market_keeps_no_other_from_its_stop(
     operator: Operator, exchange: Exchange

@@ -3,6 +3,7 @@
 import secrets
 import tarfile
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,14 +21,12 @@ from tests.bot.lifecycle.witness import engine_state, rename_preset, rows, start
 
 NEEDS = ("stack", "proxy", API)
 DEPLOYED = "bot.lifecycle.deploy.runs_what_should_run"
+check_api = partial(check, API, needs=NEEDS, follows=DEPLOYED)
 
 
-@check(
-    API,
+@check_api(
     cause="the copy of the database or of Redis cannot be used",
     fix="`compose/backup.sh --verify`; read what the scratch stack said",
-    needs=NEEDS,
-    follows=DEPLOYED,
 )
 def test_a_backup_can_be_restored(deployment: Deployment) -> None:
     marker = secrets.token_hex(8)
@@ -42,13 +41,10 @@ def test_a_backup_can_be_restored(deployment: Deployment) -> None:
     expect(marker.encode() in found, "what was written just before it", "nothing of it")
 
 
-@check(
-    API,
+@check_api(
     cause="the former -wal was laid over the restored database, or the wrong file was restored",
     fix="`compose/backup.sh --verify`, then restore again; remove a -wal that is older than"
     " the database",
-    needs=NEEDS,
-    follows=DEPLOYED,
 )
 def test_restore_brings_back_what_was_backed_up(deployment: Deployment) -> None:
     rename_preset(deployment, "before")
@@ -63,11 +59,9 @@ def test_restore_brings_back_what_was_backed_up(deployment: Deployment) -> None:
     expect(rows(deployment) == wanted, "the rows of the backup", rows(deployment))
 
 
-@check(
-    API,
+@check_api(
     cause="the engine's record was taken from the backup, which is of a time when it traded",
     fix="send emergency-stop again after the restore; then look at GET /api/engine/status",
-    needs=NEEDS,
     follows=(DEPLOYED, "bot.lifecycle.backup.restore_brings_back_what_was_backed_up"),
 )
 def test_restore_undoes_no_emergency_stop(deployment: Deployment) -> None:
@@ -86,12 +80,9 @@ def test_restore_undoes_no_emergency_stop(deployment: Deployment) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "foreign", "of another system", "mixed"])
-@check(
-    API,
+@check_api(
     cause="a restore begins before the archive was checked as a whole",
     fix="`compose/backup.sh --verify` each archive before it is restored",
-    needs=NEEDS,
-    follows=DEPLOYED,
 )
 def test_a_harmed_archive_touches_nothing(
     deployment: Deployment, tmp_path: Path, damage: str

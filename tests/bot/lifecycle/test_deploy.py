@@ -4,6 +4,7 @@ import json
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,12 @@ from gate import check, expect
 from gate.machine.ports import free_port
 
 NEEDS = ("stack", "proxy", API)
+check_stack = partial(check, "stack", needs=NEEDS)
 
 
-@check(
-    "stack",
+@check_stack(
     cause="a step of the deploy does not do what it says, or the smoke stage holds it",
     fix="read what the deploy said; `compose/status.sh` lists what differs",
-    needs=NEEDS,
 )
 def test_runs_what_should_run(deployment: Deployment) -> None:
     lines, drift = status.report(deployment)
@@ -60,11 +60,9 @@ SPOILT: dict[str, tuple[Callable[[Deployment, Path], Deployment], str]] = {
 }
 
 
-@check(
-    "stack",
+@check_stack(
     cause="a variable that the operator's shell exports hides the one in the settings",
     fix="run the command in a clean shell (`env -i`), and put settings into compose/.env",
-    needs=NEEDS,
     follows="bot.lifecycle.deploy.runs_what_should_run",
 )
 def test_settings_win_over_the_shell(
@@ -77,11 +75,9 @@ def test_settings_win_over_the_shell(
 
 
 @pytest.mark.parametrize("what", list(SPOILT))
-@check(
-    "stack",
+@check_stack(
     cause="the preflight no longer looks at it",
     fix="look at what is named yourself before you deploy",
-    needs=NEEDS,
     follows="bot.lifecycle.deploy.runs_what_should_run",
 )
 def test_preflight_finds(deployment: Deployment, first: Release, tmp_path: Path, what: str) -> None:
@@ -91,11 +87,9 @@ def test_preflight_finds(deployment: Deployment, first: Release, tmp_path: Path,
     expect(any(named in one.expected for one in found), f"a finding that names {named}", found)
 
 
-@check(
-    "stack",
+@check_stack(
     cause="the preflight no longer asks who holds a port",
     fix="`ss -ltnp` says who holds the port",
-    needs=NEEDS,
     follows="bot.lifecycle.deploy.runs_what_should_run",
 )
 def test_preflight_names_the_holder_of_a_port(

@@ -1,6 +1,7 @@
 """Updates under steady traffic: nobody notices, and a bad one is taken back."""
 
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from tests.bot.lifecycle.witness import LeaseWatch, books, rows, trade_eagerly
 
 NEEDS = ("stack", "proxy", API)
 DEPLOYED = "bot.lifecycle.deploy.runs_what_should_run"
+check_stack = partial(check, "stack", needs=NEEDS, follows=DEPLOYED)
 RESTARTED = 1012
 OPTIONS = UpdateOptions(watch=1.0)
 CUT = "a colour was removed while requests to it were in flight: see the drain in proxy.py"
@@ -75,12 +77,9 @@ def test_a_bad_candidate_is_taken_back(deployment: Deployment, first: Release, k
     expect(not leftovers(deployment), "one container a service", leftovers(deployment))
 
 
-@check(
-    "stack",
+@check_stack(
     cause="what could not be built was started or recorded all the same",
     fix="`compose/status.sh`; the runbook disk-full.md makes room",
-    needs=NEEDS,
-    follows=DEPLOYED,
 )
 def test_a_disk_that_fills_while_building_changes_nothing(
     deployment: Deployment, tmp_path: Path
@@ -100,12 +99,9 @@ def test_a_disk_that_fills_while_building_changes_nothing(
 
 
 @pytest.mark.parametrize("step", [StepName.SWITCH, StepName.HAND_OVER])
-@check(
-    "stack",
+@check_stack(
     cause="a killed update leaves what the next command does not understand",
     fix="`compose/status.sh`, then any update or rollback, which finishes or undoes it first",
-    needs=NEEDS,
-    follows=DEPLOYED,
 )
 def test_a_killed_update_is_recovered(
     deployment: Deployment, second: Release, step: str, tmp_path: Path
@@ -125,12 +121,9 @@ def test_a_killed_update_is_recovered(
     expect(not leftovers(deployment), "one container a service", leftovers(deployment))
 
 
-@check(
-    "stack",
+@check_stack(
     cause="a command that is told to end stops where it is, with both colours up",
     fix="`compose/status.sh`, then any update or rollback, which undoes it first",
-    needs=NEEDS,
-    follows=DEPLOYED,
 )
 def test_an_update_whose_terminal_hangs_up_is_undone(
     deployment: Deployment, second: Release, tmp_path: Path
@@ -146,12 +139,9 @@ def test_an_update_whose_terminal_hangs_up_is_undone(
     expect(not leftovers(deployment), "one container a service", leftovers(deployment))
 
 
-@check(
-    "stack",
+@check_stack(
     cause="rollback does not know the release before, or its images are gone",
     fix="`compose/status.sh`; the manifests are in compose/releases/",
-    needs=NEEDS,
-    follows=DEPLOYED,
 )
 def test_rollback_goes_back(deployment: Deployment, first: Release, second: Release) -> None:
     brought_to(deployment, first, OPTIONS)

@@ -1,6 +1,7 @@
 """The controls: each button does what it says, seen at the API and at the exchange."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.bot.ui.session import PRESET, RISEN, TRADE_SECONDS, Session
 from tests.ui.page import FRONTEND
 
 NEEDS = ("disposable", "proxy", API, FRONTEND, "direct:exchange")
+check_page = partial(check, FRONTEND, needs=NEEDS)
 START = "bot.ui.controls.button_does_what_it_says[start]"
 SHOWN = (*WORKS, "bot.ui.live.becomes_live", "bot.ui.live.updates_keep_coming")
 """What a button does is seen on the page by what the WebSocket tells it."""
@@ -19,12 +21,10 @@ TRADES = "bot.ui.controls.start_makes_it_trade"
 
 
 @pytest.mark.parametrize("command", list(PRESSED))
-@check(
-    FRONTEND,
+@check_page(
     cause="the button sends another command or none, or the page says what did not happen",
     fix="press {command} with the browser's network view open; the request must be"
     " POST /api/engine/{command} with the key in its header",
-    needs=NEEDS,
     follows=(*SHOWN, START),
 )
 def test_button_does_what_it_says(pressed: Session, command: str) -> None:
@@ -39,11 +39,9 @@ def test_button_does_what_it_says(pressed: Session, command: str) -> None:
     ("state", "command"),
     [("IDLE", "start"), ("RUNNING", "pause"), ("PAUSED", "resume"), ("EMERGENCY", "reset")],
 )
-@check(
-    FRONTEND,
+@check_page(
     cause="the page does not follow the state, or has a table of its own that is wrong",
     fix="compare the buttons in {state} with GET /api/engine/commands",
-    needs=NEEDS,
     follows=SHOWN,
 )
 def test_offers_what_the_state_allows(pressed: Session, state: str, command: str) -> None:
@@ -60,11 +58,9 @@ def _on(commands: dict[str, bool]) -> str:
     return ", ".join(sorted(name for name, on in commands.items() if on)) or "none"
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="the page hides that the API refused the key, or the API takes any key",
     fix="type a wrong key and press a button: the API must answer 403 and the page must say so",
-    needs=NEEDS,
     follows=SHOWN,
 )
 def test_wrong_key_changes_nothing_and_is_said(pressed: Session) -> None:
@@ -74,11 +70,9 @@ def test_wrong_key_changes_nothing_and_is_said(pressed: Session) -> None:
     expect(said, "the page to say that the key was refused", repr(done.said), done.trouble)
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="the page puts the key where others read it: proxy logs, history, a shared browser",
     fix="send the key in the X-API-Key header alone, and keep it in sessionStorage",
-    needs=NEEDS,
     follows=SHOWN,
 )
 def test_key_is_in_no_address_and_not_kept(operator: Operator, pressed: Session) -> None:
@@ -88,11 +82,9 @@ def test_key_is_in_no_address_and_not_kept(operator: Operator, pressed: Session)
     expect(key not in pressed.stored, "no key in localStorage or a cookie", "the key")
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="the preset chosen on the page is not sent along with start",
     fix='look at the body of POST /api/engine/start: {{"preset": …}}',
-    needs=NEEDS,
     follows=(*SHOWN, START),
 )
 def test_starts_with_the_chosen_preset(pressed: Session) -> None:
@@ -115,11 +107,9 @@ def test_start_makes_it_trade(pressed: Session) -> None:
 
 
 @pytest.mark.parametrize("part", ["positions", "orders"])
-@check(
-    FRONTEND,
+@check_page(
     cause="the page does not ask again when the API says over the WebSocket that {part} changed",
     fix="look at the page's requests after ORDER_UPDATE and POSITION_UPDATE",
-    needs=NEEDS,
     follows=(*SHOWN, TRADES),
 )
 def test_shows_what_is_traded(pressed: Session, part: str) -> None:
@@ -134,11 +124,9 @@ def test_shows_what_is_traded(pressed: Session, part: str) -> None:
     )
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="what another client does shows on the page with its next poll only, or never",
     fix="look for ENGINE_UPDATE among the WebSocket's messages, and what the page does with it",
-    needs=NEEDS,
     follows=SHOWN,
 )
 def test_follows_what_others_do(pressed: Session) -> None:
@@ -149,11 +137,9 @@ def test_follows_what_others_do(pressed: Session) -> None:
     )
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="the page waits for one command before it lets another through, whichever it is",
     fix="stop by curl (runbook emergency-stop) while a command waits, until the page is mended",
-    needs=NEEDS,
     follows=(*SHOWN, START),
 )
 def test_emergency_stop_waits_for_no_other_command(pressed: Session) -> None:
@@ -161,11 +147,9 @@ def test_emergency_stop_waits_for_no_other_command(pressed: Session) -> None:
     expect(not seen, "an emergency stop that can be pressed while a stop has no answer", seen)
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="the emergency stop acts at the first touch, or the question says nothing",
     fix="ask in a dialog that says what will happen, before anything is sent",
-    needs=NEEDS,
     follows=(*SHOWN, START),
 )
 def test_emergency_stop_asks_first(pressed: Session) -> None:
@@ -177,11 +161,9 @@ def test_emergency_stop_asks_first(pressed: Session) -> None:
     )
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="Cancel stops all the same: people learn not to trust it",
     fix="send nothing until the question is answered with yes",
-    needs=NEEDS,
     follows=(*SHOWN, START, "bot.ui.controls.emergency_stop_asks_first"),
 )
 def test_cancel_does_nothing(pressed: Session) -> None:
@@ -203,11 +185,9 @@ def test_emergency_stop_leaves_nothing_open(pressed: Session) -> None:
     expect(not left, "no open order and no position of the bot", f"{len(left)}", json.dumps(left))
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="the page goes on showing positions that are closed",
     fix="look at the page's requests after POSITION_UPDATE",
-    needs=NEEDS,
     follows=(*SHOWN, "bot.ui.controls.emergency_stop_leaves_nothing_open", TRADES),
 )
 def test_shows_that_nothing_is_open(pressed: Session) -> None:

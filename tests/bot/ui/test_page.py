@@ -1,6 +1,7 @@
 """The page shows what the API says, and is of its build."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,14 +13,13 @@ from tests.ui.browser import Browser
 from tests.ui.looking import shown
 from tests.ui.page import FRONTEND, NEEDS
 
+check_page = partial(check, FRONTEND, needs=NEEDS)
 PARTS = ("health", "live", "engine-state", "mode", "page-version", "api-version")
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="index.html came, the page that its script should draw did not",
     fix="open the page with the browser's console; look at the picture in the report",
-    needs=NEEDS,
     follows=(
         "ui.page.loads_through_the_proxy",
         "ui.page.asks_only_its_own_origin",
@@ -61,11 +61,9 @@ WANTED: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
 
 
 @pytest.mark.parametrize("part", list(WANTED))
-@check(
-    FRONTEND,
+@check_page(
     cause="the page reads another name than the API writes, or shows something of its own",
     fix="compare what the page shows with the API's answer; deploy page and API of one build",
-    needs=NEEDS,
     follows=(*WORKS, "bot.ui.live.becomes_live"),
 )
 def test_shows_what_the_api_says(
@@ -81,11 +79,9 @@ def test_shows_what_the_api_says(
     )
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="page and API are of different builds: an update went half way",
     fix="deploy both of one release; the page says which it is under Versions",
-    needs=NEEDS,
     follows=(*WORKS, "bot.ui.page.shows_what_the_api_says[api-version]"),
 )
 def test_is_of_the_same_build_as_the_api(visited: BotVisit) -> None:
@@ -99,11 +95,9 @@ def test_is_of_the_same_build_as_the_api(visited: BotVisit) -> None:
     )
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="inner addresses are not served as the page, or the page asks for its files beside them",
     fix="`try_files $uri /index.html;` for paths of the page, and assets named from the root",
-    needs=NEEDS,
     follows=STANDS,
 )
 def test_survives_a_reload_at_an_inner_address(visited: BotVisit) -> None:
