@@ -21,10 +21,10 @@ from compose.lifecycle.deployment import API, PROXY, Deployment, docker, holds_w
 from compose.lifecycle.errors import Refused
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import SchemaChange, UpdateOptions
-from compose.release import HERE, Release
-from gate import expect, fail
+from compose.release import HERE, Release, release_environment
+from gate import expect
 from gate.machine import docker as engines
-from gate.machine.commands import run, start
+from gate.machine.commands import Result, run, start
 from gate.machine.interrupts import heeded_by_children
 from tests.bot.lifecycle import candidates
 from tests.bot.lifecycle.disposable import leftovers, revision, updated, words
@@ -33,6 +33,7 @@ from tests.bot.lifecycle.traffic import Seen
 from tests.bot.lifecycle.witness import rows
 from tests.faults import sources
 
+PROGRAM = (sys.executable, "-m", "compose.lifecycle")
 STEP_LIMIT = 120.0
 STILL_SECONDS = 3
 STEP_LOOK_SECONDS = 0.02
@@ -188,21 +189,28 @@ def disk_filled(deployment: Deployment, folder: Path) -> str:
     with (tree / HERE.name / "api" / "Dockerfile").open("a", encoding="utf-8") as file:
         file.write(f"RUN dd if=/dev/zero of=/dev/shm/{folder.name} bs=1M count=128\n")
     files = [tree / HERE.name / one.name if one.parent == HERE else one for one in deployment.files]
-    command = [sys.executable, "-m", "compose.lifecycle", "update", "--watch", f"{WATCH:g}"]
-    options = words(replace(deployment, files=tuple(files)))
-    base = {"PATH": SYSTEM_PATH, **engines.pinned(), **sources.environment()}
-    head = [sys.executable, "-m", "compose.lifecycle"]
-    refused = run([*command, *options], STEP_LIMIT, cwd=tree, base=base)
+    copied = replace(deployment, files=tuple(files))
+    update = ("update", "--watch", f"{WATCH:g}")
+    refused = _run(copied, tree, *update)
     said = str(HERE.parent) in refused.text
     expect(refused.code == 1 and said, "another folder is refused", refused.text[-1500:])
-    adopted = run([*head, "adopt", *options], STEP_LIMIT, cwd=tree, base=base)
+    adopted = _run(copied, tree, "adopt")
     expect(adopted.code == 0, "a deployment that is adopted", adopted.text[-1500:])
     try:
-        done = run([*command, *options], STEP_LIMIT, cwd=tree, base=base)
+        done = _run(copied, tree, *update)
     finally:
-        run([*head, "adopt", *words(deployment)], STEP_LIMIT, cwd=HERE.parent, base=base)
+        _run(deployment, HERE.parent, "adopt")
     expect(done.code == 1, "an update that is refused", done.code, done.text[-1500:])
     return done.text
+
+
+def _run(deployment: Deployment, tree: Path, *command: str) -> Result:
+    """Run a command of the lifecycle in a tree of its own or in this one."""
+    return run([*PROGRAM, *command, *words(deployment)], STEP_LIMIT, cwd=tree, base=_shell())
+
+
+def _shell() -> dict[str, str]:
+    return {"PATH": SYSTEM_PATH, **engines.pinned(), **sources.environment()}
 
 
 # Broken off in the middle
@@ -214,12 +222,12 @@ def hung_until(deployment: Deployment, step: str) -> Iterator[None]:
 
     A stop would take as long as its grace time, and end in the same kill.
     """
-    api, path = deployment.container(API).id, recovery.journal_path(deployment)
+    api = deployment.container(API).id
     over = threading.Event()
     docker("kill", "--signal", "STOP", api)
 
     def kill() -> None:
-        holds_within(lambda: over.is_set() or _at(path, step), STEP_LIMIT)
+        holds_within(lambda: over.is_set() or _at(deployment, step), STEP_LIMIT)
         docker("kill", api)
 
     killer = threading.Thread(target=kill)
@@ -264,23 +272,8 @@ def update_to(release: Release, *options: str) -> Command:
 
 
 def kill_at(deployment: Deployment, command: Command, step: str, folder: Path) -> None:
-    """Run a command and kill -9 it in a step, at that step's first call of Docker.
-
-    The call is held until then, because some steps are over in a third of a second. It goes on
-    without its parent, and has ended when this returns: nobody types the next command sooner.
-    """
-    path, killed = recovery.journal_path(deployment), threading.Event()
-    with (
-        docker_door(
-            folder / "docker.sock", lambda: not killed.is_set() and _at(path, step)
-        ) as door,
-        _running(deployment, command, folder, DOCKER_HOST=door.address) as process,
-    ):
-        _come_to(deployment, process, step, folder)
-        process.send_signal(signal.SIGKILL)
-        process.wait(STEP_LIMIT)
-        killed.set()
-        holds_within(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
+    """Run a command and kill -9 it in a step, at that step's first call of Docker."""
+    _signalled_at(deployment, command, step, folder, signal.SIGKILL)
 
 
 def hang_up_at(deployment: Deployment, command: Command, step: str, folder: Path) -> None:
@@ -288,19 +281,44 @@ def hang_up_at(deployment: Deployment, command: Command, step: str, folder: Path
 
     It goes to its end, which is as before, or where there is no way back as wanted.
     """
-    path, hung_up = recovery.journal_path(deployment), threading.Event()
+    with heeded_by_children():
+        process = _signalled_at(deployment, command, step, folder, signal.SIGHUP)
+    _ended_with(process, 128 + signal.SIGHUP, folder)
+
+
+def _signalled_at(
+    deployment: Deployment, command: Command, step: str, folder: Path, number: signal.Signals
+) -> subprocess.Popen[bytes]:
+    """Send a command a signal in a step. Fails the check where it does not come to that step."""
+    process, came = _signalled(deployment, command, folder, number, lambda _: _at(deployment, step))
+    _expect_step(process, came, step, folder)
+    return process
+
+
+def _signalled(
+    deployment: Deployment,
+    command: Command,
+    folder: Path,
+    number: signal.Signals,
+    due: Callable[["Door"], bool],
+) -> tuple[subprocess.Popen[bytes], bool]:
+    """Run a command and send it a signal at its first call of Docker when that is due.
+
+    The call is held until then, because some steps are over in a third of a second. It goes on
+    without its parent, and has ended when this returns: nobody types the next command sooner.
+    Tells also whether the command came so far.
+    """
+    sent = threading.Event()
     with (
-        heeded_by_children(),
-        docker_door(
-            folder / "docker.sock", lambda: not hung_up.is_set() and _at(path, step)
-        ) as door,
+        docker_door(folder / "docker.sock", lambda: not sent.is_set() and due(door)) as door,
         _running(deployment, command, folder, DOCKER_HOST=door.address) as process,
     ):
-        _come_to(deployment, process, step, folder)
-        process.send_signal(signal.SIGHUP)
-        hung_up.set()
+        came = _comes_to(process, lambda: due(door))
+        process.send_signal(number)
+        sent.set()
         process.wait(STEP_LIMIT)
-    _ended_with(process, 128 + signal.SIGHUP, folder)
+        holds_within(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
+    return process, came
 
 
 def reader_gone_at(deployment: Deployment, command: Command, step: str, folder: Path) -> None:
@@ -308,7 +326,7 @@ def reader_gone_at(deployment: Deployment, command: Command, step: str, folder: 
     reading, writing = os.pipe()
     with _running(deployment, command, folder, output=writing) as process:
         os.close(writing)
-        _come_to(deployment, process, step, folder)
+        _expect_step(process, _comes_to(process, lambda: _at(deployment, step)), step, folder)
         os.close(reading)
         process.wait(STEP_LIMIT)
     _ended_with(process, 0, folder)
@@ -318,7 +336,7 @@ def reader_gone_at(deployment: Deployment, command: Command, step: str, folder: 
 
 
 def _ended_with(process: subprocess.Popen[bytes], code: int, folder: Path) -> None:
-    said = (folder / SAID).read_text(encoding="utf-8", errors="replace")
+    said = _said(folder)
     clean = process.returncode == code and "Traceback" not in said
     expect(clean, f"exit code {code}", process.returncode, said[-1500:])
 
@@ -329,7 +347,7 @@ def refuse_at(deployment: Deployment, command: Command, step: str, folder: Path)
         docker_door(folder / "docker.sock") as door,
         _running(deployment, command, folder, DOCKER_HOST=door.address) as process,
     ):
-        _come_to(deployment, process, step, folder)
+        _expect_step(process, _comes_to(process, lambda: _at(deployment, step)), step, folder)
         door.shut.set()
         process.wait(STEP_LIMIT)
 
@@ -342,20 +360,11 @@ def _running(
     output: int | None = None,
     **variables: str,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    program = [sys.executable, "-m", "compose.lifecycle", *command.words]
-    environment = {
-        "PATH": SYSTEM_PATH,
-        **engines.pinned(),
-        "BOT_TAG": command.release.tag,
-        "BOT_VERSION": command.release.version,
-        "BOT_REVISION": command.release.revision,
-        **sources.environment(),
-        **variables,
-    }
+    environment = _shell() | release_environment(command.release) | variables
     with (
         (folder / SAID).open("wb") as said,
         subprocess.Popen(
-            [*program, *words(deployment)],
+            [*PROGRAM, *command.words, *words(deployment)],
             cwd=HERE.parent,
             env=environment,
             stdout=said if output is None else output,
@@ -369,21 +378,23 @@ def _running(
                 process.kill()
 
 
-def _come_to(
-    deployment: Deployment, process: subprocess.Popen[bytes], step: str, folder: Path
-) -> None:
-    path = recovery.journal_path(deployment)
-    holds_within(
-        lambda: process.poll() is not None or _at(path, step), STEP_LIMIT, STEP_LOOK_SECONDS
-    )
-    if process.poll() is not None:
-        seen = f"it ended with {process.returncode}"
-        said = (folder / SAID).read_text(encoding="utf-8", errors="replace")
-        fail(f"a command that comes to the step {step}", seen, said[-1500:])
+def _comes_to(process: subprocess.Popen[bytes], due: Callable[[], bool]) -> bool:
+    """Wait until it is due; False where the process has ended before."""
+    holds_within(lambda: process.poll() is not None or due(), STEP_LIMIT, STEP_LOOK_SECONDS)
+    return process.poll() is None
 
 
-def _at(path: Path, step: str) -> bool:
-    journal = Journal.find(path)
+def _expect_step(process: subprocess.Popen[bytes], came: bool, step: str, folder: Path) -> None:
+    seen = f"it ended with {process.returncode}"
+    expect(came, f"a command that comes to the step {step}", seen, _said(folder)[-1500:])
+
+
+def _said(folder: Path) -> str:
+    return (folder / SAID).read_text(encoding="utf-8", errors="replace")
+
+
+def _at(deployment: Deployment, step: str) -> bool:
+    journal = Journal.find(recovery.journal_path(deployment))
     return journal is not None and step in journal.begun
 
 
@@ -397,23 +408,9 @@ def backup_broken_off(
     key = folder / "key"
     key.write_text(secrets.token_hex(32))
     command = Command(("backup", "--key-file", str(key)), release)
-    ended = threading.Event()
-    with (
-        docker_door(
-            folder / "docker.sock", lambda: not ended.is_set() and len(door.callers) >= call
-        ) as door,
-        _running(deployment, command, folder, DOCKER_HOST=door.address) as process,
-    ):
-        holds_within(
-            lambda: process.poll() is not None or len(door.callers) >= call,
-            STEP_LIMIT,
-            STEP_LOOK_SECONDS,
-        )
-        came = process.poll() is None
-        process.send_signal(number)
-        ended.set()
-        process.wait(STEP_LIMIT)
-        holds_within(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
+    _, came = _signalled(
+        deployment, command, folder, number, lambda door: len(door.callers) >= call
+    )
     return came
 
 
