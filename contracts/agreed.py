@@ -98,17 +98,14 @@ def accept(served: dict[str, Any], file: Path = FILE, log: Path = LOG) -> Accept
     changes = compare(before, served)
     if not changes:
         return Accepted(before["info"]["version"], [])
-    version = _next(before["info"]["version"], verdict(changes) == "breaking")
+    major, minor = (int(part) for part in before["info"]["version"].split(".")[:2])
+    breaks = verdict(changes) == "breaking"
+    version = f"{major + 1}.0.0" if breaks else f"{major}.{minor + 1}.0"
     document = {**served, "info": {**served.get("info", {}), "version": version}}
     document.pop("servers", None)
     file.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     log.write_text(_logged(log, version, changes), encoding="utf-8")
     return Accepted(version, changes)
-
-
-def _next(version: str, breaking: bool) -> str:
-    major, minor = (int(part) for part in version.split(".")[:2])
-    return f"{major + 1}.0.0" if breaking else f"{major}.{minor + 1}.0"
 
 
 def _logged(log: Path, version: str, changes: list[Change]) -> str:

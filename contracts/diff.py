@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from contracts.schemas import Comparison
+from contracts.schemas import Comparison, Side
 
 Document = Mapping[str, Any]
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
@@ -223,12 +223,7 @@ def _headers(old: Operation, new: Operation, was: Document, now: Document, name:
 
 
 def _content(
-    old: Operation,
-    new: Operation,
-    was: Document,
-    now: Document,
-    name: str,
-    side: Literal["request", "response"],
+    old: Operation, new: Operation, was: Document, now: Document, name: str, side: Side
 ) -> Found:
     before, after = was.get("content", {}), now.get("content", {})
     for media, one in before.items():
@@ -241,12 +236,7 @@ def _content(
 
 
 def _schemas(
-    old: Operation,
-    new: Operation,
-    was: Document,
-    now: Document,
-    name: str,
-    side: Literal["request", "response"],
+    old: Operation, new: Operation, was: Document, now: Document, name: str, side: Side
 ) -> Found:
     comparison = Comparison(old.resolve, new.resolve, side, name)
     yield from comparison.schemas(was.get("schema", True), now.get("schema", True))

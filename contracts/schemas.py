@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 Schema = Mapping[str, Any]
+Side = Literal["request", "response"]
 EVERY_TYPE = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
 LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
@@ -21,7 +22,7 @@ class Comparison:
         self,
         old: Callable[[Any], Any],
         new: Callable[[Any], Any],
-        side: Literal["request", "response"],
+        side: Side,
         whole: str,
     ) -> None:
         self._old = old

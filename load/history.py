@@ -16,16 +16,8 @@ from load.slo import QUANTILES
 FILE = "history.jsonl"
 SCHEMA = 1
 KEPT = (
-    "profile",
-    "started",
-    "seconds",
-    "version",
-    "revision",
-    "machine",
-    "offered",
-    "achieved",
-    "aborted",
-    "validity",
+    *("profile", "started", "seconds", "version", "revision", "machine"),
+    *("offered", "achieved", "aborted", "validity"),
 )
 Entry = dict[str, Any]
 

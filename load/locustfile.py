@@ -16,6 +16,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -214,7 +215,11 @@ def begin(environment: Any, **_: Any) -> None:
         runner.register_message(BEYOND, lambda **_: runner.quit())
         runner.register_message(PART, lambda msg, **_: parts.keep(FOLDER, *msg.data))
         return
-    WORK[:] = [_of_a_worker(runner) if isinstance(runner, WorkerRunner) else _alone(runner)]
+    if isinstance(runner, WorkerRunner):
+        stop, leave = partial(runner.send_message, BEYOND), partial(_send_part, runner)
+        WORK[:] = [Work(max(0, runner.worker_index), stop, leave)]
+    else:
+        WORK[:] = [Work(0, partial(gevent.spawn, runner.quit), partial(parts.keep, FOLDER))]
     # What is loaded stays: looking through it for garbage takes longer than an arrival may be late.
     gc.collect()
     gc.freeze()
@@ -225,18 +230,8 @@ def begin(environment: Any, **_: Any) -> None:
         gevent.spawn(WORK[0].watch_engine)
 
 
-def _of_a_worker(runner: Any) -> Work:
-    def leave(index: int, part: dict[str, Any]) -> None:
-        runner.send_message(PART, [index, part])
-
-    return Work(max(0, runner.worker_index), lambda: runner.send_message(BEYOND), leave)
-
-
-def _alone(runner: Any) -> Work:
-    def leave(index: int, part: dict[str, Any]) -> None:
-        parts.keep(FOLDER, index, part)
-
-    return Work(0, lambda: gevent.spawn(runner.quit), leave)
+def _send_part(runner: Any, index: int, part: dict[str, Any]) -> None:
+    runner.send_message(PART, [index, part])
 
 
 @events.test_stop.add_listener  # type: ignore[untyped-decorator]

@@ -44,14 +44,11 @@ def answers(run: Run, levels: list[Level]) -> list[tuple[str, Answer]]:
 def held(operations: list[str], levels: list[Level]) -> list[tuple[str, Level]]:
     """Which levels a run of these operations is held to, and what each is about."""
     single = [(name, level) for name in operations for level in slo.of(levels, name)]
+    whole = [one for one in levels if one.operation == WHOLE or one.metric in slo.OF_THE_RUN]
     return [
         *((name, level) for name, level in single if level.metric not in slo.OF_THE_RUN),
-        *((level.operation, level) for level in levels if _of_no_operation(level)),
+        *((level.operation, level) for level in whole),
     ]
-
-
-def _of_no_operation(level: Level) -> bool:
-    return level.operation == WHOLE or level.metric in slo.OF_THE_RUN
 
 
 def title(name: str, level: Level) -> str:
@@ -196,13 +193,9 @@ def recovery(found: Samples) -> Floats:
 def _recovered(after: Samples, limit: float) -> float:
     """Seconds to the first calm windows in a row; to the end of the phase where there are none."""
     windows = ((after.intended - after.intended.min()) / WINDOW_SECONDS).astype(int)
-    bad = [w for w in np.unique(windows) if _slow(after.where(windows == w), limit)]
+    late = ~after.ok | (after.latency_ms > limit)
+    bad = [w for w in np.unique(windows) if late[windows == w].mean() > 0.2]
     ends = [*bad, int(windows.max()) + 1]
     gaps = zip([-1, *bad], ends, strict=True)
     calm = (int(last) + 1 for last, bad_again in gaps if bad_again - last > CALM_WINDOWS)
     return next(calm, ends[-1]) * WINDOW_SECONDS
-
-
-def _slow(window: Samples, limit: float) -> bool:
-    late = ~window.ok | (window.latency_ms > limit)
-    return bool(late.mean() > 0.2)

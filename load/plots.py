@@ -2,13 +2,11 @@
 
 import io
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from load import measures
 from load.samples import MEASURED, Run, Samples
@@ -61,14 +59,10 @@ def _over_time(axes: Axes, run: Run) -> None:
 def _phases(axes: Axes, found: Samples) -> None:
     other = found.intended[found.phase != MEASURED]
     if len(other):
-        for start, end in _stretches(np.unique(other.astype(int))):
-            axes.axvspan(start, end + 1, alpha=0.08, color="black", hatch="//", linewidth=0)
-
-
-def _stretches(seconds: NDArray[np.integer[Any]]) -> Iterator[tuple[int, int]]:
-    breaks = np.flatnonzero(np.diff(seconds) > 1) + 1
-    for part in np.split(seconds, breaks):
-        yield int(part[0]), int(part[-1])
+        seconds = np.unique(other.astype(int))
+        for stretch in np.split(seconds, np.flatnonzero(np.diff(seconds) > 1) + 1):
+            ends = stretch[0], stretch[-1] + 1
+            axes.axvspan(*ends, alpha=0.08, color="black", hatch="//", linewidth=0)
 
 
 def _by_percentile(axes: Axes, run: Run) -> None:

@@ -152,19 +152,16 @@ def _locust(
         limit += AWAIT_SECONDS
         code = _process([*words, *_awaiting(workers, listen, job)], job, credentials, limit, log)
     else:
-        words += _forked(workers) if workers > 1 else []
+        if workers > 1:
+            port = str(free_port())
+            words += ["--processes", str(workers), "--master-bind-host", "127.0.0.1"]
+            words += ["--master-bind-port", port, "--master-port", port]
         code = _process(words, job, credentials, limit, log)
     reported = any(job.glob("part-*.json"))
     if code not in (0, 1, None) or (code == 1 and not reported):  # else 1: some requests failed
         last = log.read_text(encoding="utf-8").strip()[-600:]
         raise MachineError(f"expected Locust to run, but it ended with {code}: {advised(last)}")
     return code is not None
-
-
-def _forked(workers: int) -> list[str]:
-    port = str(free_port())
-    own = ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]
-    return ["--processes", str(workers), *own]
 
 
 def _awaiting(workers: int, port: int, job: Path) -> list[str]:

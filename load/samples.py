@@ -6,7 +6,7 @@ order, and quantiles of quantiles are no quantiles.
 
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -107,12 +107,8 @@ class Run:
         return self.samples.where(mask)
 
 
-def samples(**columns: Iterable[float]) -> Samples:
+def samples(**columns: Any) -> Samples:
     """Samples from plain columns; all of the candidate where no side is given."""
-    return _whole(columns)
-
-
-def _whole(columns: Mapping[str, Any]) -> Samples:
     alone = {name: np.zeros(len(columns["op"])) for name in ("side", "block")}
     every = {**alone, **columns}
     return Samples(**{name: np.asarray(every[name], kind) for name, kind in TYPES.items()})
@@ -145,7 +141,7 @@ def read(folder: Path) -> Run:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         whole = io.BytesIO((folder / SAMPLES).read_bytes())
         with np.load(whole) as file:
-            found = _whole(dict(file))
+            found = samples(**file)
     except (OSError, EOFError, ValueError, KeyError, BadZipFile) as error:
         raise RunError(
             f"expected the {SUMMARY} and {SAMPLES} of a load run in {folder}, got: {error}"

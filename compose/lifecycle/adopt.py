@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,8 +44,14 @@ def adopt(deployment: Deployment) -> None:
             f"expected what it runs with, got other {' and '.join(differing)};"
             f" {_copying(former, mine)}then give this command again. Nothing was changed"
         )
-    theirs = Path(former.state) if former and not _is_here(former, mine) else None
-    with deployment_lock(deployment.state, "adopt"), _former_lock(theirs):
+    theirs = Path(former.state) if former else None
+    if theirs and theirs.resolve() == Path(mine.state).resolve():
+        theirs = None
+    usable = theirs if theirs and theirs.is_dir() and os.access(theirs, os.W_OK) else None
+    with (
+        deployment_lock(deployment.state, "adopt"),
+        deployment_lock(usable, "adopt") if usable else nullcontext(),
+    ):
         if theirs and is_there:
             _take_state(theirs, deployment.state)
         elif changed and not is_there:
@@ -70,10 +76,6 @@ def _former(deployment: Deployment) -> owner.Owner | None:
             former, state=str(Path(former.folder, HERE.name, "releases", deployment.project))
         )
     return former
-
-
-def _is_here(former: owner.Owner, mine: owner.Owner) -> bool:
-    return Path(former.state).resolve() == Path(mine.state).resolve()
 
 
 # What has to be here first
@@ -131,14 +133,6 @@ def _copying(former: owner.Owner | None, mine: owner.Owner) -> str:
 
 
 # What comes along
-
-
-@contextmanager
-def _former_lock(state: Path | None) -> Iterator[None]:
-    """Hold the former owner's lock too, as far as it can be had. Raises `Refused`."""
-    usable = state is not None and state.is_dir() and os.access(state, os.W_OK)
-    with deployment_lock(state, "adopt") if state and usable else nullcontext():
-        yield
 
 
 def _take_state(theirs: Path, mine: Path) -> None:

@@ -78,7 +78,8 @@ def unpack(path: Path, folder: Path, key_file: str | None) -> dict[str, Any]:
     """
     if not path.is_file():
         raise BadInput(f"expected a backup, got {path}: no such file")
-    locked = _is_encrypted(path)
+    with path.open("rb") as file:
+        locked = file.read(len(MAGIC)) == MAGIC
     if locked and not key_file:
         raise BadInput(f"{path.name} is encrypted: give its key with --key-file")
     key = key_from(key_file) if locked and key_file else None
@@ -151,11 +152,6 @@ def key_from(path: str) -> bytes:
             " `openssl rand -hex 32` makes one"
         )
     return key
-
-
-def _is_encrypted(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
 
 
 class _Sealed:

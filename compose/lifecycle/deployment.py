@@ -90,7 +90,9 @@ class Deployment:
         # To compose an exported variable would count more than the same one in the settings: `run`
         # gives it none of them.
         done = run([*head, *arguments], limit, breakable=arguments[0] in HARMLESS, env=env)
-        for warning in _warnings(done.err):
+        # In logrus's format: time="…" level=warning msg="…".
+        for message in re.findall(r'level=warning msg=("(?:[^"\\]|\\.)*")', done.err):
+            warning = str(json.loads(message))
             if not settings.unset_in_settings(warning, env_file):  # told by the preflight
                 say_once(f"  ! compose warns: {warning}")
         return _succeeded(f"docker compose {arguments[0]}", done)
@@ -161,12 +163,6 @@ def unhealthy_services(containers: Iterable[Container]) -> dict[str, str]:
 def docker(*arguments: str, limit: float = DOCKER_LIMIT) -> str:
     """Run a docker command; what it printed. Raises `MachineError`."""
     return _succeeded(f"docker {arguments[0]}", run(["docker", *arguments], limit))
-
-
-def _warnings(error: str) -> list[str]:
-    """List what compose warns of, in logrus's format: time="…" level=warning msg="…"."""
-    messages = re.findall(r'level=warning msg=("(?:[^"\\]|\\.)*")', error)
-    return [str(json.loads(message)) for message in messages]
 
 
 def _succeeded(command: str, done: Result) -> str:

@@ -147,7 +147,11 @@ def verify(deployment: Deployment, archive: Path, key_file: str | None) -> dict[
             scratch.compose("create", "--no-build", REDIS, EXCHANGE, API, release=release)
             backups.put_data(scratch, folder / "data.sqlite3")
             backups.put_redis(scratch, folder)
-            _compare(scratch, folder, manifest)
+            restored = folder / "restored.sqlite3"
+            backups.snapshot(scratch, restored)
+            seen = backups.contents(restored)
+            if seen != {name: manifest[name] for name in seen}:
+                raise Refused(f"restored {seen}, but {manifest['rows']} were backed up")
             _comes_up(scratch, release)
         finally:
             scratch.compose("down", "--volumes", "--timeout", "5", release=release)
@@ -174,14 +178,6 @@ def clear_scratch(deployment: Deployment, note: str) -> None:
     scratch = _scratch(deployment, project)
     release = Release("scratch", "scratch", tag)
     scratch.compose("down", "--volumes", "--timeout", "5", release=release)
-
-
-def _compare(scratch: Deployment, folder: Path, manifest: dict[str, Any]) -> None:
-    restored = folder / "restored.sqlite3"
-    backups.snapshot(scratch, restored)
-    seen = backups.contents(restored)
-    if seen != {name: manifest[name] for name in seen}:
-        raise Refused(f"restored {seen}, but {manifest['rows']} were backed up")
 
 
 def _comes_up(scratch: Deployment, release: Release) -> None:

@@ -37,20 +37,17 @@ class Rollback(Update):
         every = super().steps()
         if not self.state.schema_differs:
             return every
-        stop = Step(StepName.STOP, "the bot: its data change", self.stop, self.start_old)
+        stop = Step(StepName.STOP, "the bot: its data change", self.stop, self.restart_old)
         way, back = self.downgrade_data, self.undo_downgrade
-        data = Step(StepName.DATA, self._data_way(), way, back, roll_forward=True)
+        source = f"down to schema {self.state.schema}, by the newer release"
+        if self.state.restore:
+            source = f"from {Path(self.state.restore).name}: what was written since is lost"
+        data = Step(StepName.DATA, source, way, back, roll_forward=True)
         every = [
             step for step in every if step.name != StepName.CANARY
         ]  # no old colour to compare with
         at = next(number for number, step in enumerate(every) if step.name == StepName.START)
         return [*every[:at], stop, data, *every[at:]]
-
-    def _data_way(self) -> str:
-        archive = self.state.restore
-        if archive:
-            return f"from {Path(archive).name}: what was written since is lost"
-        return f"down to schema {self.state.schema}, by the newer release"
 
     def start(self) -> None:
         """Start as an update does; serve at once where the old bot had to be stopped for its data.
@@ -80,10 +77,6 @@ class Rollback(Update):
     def stop(self) -> None:
         """Stop the bot, which has the data open."""
         docker("stop", "--time", str(STOP_SECONDS), self.old(API))
-
-    def start_old(self) -> None:
-        """Start the bot as it was."""
-        self.restart_old()
 
     def downgrade_data(self) -> None:
         """Take the data back to what the earlier release knows."""

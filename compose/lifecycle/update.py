@@ -234,19 +234,15 @@ class Update:
         entries = proxy.access_log(self.deployment, since)
         new, before = (
             judge.upstream_stats(entries, proxy.address(api))
-            for api in (self.new(API), self._old_api)
+            for api in (self.new(API), *inspected([self.old(API)]))
         )
         say(f"    new colour {new.requests} requests, old {before.requests}")
         if reason := judge.canary_regression(new, before):
             raise Refused(f"canary: {reason}")
 
-    @property
-    def _old_api(self) -> Container:
-        return inspected([self.old(API)])[0]
-
     def undo_canary(self) -> None:
         """Send all requests to the old colour again."""
-        self._serve_old()
+        self.undo_switch()
         proxy.forget(self.deployment, f"{self.folder}-canary")
 
     def switch(self) -> None:
@@ -255,9 +251,6 @@ class Update:
 
     def undo_switch(self) -> None:
         """Send requests to the old colour again; those that the new one has are let finish."""
-        self._serve_old()
-
-    def _serve_old(self) -> None:
         old = self.state.folder
         if proxy.serving(self.deployment) != old:
             proxy.switch(self.deployment, old)

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,15 +39,10 @@ def make_ready() -> None:
         engine.ensure()
         images.ensure()
         for ensure in (browser.ensure, acme.ensure):
-            _wished(ensure)
-
-
-def _wished(ensure: Callable[[], None]) -> None:
-    """What only some checks need: where it cannot be had, that is said and nothing more."""
-    try:
-        ensure()
-    except MachineError as missing:
-        say(str(missing))
+            try:
+                ensure()
+            except MachineError as missing:  # only some checks need it
+                say(str(missing))
 
 
 @contextmanager

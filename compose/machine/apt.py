@@ -100,14 +100,9 @@ def release(path: Path = OS_RELEASE) -> dict[str, str]:
     return {name: value.strip('"') for name, value in pairs}
 
 
-def is_debian() -> bool:
-    """Whether this is Debian itself."""
-    return release().get("ID") == "debian"
-
-
 def may_install() -> bool:
     """Whether packages can be installed here: Debian, and we are root."""
-    return is_debian() and os.geteuid() == 0
+    return release().get("ID") == "debian" and os.geteuid() == 0
 
 
 def mirror(sources: Iterable[Source], codename: str) -> Source:

@@ -19,17 +19,10 @@ NONE = (
 def find(path: str | None = None, cache: Path | None = None) -> str | None:
     """The browser's program: on `path` (PATH by default), else in Playwright's `cache`."""
     found = (shutil.which(name, path=path) for name in PROGRAMS)
-    return next((program for program in found if program), None) or _own(cache or _cache())
-
-
-def _cache() -> Path:
     named = os.environ.get("PLAYWRIGHT_BROWSERS_PATH", "")
-    return Path(named) if len(named) > 1 else Path.home() / ".cache" / "ms-playwright"
-
-
-def _own(cache: Path) -> str | None:
-    programs = sorted(cache.glob(PLAYWRIGHTS_OWN), key=lambda program: program.stat().st_mtime)
-    return str(programs[-1]) if programs else None
+    cache = cache or (Path(named) if len(named) > 1 else Path.home() / ".cache" / "ms-playwright")
+    own = sorted(cache.glob(PLAYWRIGHTS_OWN), key=lambda program: program.stat().st_mtime)
+    return next(filter(None, found), str(own[-1]) if own else None)
 
 
 def require() -> str:

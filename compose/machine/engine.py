@@ -57,7 +57,8 @@ def ensure() -> None:
         _refuse_foreign_daemon()
         _refuse_without_permission()
         _ensure_programs()
-        _ensure_daemon()
+        with step("starting the Docker daemon"):
+            _await_answer(None if running("dockerd") else _start())
     if version(compose_version()) < COMPOSE_NEEDED:
         _install_plugins()
 
@@ -123,12 +124,6 @@ def _install_plugins() -> None:
             f"Expected `docker compose` {_needed()} or newer after its installation in {PLUGINS}, "
             f"but saw {compose_version() or 'none'}. Remove older plugins of yours that hide it."
         )
-
-
-def _ensure_daemon() -> None:
-    with step("starting the Docker daemon"):
-        daemon = None if running("dockerd") else _start()
-        _await_answer(daemon)
 
 
 def _start() -> subprocess.Popen[bytes] | None:

@@ -128,10 +128,5 @@ def _make(images: list[Image]) -> None:
         jobs = [pool.submit(building.make, i, base.name, wanted[i.name]) for i in images]
         for job in jobs:
             job.result()
-    _remove_replaced(before, present(names))
-
-
-def _remove_replaced(before: Mapping[str, Present], after: Mapping[str, Present]) -> None:
-    old = {image.id for image in before.values()} - {image.id for image in after.values()}
-    if old:
+    if old := {one.id for one in before.values()} - {one.id for one in present(names).values()}:
         run(["docker", "image", "rm", *sorted(old)], INSPECT_LIMIT)
