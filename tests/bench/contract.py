@@ -62,7 +62,10 @@ def standing(fault: Fault | None = None) -> Iterator[Stack]:
 def staged(stack: Stack, seed: int) -> tuple[Run, Outcome]:
     """The contract stage on a stack that stands."""
     with tempfile.TemporaryDirectory() as name:
-        words = ["-m", "contract", f"--on-stack={stack.run_id}", *_overrides(stack)]
+        words = ["-m", "contract", f"--on-stack={stack.run_id}"]
+        # The files of a planted fault too: without them the gate would take it away again.
+        files = list(stack.compose.compose_file_name or ())
+        words += [f"--compose-file={one}" for one in files[OWN_FILES:]]
         done = gate(*words, folder=Path(name), environment={SEED: str(seed)}, limit=LIMIT)
     explored = [
         one
@@ -73,12 +76,6 @@ def staged(stack: Stack, seed: int) -> tuple[Run, Outcome]:
     failed = [one.t - begun.started for one in done.failed]
     seconds = sum(one.seconds for one in explored)
     return Run(_sent(done, explored), seconds, min(failed, default=None)), done
-
-
-def _overrides(stack: Stack) -> list[str]:
-    """Options for the files of a planted fault: without them the gate would take it away again."""
-    files = list(stack.compose.compose_file_name or ())
-    return [f"--compose-file={one}" for one in files[OWN_FILES:]]
 
 
 def _sent(done: Outcome, explored: list[CheckResult]) -> int:
@@ -99,7 +96,8 @@ def plain(stack: Stack, seed: int, stop: bool) -> Run:
     """`schemathesis run` with the same cases; `stop` ends it at its first finding."""
     with tempfile.TemporaryDirectory() as name:
         config = Path(name) / "schemathesis.toml"
-        settings = {**configuration(budget({SEED: str(seed)})), **_key()}
+        key = {"headers": {"X-API-Key": "${" + KEY_VARIABLE + "}"}}
+        settings = configuration(budget({SEED: str(seed)})) | key
         config.write_text("\n".join(f"{k} = {_toml(v)}" for k, v in settings.items()) + "\n")
         program = str(Path(sys.executable).with_name("schemathesis"))
         target = stack.target()
@@ -116,10 +114,6 @@ def plain(stack: Stack, seed: int, stop: bool) -> Run:
         )
         seconds = time.monotonic() - started
     return Run(_served(stack) - before, seconds, seconds if done.returncode == 1 else None)
-
-
-def _key() -> dict[str, Any]:
-    return {"headers": {"X-API-Key": "${" + KEY_VARIABLE + "}"}}
 
 
 def _toml(value: Any) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
-from compose.lifecycle import recovery, update
 from compose.lifecycle.building import provide
 from compose.lifecycle.deployment import API, Deployment, health, holds_within
 from compose.lifecycle.state import UpdateOptions
@@ -20,15 +19,16 @@ from compose.release import OWN_SERVICES, Release, release
 from gate.machine.console import say
 from gate.machine.interrupts import run_main
 from tests.bench import harm
-from tests.bench.record import Figure, write
+from tests.bench.record import Figure, report
 from tests.bot.lifecycle import candidates
-from tests.bot.lifecycle.disposable import deployed, disposable
+from tests.bot.lifecycle.disposable import deployed, disposable, updated
 from tests.bot.lifecycle.traffic import DRILL_RATE, SOCKETS, Seen, steady
 from tests.bot.lifecycle.witness import Books, LeaseWatch, books, trade_eagerly
 
 UPDATES = int(os.environ.get("DRILL_UPDATES", "20"))
 BASELINE_RUNS = int(os.environ.get("DRILL_BASELINES", "3"))
 HARM = os.environ.get("DRILL_HARM", "all")
+OPTIONS = UpdateOptions(watch=2.0)
 SETTLE_SECONDS = 3.0
 SEED_SLEEP_SECONDS = 10.0
 """What the seed's script sleeps before it looks."""
@@ -38,10 +38,7 @@ UP_LIMIT = 300.0
 def main() -> int:
     """Measure, write reports/bench/drill.json, fail when a target is missed."""
     figures = [*_ours(), *(_baselines() if BASELINE_RUNS else ())]
-    say(f"{write('drill', figures, merge=HARM != 'all' or not BASELINE_RUNS)}")
-    for one in figures:
-        say(f"  {one.name}: {one.value:g} {one.unit}")
-    return int(any(one.meets is False for one in figures))
+    return report("drill", figures, merge=HARM != "all" or not BASELINE_RUNS)
 
 
 def _ours() -> list[Figure]:
@@ -56,7 +53,7 @@ def _ours() -> list[Figure]:
         runs = []
         for number in range(UPDATES):
             to = (second, first)[number % 2]
-            runs.append(under_traffic(deployment, partial(_update, deployment, to)))
+            runs.append(under_traffic(deployment, partial(updated, deployment, to, OPTIONS)))
             say(
                 f"update {number + 1} of {UPDATES}: {runs[-1].requests} requests,"
                 f" failed {runs[-1].failures[:3]}"
@@ -110,10 +107,6 @@ def under_traffic(deployment: Deployment, work: Callable[[], None]) -> Seen:
         work()
         time.sleep(SETTLE_SECONDS)
     return seen
-
-
-def _update(deployment: Deployment, to: Release) -> None:
-    recovery.execute(deployment, update.read_state(deployment, to, UpdateOptions(watch=2.0)))
 
 
 def _baselines() -> list[Figure]:

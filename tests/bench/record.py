@@ -34,10 +34,8 @@ class Figure:
     def __post_init__(self) -> None:
         self.runs = [round(one, 4) for one in self.runs]
         self.value = round(statistics.median(self.runs), 4)
-        self.meets = None if self.target is None else self._meets(self.target)
-
-    def _meets(self, target: float) -> bool:
-        return self.value <= target if self.better == "lower" else self.value >= target
+        sign = 1 if self.better == "lower" else -1
+        self.meets = None if self.target is None else self.value * sign <= self.target * sign
 
 
 def write(name: str, figures: list[Figure], merge: bool = False) -> Path:

@@ -2,23 +2,15 @@
 
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 
 from gate.machine.console import Parser, say
 from gate.stages import STAGES
 from tests.bench.record import Figure, report
-from tests.faults.runs import Outcome, gate, stoppable
+from tests.faults.runs import gate, stoppable
 
 RUN_LIMIT = 1200.0
-
-
-def one(stage: str, folder: Path) -> tuple[Outcome, float]:
-    """One run of a stage on a stack of its own, and the seconds it took."""
-    began = time.monotonic()
-    outcome = gate("-m", stage, folder=folder, limit=RUN_LIMIT)
-    return outcome, time.monotonic() - began
 
 
 def repeat(stage: str, times: int) -> list[Figure]:
@@ -27,12 +19,13 @@ def repeat(stage: str, times: int) -> list[Figure]:
     for number in range(1, times + 1):
         say(f"{stage} {number} of {times} ...")
         with tempfile.TemporaryDirectory() as folder:
-            outcome, took = one(stage, Path(folder))
+            outcome = gate("-m", stage, folder=Path(folder), limit=RUN_LIMIT)
         failed = [check for _, check in outcome.roots]
         fallen.update(failed)
-        seconds.append(took)
+        seconds.append(outcome.seconds)
         green.append(float(outcome.code == 0))
-        say(f"{stage} {number} of {times}: exit {outcome.code}, {took:.0f} s {' '.join(failed)}")
+        end = f"exit {outcome.code}, {outcome.seconds:.0f} s"
+        say(f"{stage} {number} of {times}: {end} {' '.join(failed)}")
     for check, count in fallen.most_common():
         say(f"{check} failed in {count} of {times} runs")
     return [

@@ -67,7 +67,7 @@ def live_figures(stack: Stack, folder: Path) -> list[Figure]:
     say(f"{SLOW_RUNS} live runs with {LATENCY * 1000:g} ms of latency")
     urls = {**target.urls, "plain_http": target.plain_http or ""}
     with delayed(urls, LATENCY) as made:
-        far = replace(target, urls=_without(made, "plain_http"), plain_http=made["plain_http"])
+        far = replace(target, plain_http=made.pop("plain_http"), urls=made)
         slow = live.times(far, SLOW_RUNS)
     middle = Figure("", "", plain).value
     return [
@@ -77,10 +77,6 @@ def live_figures(stack: Stack, folder: Path) -> list[Figure]:
         Figure("evidence of one run", "s", [verdict["phases"][0]["seconds"]]),
         Figure("cost of 50 ms latency", "s", [one - middle for one in slow], 0.5),
     ]
-
-
-def _without(table: dict[str, str], name: str) -> dict[str, str]:
-    return {key: value for key, value in table.items() if key != name}
 
 
 def start_up() -> Figure:

@@ -24,14 +24,11 @@ async def send(port: int, began: float, rate: float, count: int) -> None:
     idle: list[Streams] = []
     async with asyncio.TaskGroup() as group:
         for number in range(count):
-            await _until(began + number / rate)
+            due = began + number / rate
+            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
             group.create_task(_arrival(port, number, idle))
     for _, writer in idle:
         writer.close()
-
-
-async def _until(due: float) -> None:
-    await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
 
 
 async def _arrival(port: int, number: int, idle: list[Streams]) -> None:

@@ -39,21 +39,13 @@ async def order_log(wire: Wire, after: int = 0) -> list[Entry]:
     """Return the lines of the order log after a sequence number, oldest first."""
     lines: list[Entry] = []
     while True:
-        page = await _page(wire, lines[-1]["seq"] if lines else after, LOG_LINES)
-        lines += page["entries"]
-        if len(page["entries"]) < LOG_LINES:
+        path = f"/log?after={lines[-1]['seq'] if lines else after}&limit={LOG_LINES}"
+        answer = await wire.http(path, EXCHANGE, headers=PAST_DRILLS)
+        expect(answer.status == 200, "/log to answer 200", answer.brief, component=EXCHANGE)
+        page = answer.json()["entries"]
+        lines += page
+        if len(page) < LOG_LINES:
             return lines
-
-
-async def last_line(wire: Wire) -> int:
-    """Return the sequence number of the order log's last line."""
-    return int((await _page(wire, 0, 1))["last_seq"])
-
-
-async def _page(wire: Wire, after: int, limit: int) -> dict[str, Any]:
-    answer = await wire.http(f"/log?after={after}&limit={limit}", EXCHANGE, headers=PAST_DRILLS)
-    expect(answer.status == 200, "/log to answer 200", answer.brief, component=EXCHANGE)
-    return dict(answer.json())
 
 
 def accepted(lines: Iterable[Entry], client: str = OURS) -> list[Entry]:
@@ -83,7 +75,7 @@ class Exchange:
 
     def mark(self) -> int:
         """The sequence number of the log's last line."""
-        return int(self._operator.run(last_line))
+        return int(self._look("/log", after=0, limit=1)["last_seq"])
 
     def log(self, after: int = 0) -> list[Entry]:
         """Lines of the order log after a sequence number, oldest first."""

@@ -48,7 +48,9 @@ class Explorer:
             answer = self._once(method, url, headers, body)
             if answer.status != requests.codes.too_many_requests:
                 break
-            self._note(method, answer)
+            path = answer.url.removeprefix(self.operator.target.url)
+            if label := self.ledger.label_of(method, path):
+                self.ledger.saw(label, answer.status)
             time.sleep(pause(answer))
         return Received(answer.status, answer.headers.multi_items(), answer.body)
 
@@ -59,12 +61,6 @@ class Explorer:
             )
         except WireError as error:
             raise requests.ConnectionError(str(error)) from None
-
-    def _note(self, method: str, answer: Answer) -> None:
-        path = answer.url.removeprefix(self.operator.target.url)
-        label = self.ledger.label_of(method, path)
-        if label:
-            self.ledger.saw(label, answer.status)
 
     def explore(self, case: Case[Any]) -> None:
         """Send one case, after leading the stack to where it can be carried out."""

@@ -14,7 +14,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,9 +28,8 @@ from gate.stages import STAGES
 from reports.checks import matches
 from tests.bench.record import FOLDER, Figure, publish, write, write_rows, write_whole
 from tests.faults.fault import CATALOGUE, Fault, FaultError, folder
-from tests.faults.runs import Result, digest, healthy_stack, judged, stoppable
+from tests.faults.runs import ROOT, Result, digest, healthy_stack, judged, stoppable
 
-ROOT = Path(__file__).parent.parent.parent
 REPORTS = ROOT / "reports" / "faults"
 RESULTS = FOLDER / "matrix.jsonl"
 PROVED = Path(__file__).with_name("proved.toml")
@@ -63,20 +62,10 @@ class SharedStack:
             self._stack = self._close.enter_context(healthy_stack())
         return self._stack.run_id
 
-    def drop(self) -> None:
+    def close(self) -> None:
         """Take it away."""
         self._stack = None
         self._close.close()
-
-
-@contextmanager
-def shared_stack() -> Iterator[SharedStack]:
-    """A shared stack that is taken away at the end, whatever happens."""
-    shared = SharedStack()
-    try:
-        yield shared
-    finally:
-        shared.drop()
 
 
 def planned(faults: Iterable[Fault], stage: str | None) -> Plan:
@@ -105,16 +94,16 @@ def shares(stage: str, fault: Fault) -> bool:
 
 
 def _run(alone: Plan, together: Plan, jobs: int, quick: bool) -> Iterator[Result]:
-    with shared_stack() as shared, tempfile.TemporaryDirectory() as folder:
+    with closing(SharedStack()) as shared, tempfile.TemporaryDirectory() as folder:
         for number, (stage, fault) in enumerate(alone):
             share = shares(stage, fault)
             if not share:
-                shared.drop()  # two stacks at once would disturb each other's timing
+                shared.close()  # two stacks at once would disturb each other's timing
             reports = Path(folder) / str(number)
             standing = shared.run_id() if share else None
             result = judged(fault, stage, reports, standing, quick=quick and not share)
             if "taken back" in result.message:
-                shared.drop()
+                shared.close()
             yield result
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
         found = [

@@ -162,9 +162,6 @@ UNDO = {
     "stop": ["start"],
     "kill": ["start"],
     "pause": ["unpause"],
-    "remove": [],
-    "restart": [],
-    "disconnect": [],
 }
 STATES = {"stop": "exited", "kill": "exited", "pause": "paused", "restart": "running"}
 
@@ -192,7 +189,7 @@ def docker(stack: Stack, part: Part) -> Iterator[None]:
     finally:
         if verb == "remove":
             stack.compose.run("up", "--detach", "--no-deps", "--no-build", service)
-        elif UNDO[verb]:
+        elif verb in UNDO:
             run(["docker", *UNDO[verb], name], LIMIT)
         _expect("running", _inspect(name, "{{.State.Status}}"), f"the state of {service}")
 

@@ -196,11 +196,7 @@ def known() -> set[str]:
 
 
 def test_what_a_killed_gate_left_is_swept_and_only_that(stack: Stack, tmp_path: Path) -> None:
-    process = started(tmp_path)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=LIMIT)
-    killed = run_id(tmp_path)
-    settled(killed)
+    killed = killed_run(tmp_path)
     assert containers(killed)
     assert killed in sweep()
     assert containers(killed) == []
@@ -208,20 +204,19 @@ def test_what_a_killed_gate_left_is_swept_and_only_that(stack: Stack, tmp_path: 
     assert containers(stack.run_id)
 
 
-def settled(name: str) -> None:
-    """The compose process that a killed gate left works on for a moment."""
-    before: list[str] = []
-    while before != (before := containers(name)) or not before:
+def killed_run(folder: Path) -> str:
+    """The run of a gate that was killed, once the compose process that it left has ended too."""
+    process, before = started(folder), list[str]()
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=LIMIT)
+    while before != (before := containers(run_id(folder))) or not before:
         time.sleep(2)
+    return run_id(folder)
 
 
 def test_a_killed_run_can_still_be_read(tmp_path: Path) -> None:
-    process = started(tmp_path)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=LIMIT)
-    settled(run_id(tmp_path))
+    folder = tmp_path / "runs" / killed_run(tmp_path)
     sweep()
-    folder = tmp_path / "runs" / run_id(tmp_path)
     done = run([sys.executable, "-m", "reports", folder], LIMIT, cwd=ROOT)
     assert done.code == 6, done.text
     assert "UNDECIDED" in done.out

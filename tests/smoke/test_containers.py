@@ -69,7 +69,8 @@ def test_is_healthy(seen: Evidence, service: str) -> None:
 )
 def test_has_not_crashed_lately(seen: Evidence, service: str) -> None:
     found = seen.container(service)
-    expect(not found.oom_killed, "no kill for want of memory", "OOMKilled", _limit(found))
+    limit = f"memory limit {found.memory_limit // 2**20} MiB"
+    expect(not found.oom_killed, "no kill for want of memory", "OOMKilled", limit)
     crashed = found.restarts and _age(found) < RESTART_WINDOW
     expect(
         not crashed,
@@ -82,10 +83,6 @@ def test_has_not_crashed_lately(seen: Evidence, service: str) -> None:
 def _age(found: Container) -> timedelta:
     started = datetime.fromisoformat(found.started_at[:19] + "+00:00")
     return datetime.now(UTC) - started
-
-
-def _limit(found: Container) -> str:
-    return f"memory limit {found.memory_limit // 2**20} MiB"
 
 
 @each_service
@@ -189,9 +186,6 @@ def test_is_closed_to_the_world(seen: Evidence, service: str) -> None:
     found = seen.container(service)
     if service == ENTRY:
         return expect(dict(found.published()), "a published proxy", "no published port")
-    wide = [f"{ip}:{port}" for ip, port in found.published() if not _local(ip)]
+    published = found.published()
+    wide = [f"{ip}:{port}" for ip, port in published if not ip.startswith("127.") and ip != "::1"]
     return expect(not wide, "published on loopback only", ", ".join(wide))
-
-
-def _local(address: str) -> bool:
-    return address.startswith("127.") or address == "::1"

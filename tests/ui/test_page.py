@@ -18,6 +18,10 @@ def refused_by_policy(errors: list[str]) -> list[str]:
     return [error for error in errors if any(words in error for words in POLICY_WORDS)]
 
 
+def expect_none(found: list[str], expected: str) -> None:
+    expect(not found, expected, found[0] if found else "", "\n".join(found))
+
+
 def origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme.replace('ws', 'http')}://{parts.netloc}"
@@ -64,13 +68,7 @@ def test_asks_only_its_own_origin(browser: Browser, visited: Visit) -> None:
     follows="ui.page.asks_only_its_own_origin",
 )
 def test_policy_allows_the_page(visited: Visit) -> None:
-    refused = refused_by_policy(visited.page_log.errors)
-    expect(
-        not refused,
-        "nothing of the page refused",
-        refused[0] if refused else "",
-        "\n".join(refused),
-    )
+    expect_none(refused_by_policy(visited.page_log.errors), "nothing of the page refused")
 
 
 @check_page(
@@ -79,13 +77,7 @@ def test_policy_allows_the_page(visited: Visit) -> None:
     follows=("ui.page.asks_only_its_own_origin", "ui.page.policy_allows_the_page"),
 )
 def test_no_request_fails(visited: Visit) -> None:
-    failed = visited.page_log.failed
-    expect(
-        not failed,
-        "an answer below 400 to every request",
-        failed[0] if failed else "",
-        "\n".join(failed),
-    )
+    expect_none(visited.page_log.failed, "an answer below 400 to every request")
 
 
 @check_page(
@@ -100,12 +92,7 @@ def test_no_request_fails(visited: Visit) -> None:
 def test_no_script_throws(visited: Visit) -> None:
     refused = refused_by_policy(visited.page_log.errors)
     errors = [error for error in visited.page_log.errors if error not in refused]
-    expect(
-        not errors,
-        "no exception and no console error",
-        errors[0] if errors else "",
-        "\n".join(errors),
-    )
+    expect_none(errors, "no exception and no console error")
 
 
 @check_page(

@@ -35,6 +35,13 @@ OPTIONS = UpdateOptions(watch=1.0)
 CUT = "a colour was removed while requests to it were in flight: see the drain in proxy.py"
 
 
+def expect_finished(deployment: Deployment) -> None:
+    """Fails the check unless no command is left half way, and of each colour one is left."""
+    unfinished, left = recovery.unfinished_command(deployment), leftovers(deployment)
+    expect(unfinished is None, "nothing unfinished", unfinished)
+    expect(not left, "one container a service", left)
+
+
 @check(
     "proxy",
     cause="the old colour was stopped before its requests had ended, or the new one not ready",
@@ -90,12 +97,7 @@ def test_a_disk_that_fills_while_building_changes_nothing(
     expect("No space left on device" in said, "the disk to be named", said[-600:])
     expect(not seen.failures, "no failed request", seen.failures[:5])
     expect(revision(deployment) == runs, runs, revision(deployment))
-    expect(not leftovers(deployment), "one container a service", leftovers(deployment))
-    expect(
-        recovery.unfinished_command(deployment) is None,
-        "nothing unfinished",
-        recovery.unfinished_command(deployment),
-    )
+    expect_finished(deployment)
 
 
 @pytest.mark.parametrize("step", [StepName.SWITCH, StepName.HAND_OVER])
@@ -113,12 +115,7 @@ def test_a_killed_update_is_recovered(
         with slow_to_reload(deployment, seen) if step == StepName.HAND_OVER else nullcontext():
             recovery.recover(deployment)
     expect(not seen.failures, "no failed request", seen.failures[:5], cause=CUT)
-    expect(
-        recovery.unfinished_command(deployment) is None,
-        "nothing unfinished",
-        recovery.unfinished_command(deployment),
-    )
-    expect(not leftovers(deployment), "one container a service", leftovers(deployment))
+    expect_finished(deployment)
 
 
 @check_stack(

@@ -5,6 +5,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ from compose.lifecycle import backups, database, proxy, verify
 from compose.lifecycle.deployment import API, REDIS, Deployment
 from gate import expect
 from gate.target import Credentials, Target
-from gate.wire import Answer, Sent, Wire, WireError
+from gate.wire import Answer, Wire, WireError
 from tests.bot.api import STATUS, Api
 from tests.bot.exchange import EXCHANGE, accepted, drill, order_log
 
@@ -62,15 +63,11 @@ class LeaseWatch:
     async def _run(self) -> None:
         async with Wire(self._target, self._credentials, lambda _: None) as wire:
             while not self._over.is_set():
-                await self._sample(wire)
+                with suppress(WireError):
+                    password = self._credentials.redis_password
+                    (owner,) = await wire.redis(("GET", LEASE), password=password)
+                    self.samples.append((time.monotonic(), owner))
                 await asyncio.sleep(EVERY_SECONDS)
-
-    async def _sample(self, wire: Wire) -> None:
-        try:
-            (owner,) = await wire.redis(("GET", LEASE), password=self._credentials.redis_password)
-            self.samples.append((time.monotonic(), owner))
-        except WireError:
-            return
 
     @property
     def owners(self) -> list[str]:
@@ -97,10 +94,9 @@ def ask(deployment: Deployment, work: Callable[[Wire], Awaitable[Asked]]) -> Ask
     """Return what `work` brings over a wire to a deployment that may be changed, key and all."""
 
     async def asked() -> Asked:
-        async with Wire(
-            _target(deployment), deployment.credentials, _unrecorded, limit=LIMIT
-        ) as it:
-            return await work(it)
+        where, unrecorded = _target(deployment), lambda _: None
+        async with Wire(where, deployment.credentials, unrecorded, limit=LIMIT) as wire:
+            return await work(wire)
 
     return asyncio.run(asked())
 
@@ -111,10 +107,6 @@ def _target(deployment: Deployment) -> Target:
     port = deployment.container(EXCHANGE).host_port(EXCHANGE_PORT)
     urls = {**where.urls, EXCHANGE: f"http://localhost:{port}"}
     return replace(where, kind="disposable", urls=urls)
-
-
-def _unrecorded(_: Sent) -> None:
-    """Leave a request out of the record: it goes to a deployment of this stage's own."""
 
 
 def broken_promises(log: list[dict[str, Any]]) -> list[str]:

@@ -70,7 +70,8 @@ class Session:
 def session(driver: PageDriver) -> Session:
     """Sit down at the page, press every button, leave the engine idle."""
     seen, do = Session(), driver.browser.do
-    _offer(driver)
+    # A preset that trades on, whatever was traded and lost on this stack just now.
+    driver.engine.put_preset(PRESET, {**driver.engine.preset(LIKE), **FREE})
     do(lambda page: open_page(page, "/"))
     driver.reach("IDLE")
     _wrong_key(driver, seen)
@@ -88,11 +89,6 @@ def session(driver: PageDriver) -> Session:
     seen.addresses = [*driver.browser.page_log.requests]
     seen.stored = do(lambda page: str(page.evaluate(STORED)))
     return seen
-
-
-def _offer(driver: PageDriver) -> None:
-    """Save a preset that trades on, whatever was traded and lost on this stack just now."""
-    driver.engine.put_preset(PRESET, {**driver.engine.preset(LIKE), **FREE})
 
 
 def _wrong_key(driver: PageDriver, seen: Session) -> None:
