@@ -13,7 +13,11 @@ YOUNG = timedelta(hours=26)
 
 def report(deployment: Deployment) -> tuple[list[str], list[str]]:
     """Give lines for people, and what is not as it should be."""
-    lines = [f"{deployment.project}: {_should_run(deployment)}"]
+    present, wanted = releases.current(deployment), "nothing was deployed yet"
+    if present:
+        wanted = f"{present.version} ({present.revision[:12]}), tag {present.tag}"
+        wanted += f", since {present.deployed}"
+    lines = [f"{deployment.project}: {wanted}"]
     for container in deployment.containers():
         if not container.one_shot:
             state = (
@@ -26,15 +30,6 @@ def report(deployment: Deployment) -> tuple[list[str], list[str]]:
         if warning:
             lines.append(f"  {warning}")
     return lines, list(_drift(deployment))
-
-
-def _should_run(deployment: Deployment) -> str:
-    present = releases.current(deployment)
-    if present is None:
-        return "nothing was deployed yet"
-    return (
-        f"{present.version} ({present.revision[:12]}), tag {present.tag}, since {present.deployed}"
-    )
 
 
 def _drift(deployment: Deployment) -> Iterator[str]:

@@ -186,10 +186,6 @@ def _as_toml(deployment: Deployment, where: Target) -> str:
     lines.append("[services]")
     for service in SERVICES:
         profile = model().services[service].profile
-        absent = profile is not None and profile not in profiles
-        lines.append(f'{service} = "{_where(where, service, absent)}"')
+        without = "internal" if profile is None or profile in profiles else "absent"
+        lines.append(f'{service} = "{where.urls.get(service) or without}"')
     return "\n".join(lines) + "\n"
-
-
-def _where(where: Target, service: str, absent: bool) -> str:
-    return where.urls.get(service) or ("absent" if absent else "internal")

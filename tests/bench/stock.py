@@ -32,12 +32,9 @@ def arrivals(index: int, of: int) -> Iterator[tuple[int, float]]:
     began = 0.0
     for step, (rate, seconds) in enumerate(STEPS):
         own = (index + n * of for n in count())
-        yield from ((step, began + n / rate) for n in takewhile(_below(rate * seconds), own))
+        within = takewhile(lambda n, most=rate * seconds: n < most, own)  # type: ignore[misc]
+        yield from ((step, began + n / rate) for n in within)
         began += seconds
-
-
-def _below(limit: float) -> Any:
-    return lambda number: number < limit
 
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]

@@ -23,7 +23,7 @@ from gate.machine.commands import must, run
 from gate.machine.console import MachineError
 from gate.model import model
 from gate.ready import POLL_SECONDS
-from gate.stack import BUILD_LIMIT, Stack
+from gate.stack import Stack
 from gate.wait import wait_until
 from gate.wire import Answer, Wire, WireError
 from tests.bot.lifecycle import pages
@@ -142,11 +142,6 @@ IN_COMPOSE: dict[str, Callable[[Stack, Path, Part], dict[str, Any]]] = {
     "patch": patch,
     "environment": environment,
 }
-
-
-def build(stack: Stack, service: str) -> None:
-    """Build the changed image of a service."""
-    stack.compose.run("build", service, limit=BUILD_LIMIT)
 
 
 def drop_images(stack: Stack) -> None:

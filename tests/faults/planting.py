@@ -11,13 +11,13 @@ from gate.errors import WaitError
 from gate.machine.commands import run
 from gate.machine.console import MachineError
 from gate.ready import POLL_SECONDS, Problem
-from gate.stack import Stack
+from gate.stack import BUILD_LIMIT, Stack
 from gate.target import Target
 from gate.wait import wait_until
 from gate.wire import Wire, WireError
 from reports.events import FaultPlanted
 from tests.faults.fault import BEFORE, Fault
-from tests.faults.planters import ACTIONS, IN_COMPOSE, LIMIT, NotPlanted, build, drop_images
+from tests.faults.planters import ACTIONS, IN_COMPOSE, LIMIT, NotPlanted, drop_images
 
 WELL_SECONDS = 60.0
 HASH_LABEL = "com.docker.compose.config-hash"
@@ -103,24 +103,21 @@ class Planting:
         self.stack.folder.chmod(0o711)
         before = self._hashes()
         for number, part in enumerate(self.fault.overrides):
-            text = self._text(number)
+            if part.kind == "override":
+                text = str(part["yaml"])
+            else:
+                piece = IN_COMPOSE[part.kind](self.stack, self._folder, part)
+                text = json.dumps({"services": {part["service"]: piece}})
             file = self._folder / f"{number}.yaml"
             file.write_text(text, encoding="utf-8")
             self.stack.put_on(file)
             self._files.append(file)
             if part.kind == "patch" and not part["file"].startswith("/"):
-                build(self.stack, part["service"])
+                self.stack.compose.run("build", part["service"], limit=BUILD_LIMIT)
         after = self._hashes()
         self.services = [name for name in after if after[name] != before.get(name)]
         if not self.services:
             raise NotPlanted(f"expected {self.fault.id} to change a service, but it changes none")
-
-    def _text(self, number: int) -> str:
-        part = self.fault.overrides[number]
-        if part.kind == "override":
-            return str(part["yaml"])
-        piece = IN_COMPOSE[part.kind](self.stack, self._folder, part)
-        return json.dumps({"services": {part["service"]: piece}})
 
     def _hashes(self) -> dict[str, str]:
         # Also services whose profile is off: their files are judged all the same.

@@ -33,15 +33,11 @@ def baseline_stack(gate: Gate, candidate: Stack, version: Version) -> Iterator[S
             if version.commit:
                 stacks.build(stack.of(folder / "compose"), release)
         with gate.phase("baseline", "bringing the baseline up"):
-            _up(stack, candidate)
+            stack.compose.run("create", "--no-build", "--pull", "never")
+            _copy_data(candidate, stack)
+            what = f"the baseline {stack.release.version} ({stack.release.revision[:12]})"
+            bring_up(stack, f"{what} with the settings and data of the candidate")
         yield stack
-
-
-def _up(stack: Stack, candidate: Stack) -> None:
-    stack.compose.run("create", "--no-build", "--pull", "never")
-    _copy_data(candidate, stack)
-    what = f"the baseline {stack.release.version} ({stack.release.revision[:12]})"
-    bring_up(stack, f"{what} with the settings and data of the candidate")
 
 
 def _copy_data(candidate: Stack, stack: Stack) -> None:

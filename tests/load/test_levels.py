@@ -14,11 +14,9 @@ from tests.load.report import PAGE, PROFILE
 HELD = measures.held(profile.load(PROFILE).names, slo.load())
 
 
-def _id(name: str, level: Level) -> str:
-    return measures.title(name, level)
-
-
-@pytest.mark.parametrize(("operation", "level"), [pytest.param(*one, id=_id(*one)) for one in HELD])
+@pytest.mark.parametrize(
+    ("operation", "level"), [pytest.param(*one, id=measures.title(*one)) for one in HELD]
+)
 @check(
     API,
     cause="{operation}: {level.cause}",

@@ -99,9 +99,10 @@ class Machine(RuleBasedStateMachine):
         self.play.histories += 1
         self.exchange.end_drills()
         to_idle(self.operator)
-        self.operator.until(self._flat, 15, "no order and no position before a history")
+        what = "no order and no position before a history"
+        self.operator.until(lambda: not self.exchange.positions(), 15, what)
         self._entries()
-        self.since = self._now()
+        self.since = self.exchange.time()
 
     @precondition(lambda self: not self.play.over)
     @rule(choice=st.integers(0, len(COMMANDS) - 1))
@@ -137,18 +138,14 @@ class Machine(RuleBasedStateMachine):
     def price_jumps(self, percent: float) -> None:
         """A breakout to trade, or a fall."""
         if not self.cut:
-            body = {"moves": {SYMBOL: percent}}
-            answer = self.operator.http("/drills", EXCHANGE, "PUT", json=body)
-            self.history.append(as_curl("PUT", answer.url, body))
+            self._drill({"moves": {SYMBOL: percent}})
 
     @precondition(lambda self: not self.play.over)
     @rule()
     def exchange_cuts(self) -> None:
         """The exchange goes away, or comes back."""
         self.cut = not self.cut
-        body = {"cut": self.cut}
-        answer = self.operator.http("/drills", EXCHANGE, "PUT", json=body)
-        self.history.append(as_curl("PUT", answer.url, body))
+        self._drill({"cut": self.cut})
 
     @precondition(lambda self: not self.play.over)
     @rule()
@@ -181,6 +178,10 @@ class Machine(RuleBasedStateMachine):
         self.exchange.end_drills()
 
     # Helpers
+
+    def _drill(self, body: dict[str, Any]) -> None:
+        answer = self.operator.http("/drills", EXCHANGE, "PUT", json=body)
+        self.history.append(as_curl("PUT", answer.url, body))
 
     def _one(self, command: str) -> None:
         self._judge_log()
@@ -215,7 +216,7 @@ class Machine(RuleBasedStateMachine):
         self.unfinished = self.cut or any(not body["success"] for body in bodies)
         self.state = state
         self._of_one_trader(self._entries())
-        self.since = self._now()
+        self.since = self.exchange.time()
 
     def _judge_log(self) -> None:
         self.unfinished |= self.cut
@@ -233,12 +234,6 @@ class Machine(RuleBasedStateMachine):
         found = two_traders([*self.last, *entries])
         self.last = [*self.last, *orders(entries)][-1:]
         self._expect(not found, "; ".join(found[:3]))
-
-    def _flat(self) -> bool:
-        return not self.exchange.positions()
-
-    def _now(self) -> float:
-        return self.exchange.time()
 
     def _expect(self, holds: object, what: str) -> None:
         if not holds:

@@ -94,16 +94,12 @@ async def _entered(wire: Wire, symbol: str) -> str:
     """The id of the position that the engine opens; none in time shows in the messages."""
     deadline = time.monotonic() + ENTRY_SECONDS
     while time.monotonic() < deadline:
-        for one in _listed(await wire.http("/api/positions")):
+        found = _parsed(await wire.http("/api/positions"))
+        for one in found if isinstance(found, list) else []:
             if isinstance(one, dict) and one.get("symbol") == symbol:
                 return str(one.get("id"))
         await asyncio.sleep(0.1)
     return "none"
-
-
-def _listed(answer: Answer) -> list[Any]:
-    found = _parsed(answer)
-    return found if isinstance(found, list) else []
 
 
 def _parsed(answer: Answer) -> Any:

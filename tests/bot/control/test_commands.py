@@ -43,8 +43,7 @@ def test_starting_twice_makes_no_second_loop(operator: Operator, exchange: Excha
     fix="send one start at a time, and run one API container, until a release locks its commands",
 )
 def test_of_starts_at_once_one_wins(operator: Operator) -> None:
-    answers = at_once(operator, ["start"] * AT_ONCE)
-    seen = Counter(statuses(answers))
+    seen = Counter(at_once(operator, ["start"] * AT_ONCE))
     wanted = {200: 1, 409: AT_ONCE - 1}
     expect(seen == wanted, f"answers {wanted} to {AT_ONCE} starts at once", dict(seen))
     Engine(operator).expect_state("RUNNING", "after them")
@@ -67,7 +66,7 @@ def test_commands_at_once_act_one_after_another(
     operator: Operator, exchange: Exchange, commands: tuple[str, ...]
 ) -> None:
     run(operator, exchange)
-    answers = statuses(at_once(operator, list(commands)))
+    answers = at_once(operator, list(commands))
     final = Engine(operator).state()
     possible = explained("RUNNING", commands, answers, final)
     said = ", ".join(
@@ -76,16 +75,11 @@ def test_commands_at_once_act_one_after_another(
     expect(possible, "answers that some order of the commands gives", f"{said}; then {final}")
 
 
-def at_once(operator: Operator, commands: list[str]) -> list[Answer]:
-    """Send the commands at the same time."""
+def at_once(operator: Operator, commands: list[str]) -> list[int]:
+    """Send the commands at the same time; the statuses of their answers."""
     calls = [{"path": f"/api/engine/{command}", "method": "POST"} for command in commands]
     answers = operator.together(calls)
-    return [one for one in answers if isinstance(one, Answer)]
-
-
-def statuses(answers: list[Answer]) -> list[int]:
-    """Their status codes."""
-    return [answer.status for answer in answers]
+    return [one.status for one in answers if isinstance(one, Answer)]
 
 
 @check_api(
