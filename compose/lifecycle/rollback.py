@@ -114,16 +114,13 @@ def plan_schema_change(
 ) -> SchemaChange:
     """Decide what a rollback does about the data. Raises `BadInput` where only a backup helps."""
     lower = wanted.schema < present.schema
-    if lower and archive is None and not _can_migrate(present):
+    image = releases.image(API, present.release)
+    program = [image, "/venv/bin/python", "-m", "breakout_bot.migrate", "--help"]
+    ask = ["docker", "run", "--rm", "--network", "none", *program]
+    if lower and archive is None and not run(ask, 30.0).ok:
         raise BadInput(
             f"expected {present.tag} to take its schema {present.schema} back to {wanted.schema},"
             f" but it cannot: give --restore-data to restore {present.backup}; what was written"
             f" since {present.deployed} is lost then"
         )
     return SchemaChange(lower, wanted.schema, str(archive) if archive else None)
-
-
-def _can_migrate(release: releases.Manifest) -> bool:
-    program = ["/venv/bin/python", "-m", "breakout_bot.migrate", "--help"]
-    image = releases.image(API, release.release)
-    return run(["docker", "run", "--rm", "--network", "none", image, *program], 30.0).ok

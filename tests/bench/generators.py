@@ -23,11 +23,11 @@ from load import profile, runner
 from load.judge import quantile
 from load.samples import Run
 from load.slo import QUANTILES
+from tests.bench.record import ROOT
 from tests.bench.stalling import SERVED
 
 Reported = dict[str, float]
 """Milliseconds by the quantile's name; without those that a generator does not give."""
-ROOT = Path(__file__).parent.parent.parent
 STOCK = Path(__file__).with_name("stock.py")
 USER_RATE = 4.0
 """Requests a second of each of stock Locust's users."""

@@ -27,8 +27,8 @@ from gate.sweep import RUN_LABEL, STARTED_LABEL, RunLock, new_run_id
 from gate.wait import wait_until
 from load.slo import QUANTILES
 from tests.bench import generators, rates, stalling, truth
-from tests.bench.generators import ROOT, Generator, Reported
-from tests.bench.record import Figure, report
+from tests.bench.generators import Generator, Reported
+from tests.bench.record import ROOT, Figure, report
 
 ROUNDS = 5
 RATE, SECONDS = 200.0, 10.0

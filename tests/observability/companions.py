@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from gate import Operator, expect
+from gate import Operator, check, expect
 from gate.sweep import companions
 from tests.observability.files import NEEDS, prometheus
 
@@ -18,6 +18,23 @@ FIRES_SECONDS = 45.0
 """Until a rule fires: stale after 10 s, held for 15 s; a scrape and an evaluation, 5 s each."""
 SENT_SECONDS = 45.0
 """From Prometheus to the webhook: the group waits 5 s, and 10 s after a delivery that failed."""
+
+
+AWAY = ("*smoke.*", "observability.alerts.*", "*observability.prometheus.*")
+check_fires = check(
+    "{source}",
+    cause="the metric does not tell the condition, or the rule does not see it",
+    fix="put the rule's expression to Prometheus, then look at the metric in /api/metrics",
+    needs=DELIVERY_NEEDS,
+    follows=AWAY,
+)
+check_reaches = check(
+    "alertmanager",
+    cause="Alertmanager has no way out, or Prometheus none to it: alerts end in silence",
+    fix="look at Alertmanager's log for `notify`, then at ALERT_WEBHOOK_URL and `alerting:`",
+    needs=DELIVERY_NEEDS,
+    follows=(*AWAY, "*observability.delivery.fires[{rule}*"),
+)
 
 
 class Services(Protocol):

@@ -14,13 +14,7 @@ from gate.target import ENTRY, SERVICES
 RESTART_WINDOW = timedelta(minutes=10)
 WITH_DATA = model().data
 each_service = pytest.mark.parametrize("service", SERVICES)
-
-
-def needs_service(*more: str) -> tuple[str, ...]:
-    return ("project", "{service}", *more)
-
-
-check_service = partial(check, "{service}", needs=needs_service())
+check_service = partial(check, "{service}", needs=("project", "{service}"))
 
 
 @each_service

@@ -1,15 +1,13 @@
 """The page: it loads through the proxy, works without an error, and fits a phone."""
 
 import re
-from functools import partial
 from urllib.parse import urlsplit
 
 from gate import check, expect
 from tests.ui.browser import Browser
-from tests.ui.page import FRONTEND, NEEDS
+from tests.ui.page import FRONTEND, NEEDS, check_page
 from tests.ui.visit import PHONE, Visit
 
-check_page = partial(check, FRONTEND, needs=NEEDS)
 POLICY_WORDS = ("Content Security Policy", "violates the following")
 ADDRESSES = re.compile(r"'((?:https?|wss?)://[^']+)'")
 

@@ -2,14 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from contracts.states import way
-from gate import Operator, expect
+from gate import Operator, check, expect
 from gate.operator import API
 from tests.bot.api import RECOVER_SECONDS, Engine
 from tests.bot.exchange import Exchange
 
+NEEDS = ("disposable", "proxy", API, "direct:exchange")
+check_api = partial(check, API, needs=NEEDS)
+"""Marks a check of what the engine does, as its exchange sees it."""
 PRESET = "gate-control"
 NUMBERS: dict[str, Any] = {
     "description": "what the checks of the control stage trade by",

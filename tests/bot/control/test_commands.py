@@ -2,20 +2,17 @@
 
 import asyncio
 from collections import Counter
-from functools import partial
 
 import pytest
 
 from contracts.states import explained
-from gate import Operator, check, expect
-from gate.operator import API, KEY_HEADER
+from gate import Operator, expect
+from gate.operator import KEY_HEADER
 from gate.wire import Answer, Wire
 from tests.bot.api import Engine
-from tests.bot.control.engine import PRESET, hold, run
+from tests.bot.control.engine import PRESET, check_api, hold, run
 from tests.bot.exchange import OURS, QUIET_SECONDS, Exchange
 
-NEEDS = ("disposable", "proxy", API, "direct:exchange")
-check_api = partial(check, API, needs=NEEDS)
 AT_ONCE = 8
 READERS = 8
 READS = ("/api/positions", "/api/trading/orders", "/api/performance/equity", "/api/health")

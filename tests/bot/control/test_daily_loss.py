@@ -1,22 +1,18 @@
 """A daily loss beyond the limit ends trading by itself, and is not forgotten."""
 
-from gate import Operator, check, expect
-from gate.operator import API
+from gate import Operator, expect
 from tests.bot.api import Engine
-from tests.bot.control.engine import NUMBERS, hold, restart_api
+from tests.bot.control.engine import NEEDS, NUMBERS, check_api, hold, restart_api
 from tests.bot.exchange import EXIT_SECONDS, QUIET_SECONDS, Exchange
 
-NEEDS = ("disposable", "proxy", API, "direct:exchange")
 LEAST_R = 0.5
 CLEARLY_R = 0.5
 
 
-@check(
-    API,
+@check_api(
     cause="the loss of the day is not added up, or nothing watches the limit of the preset",
     fix="emergency stop by hand; compare dailyR in /api/engine/status with the preset's"
     " daily_loss_limit_r",
-    needs=NEEDS,
 )
 def test_leads_to_emergency_by_itself(operator: Operator, exchange: Exchange) -> None:
     today = float(Engine(operator).status()["dailyR"])
@@ -29,8 +25,7 @@ def test_leads_to_emergency_by_itself(operator: Operator, exchange: Exchange) ->
     exchange.expect_no_entry(["SOLUSDT"], QUIET_SECONDS, "after the daily loss")
 
 
-@check(
-    API,
+@check_api(
     cause="the loss of the day is kept in memory: a restart gives the engine a new limit",
     fix="do not restart after losses; compare dailyR with /api/performance/metrics",
     needs=(*NEEDS, "stack"),

@@ -1,18 +1,14 @@
 """Emergency stop: nothing of ours is left, nobody else's is touched, and it holds until reset."""
 
-from functools import partial
-
 import pytest
 
-from gate import Operator, check, expect
+from gate import Operator, expect
 from gate.operator import API
 from gate.wire import Answer
 from tests.bot.api import Engine
-from tests.bot.control.engine import away, hold, restart_api, run
+from tests.bot.control.engine import NEEDS, away, check_api, hold, restart_api, run
 from tests.bot.exchange import OTHERS, OURS, QUIET_SECONDS, Entry, Exchange
 
-NEEDS = ("disposable", "proxy", API, "direct:exchange")
-check_api = partial(check, API, needs=NEEDS)
 STACK = (*NEEDS, "stack")
 HELD = ("BTCUSDT", "ETHUSDT")
 STOP_SECONDS = 2.0

@@ -3,14 +3,12 @@
 from collections import defaultdict
 from typing import Any
 
-from gate import Operator, check, expect
-from gate.operator import API
+from gate import Operator, expect
 from gate.wire import Answer
 from tests.bot.api import Engine
-from tests.bot.control.engine import run
+from tests.bot.control.engine import check_api, run
 from tests.bot.exchange import OURS, Exchange
 
-NEEDS = ("disposable", "proxy", API, "direct:exchange")
 CHANGING = frozenset({"put", "post", "delete", "patch"})
 LEAST = 10
 """Operations that the agreed API has at least; fewer mean that the document is not it."""
@@ -70,12 +68,12 @@ def expect_shut(
     expect(not changed, "refused operations to change nothing", f"changed: {changed}")
 
 
-@check(API, cause="an operation that changes something is open to everyone", fix=FIX, needs=NEEDS)
+@check_api(cause="an operation that changes something is open to everyone", fix=FIX)
 def test_nothing_changes_without_a_key(operator: Operator, exchange: Exchange) -> None:
     expect_shut(operator, exchange, [False], 401)
 
 
-@check(API, cause="the key is compared in part, or not at all", fix=FIX, needs=NEEDS)
+@check_api(cause="the key is compared in part, or not at all", fix=FIX)
 def test_nothing_changes_with_a_wrong_key(operator: Operator, exchange: Exchange) -> None:
     key = operator.credentials.api_key or ""
     # Short, long, another one, and what people forget to change.
@@ -83,7 +81,7 @@ def test_nothing_changes_with_a_wrong_key(operator: Operator, exchange: Exchange
     expect_shut(operator, exchange, [*wrong], 403)
 
 
-@check(API, cause="an operation asks for another key, or fails behind it", fix=FIX, needs=NEEDS)
+@check_api(cause="an operation asks for another key, or fails behind it", fix=FIX)
 def test_everything_opens_with_the_right_key(operator: Operator) -> None:
     tried = operations(operator, "no-such-order")
     answers = [(m, path, call(operator, m, path, True)) for m, path in tried]

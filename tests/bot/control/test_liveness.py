@@ -1,17 +1,13 @@
 """The engine lives: seen by what it does to prices that move, not by what it says."""
 
 import asyncio
-from functools import partial
 
-from gate import Operator, check, expect
-from gate.operator import API
+from gate import Operator, expect
 from gate.wire import Answer, Wire
 from tests.bot.api import Engine
-from tests.bot.control.engine import run
+from tests.bot.control.engine import check_api, run
 from tests.bot.exchange import Exchange
 
-NEEDS = ("disposable", "proxy", API, "direct:exchange")
-check_api = partial(check, API, needs=NEEDS)
 CYCLES = 3
 CYCLE_SECONDS = 8.0
 FRESH_SECONDS = 3.0

@@ -1,15 +1,9 @@
 """Pause opens nothing and still closes."""
 
-from functools import partial
-
-from gate import Operator, check
-from gate.operator import API
+from gate import Operator
 from tests.bot.api import Engine
-from tests.bot.control.engine import hold, run
+from tests.bot.control.engine import check_api, hold, run
 from tests.bot.exchange import QUIET_SECONDS, Exchange
-
-NEEDS = ("disposable", "proxy", API, "direct:exchange")
-check_api = partial(check, API, needs=NEEDS)
 
 
 @check_api(

@@ -6,14 +6,16 @@ from gate import Operator, check
 from gate.operator import API
 from tests.bot.api import Engine
 from tests.observability.companions import (
+    AWAY,
     DELIVERY_NEEDS,
     FIRES_SECONDS,
     Webhook,
+    check_fires,
+    check_reaches,
     expect_delivered,
     expect_fires,
 )
 
-AWAY = ("*smoke.*", "observability.alerts.*", "*observability.prometheus.*")
 RULES = {
     "EngineEmergency": "an emergency stop",
     "StopUnfinished": "an emergency stop while the market of a position is halted",
@@ -23,25 +25,13 @@ ENDED = "EngineEmergency"
 
 
 @pytest.mark.parametrize(("rule", "source"), [(rule, API) for rule in RULES])
-@check(
-    "{source}",
-    cause="the metric does not tell the condition, or the rule does not see it",
-    fix="put the rule's expression to Prometheus, then look at the metric in /api/metrics",
-    needs=DELIVERY_NEEDS,
-    follows=AWAY,
-)
+@check_fires
 def test_fires(operator: Operator, rule: str, source: str) -> None:
     expect_fires(operator, rule, RULES[rule], source)
 
 
 @pytest.mark.parametrize("rule", list(RULES))
-@check(
-    "alertmanager",
-    cause="Alertmanager has no way out, or Prometheus none to it: alerts end in silence",
-    fix="look at Alertmanager's log for `notify`, then at ALERT_WEBHOOK_URL and `alerting:`",
-    needs=DELIVERY_NEEDS,
-    follows=(*AWAY, "*observability.delivery.fires[{rule}*"),
-)
+@check_reaches
 def test_reaches_the_webhook(webhook: Webhook, rule: str) -> None:
     expect_delivered(webhook, rule)
 

@@ -4,7 +4,7 @@ from gate import check, expect
 from gate.model import model
 from tests.bot.ui.page import STANDS
 from tests.bot.ui.visit import LIVE_SECONDS, WATCH_SECONDS, BotVisit, gaps
-from tests.ui.page import FRONTEND, NEEDS
+from tests.ui.page import NEEDS, check_page
 
 API = model().name("api")
 
@@ -39,11 +39,9 @@ def test_updates_keep_coming(visited: BotVisit) -> None:
     )
 
 
-@check(
-    FRONTEND,
+@check_page(
     cause="the page does not notice that messages stopped: people trust old figures",
     fix="reload the page where figures matter, and deploy a page that times the pauses",
-    needs=NEEDS,
     follows=(STANDS, "bot.ui.live.becomes_live"),
 )
 def test_silence_is_shown(visited: BotVisit) -> None:

@@ -1,19 +1,17 @@
 """The page shows what the API says, and is of its build."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
 
-from gate import Operator, check, expect
+from gate import Operator, expect
 from tests.bot.ui.page import STANDS, WORKS
 from tests.bot.ui.visit import INNER, POLL_SECONDS, BotVisit
 from tests.ui.browser import Browser
 from tests.ui.looking import shown
-from tests.ui.page import FRONTEND, NEEDS
+from tests.ui.page import check_page
 
-check_page = partial(check, FRONTEND, needs=NEEDS)
 PARTS = ("health", "live", "engine-state", "mode", "page-version", "api-version")
 
 
