@@ -5,6 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from compose.lifecycle import (
@@ -376,13 +377,14 @@ def _options_of(command_parser: argparse.ArgumentParser, name: str) -> None:
         command_parser.add_argument(
             "--allow", action="append", default=[], choices=checks, help="go on despite a finding"
         )
+    amount, percent = partial(_between, 0, 999_999), partial(_between, 0, 50)
     if name in ("update", "rollback"):
-        command_parser.add_argument("--watch", type=_amount, default=30.0, metavar="SECONDS")
-        command_parser.add_argument("--canary", type=_percent, default=0.0, metavar="PERCENT")
+        command_parser.add_argument("--watch", type=amount, default=30.0, metavar="SECONDS")
+        command_parser.add_argument("--canary", type=percent, default=0.0, metavar="PERCENT")
         command_parser.add_argument(
-            "--for", dest="seconds", type=_amount, default=60.0, metavar="SECONDS"
+            "--for", dest="seconds", type=amount, default=60.0, metavar="SECONDS"
         )
-        command_parser.add_argument("--keep-previous", type=_amount, default=0.0, metavar="MINUTES")
+        command_parser.add_argument("--keep-previous", type=amount, default=0.0, metavar="MINUTES")
     if name == "rollback":
         command_parser.add_argument(
             "release", nargs="?", help="tag of a kept release; else the one before"
@@ -405,21 +407,13 @@ def _options_of(command_parser: argparse.ArgumentParser, name: str) -> None:
         command_parser.add_argument("archive", help="name or path of a backup")
 
 
-def _amount(word: str) -> float:
-    return _between(word, 0, 999_999)
-
-
-def _percent(word: str) -> float:
-    return _between(word, 0, 50)
-
-
 def _count(word: str) -> int:
     if not (word.isdecimal() and int(word)):
         raise argparse.ArgumentTypeError(f"expected a number from 1, got {word!r}")
     return int(word)
 
 
-def _between(word: str, low: float, high: float) -> float:
+def _between(low: float, high: float, word: str) -> float:
     try:
         value = float(word)
     except ValueError:

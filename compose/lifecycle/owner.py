@@ -217,7 +217,7 @@ def require(deployment: Deployment) -> None:
     """Let nobody but the owner go on, on the engine that it was. Raises `Refused`."""
     _require_same_engine(deployment)
     known, mine = find(deployment), this_folder(deployment)
-    if known is None or known.is_same(mine, _is_on_socket()):
+    if known is None or known.is_same(mine, engines.engine().socket is not None):
         return
     if _same_path(known.folder, mine.folder) and not _same_path(known.state, mine.state):
         raise Refused(
@@ -231,10 +231,6 @@ def require(deployment: Deployment) -> None:
     )
 
 
-def _is_on_socket() -> bool:
-    return engines.engine().socket is not None
-
-
 def claim(deployment: Deployment) -> None:
     """Write down that it belongs to this folder, where nothing says so yet. Raises `Refused`."""
     mine, name = this_folder(deployment), deployment.volume(RECORD)
@@ -246,7 +242,7 @@ def claim(deployment: Deployment) -> None:
     options = [f"--label={key}={value}" for key, value in labels.items()]
     docker("volume", "create", *options, name)  # leaves one that is there as it is
     known = _recorded(deployment)
-    if not known.is_same(mine, _is_on_socket()):  # made at the same moment
+    if not known.is_same(mine, engines.engine().socket is not None):  # made at the same moment
         raise Refused(f"it is being deployed from {known}: give the command there")
     if known != _kept(deployment.state):
         write_json(deployment.state / OWNER_FILE, asdict(known))

@@ -19,10 +19,12 @@ NONE = (
 def find(path: str | None = None, cache: Path | None = None) -> str | None:
     """The browser's program: on `path` (PATH by default), else in Playwright's `cache`."""
     found = (shutil.which(name, path=path) for name in PROGRAMS)
+    if program := next(filter(None, found), None):
+        return program
     named = os.environ.get("PLAYWRIGHT_BROWSERS_PATH", "")
     cache = cache or (Path(named) if len(named) > 1 else Path.home() / ".cache" / "ms-playwright")
     own = sorted(cache.glob(PLAYWRIGHTS_OWN), key=lambda program: program.stat().st_mtime)
-    return next(filter(None, found), str(own[-1]) if own else None)
+    return str(own[-1]) if own else None
 
 
 def require() -> str:

@@ -17,7 +17,7 @@ from gate.wait import wait_until
 from gate.wire import Wire, WireError
 from reports.events import FaultPlanted
 from tests.faults.fault import BEFORE, Fault
-from tests.faults.planters import ACTIONS, IN_COMPOSE, LIMIT, NotPlanted, drop_images
+from tests.faults.planters import ACTIONS, IN_COMPOSE, LIMIT, NotPlanted, container, drop_images
 
 WELL_SECONDS = 60.0
 HASH_LABEL = "com.docker.compose.config-hash"
@@ -126,9 +126,8 @@ class Planting:
 
     def _running(self, service: str) -> str | None:
         """The hash of what a container was made from; None where there is none."""
-        name = f"{self.stack.project}-{service}-1"
         form = f'{{{{index .Config.Labels "{HASH_LABEL}"}}}}'
-        done = run(["docker", "inspect", "--format", form, name], LIMIT)
+        done = run(["docker", "inspect", "--format", form, container(self.stack, service)], LIMIT)
         return done.out.strip() if done.ok else None
 
     def _up(self) -> None:

@@ -16,6 +16,10 @@ from gate.machine.ports import free_ports
 from gate.sweep import PROJECT_PREFIX, RunLock, new_run_id
 
 NAME = "bot.example.test"
+NEEDS = ("stack", "proxy", API)
+"""What the checks of the lifecycle need."""
+DEPLOYED = "bot.lifecycle.deploy.runs_what_should_run"
+"""Without this one none of the others has a deployment to work on."""
 
 
 @contextmanager

@@ -16,11 +16,10 @@ from compose.lifecycle.state import RestoreState
 from compose.lifecycle.steps import StepName
 from gate import CheckFailed, check, expect, fail
 from gate.wire import WireError
+from tests.bot.lifecycle.disposable import DEPLOYED, NEEDS
 from tests.bot.lifecycle.drills import hung_until
 from tests.bot.lifecycle.witness import engine_state, rename_preset, rows, start_engine, tell_engine
 
-NEEDS = ("stack", "proxy", API)
-DEPLOYED = "bot.lifecycle.deploy.runs_what_should_run"
 check_api = partial(check, API, needs=NEEDS, follows=DEPLOYED)
 
 

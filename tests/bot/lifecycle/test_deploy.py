@@ -14,8 +14,8 @@ from compose.lifecycle.deployment import API, Deployment
 from compose.release import Release
 from gate import check, expect
 from gate.machine.ports import free_port
+from tests.bot.lifecycle.disposable import DEPLOYED, NEEDS
 
-NEEDS = ("stack", "proxy", API)
 check_stack = partial(check, "stack", needs=NEEDS)
 
 
@@ -63,7 +63,7 @@ SPOILT: dict[str, tuple[Callable[[Deployment, Path], Deployment], str]] = {
 @check_stack(
     cause="a variable that the operator's shell exports hides the one in the settings",
     fix="run the command in a clean shell (`env -i`), and put settings into compose/.env",
-    follows="bot.lifecycle.deploy.runs_what_should_run",
+    follows=DEPLOYED,
 )
 def test_settings_win_over_the_shell(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
@@ -78,7 +78,7 @@ def test_settings_win_over_the_shell(
 @check_stack(
     cause="the preflight no longer looks at it",
     fix="look at what is named yourself before you deploy",
-    follows="bot.lifecycle.deploy.runs_what_should_run",
+    follows=DEPLOYED,
 )
 def test_preflight_finds(deployment: Deployment, first: Release, tmp_path: Path, what: str) -> None:
     expect(not preflight.findings(deployment, first), "no finding before", "some")
@@ -90,7 +90,7 @@ def test_preflight_finds(deployment: Deployment, first: Release, tmp_path: Path,
 @check_stack(
     cause="the preflight no longer asks who holds a port",
     fix="`ss -ltnp` says who holds the port",
-    follows="bot.lifecycle.deploy.runs_what_should_run",
+    follows=DEPLOYED,
 )
 def test_preflight_names_the_holder_of_a_port(
     deployment: Deployment, first: Release, tmp_path: Path

@@ -22,7 +22,10 @@ def install(deployment: Deployment, signed: Authority, release: Release, **lasts
     volume = deployment.volume("tls")
     labels = {"project": deployment.project, "volume": "tls"}
     own = [f"--label=com.docker.compose.{name}={value}" for name, value in labels.items()]
-    docker("volume", "create", *own, *_of_the_run(deployment), volume)
+    variables = ("GATE_RUN_ID", "GATE_STARTED")
+    run = zip(verify.GATE_LABELS, map(deployment.values.get, variables), strict=True)
+    own += [f"--label={label}={value}" for label, value in run]
+    docker("volume", "create", *own, volume)
     # By way of standard input: a folder of this machine need not be one of the engine's.
     script = "cd /tls && " + " && ".join(
         f"printf %s '{(signed.folder / name).read_text()}' >{name}"
@@ -31,12 +34,6 @@ def install(deployment: Deployment, signed: Authority, release: Release, **lasts
     script += " && chown 101 server.key && chmod 400 server.key"
     flags = ["--rm", "--user", "0:0", "--network", "none", "-v", f"{volume}:/tls"]
     docker("run", *flags, image(PROXY, release), "sh", "-c", script)
-
-
-def _of_the_run(deployment: Deployment) -> list[str]:
-    values = deployment.values
-    labels = zip(verify.GATE_LABELS, ("GATE_RUN_ID", "GATE_STARTED"), strict=True)
-    return [f"--label={label}={values[name]}" for label, name in labels]
 
 
 @check(

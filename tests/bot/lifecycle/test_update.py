@@ -12,7 +12,7 @@ from compose.lifecycle.state import UpdateOptions
 from compose.lifecycle.steps import StepName
 from compose.release import Release
 from gate import check, expect
-from tests.bot.lifecycle.disposable import brought_to, leftovers, revision, updated
+from tests.bot.lifecycle.disposable import DEPLOYED, NEEDS, brought_to, leftovers, revision, updated
 from tests.bot.lifecycle.drills import (
     BAD,
     QUICK,
@@ -27,8 +27,6 @@ from tests.bot.lifecycle.drills import (
 from tests.bot.lifecycle.traffic import SOCKETS, steady
 from tests.bot.lifecycle.witness import LeaseWatch, books, rows, trade_eagerly
 
-NEEDS = ("stack", "proxy", API)
-DEPLOYED = "bot.lifecycle.deploy.runs_what_should_run"
 check_stack = partial(check, "stack", needs=NEEDS, follows=DEPLOYED)
 RESTARTED = 1012
 OPTIONS = UpdateOptions(watch=1.0)
