@@ -30,7 +30,6 @@ from reports.events import (
     Finding,
     Outcome,
     Phase,
-    Request,
     Required,
     RunFinished,
     RunStarted,
@@ -139,7 +138,7 @@ class Recorder:
 
     def request(self, sent: Sent) -> None:
         """Write what left this process."""
-        self.emit(Request(**vars(sent)))
+        self.emit(sent)
 
     def components(self, containers: Mapping[str, Container], urls: Mapping[str, str]) -> None:
         """Write the containers that were seen."""

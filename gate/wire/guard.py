@@ -9,7 +9,6 @@ import asyncio
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import httpx
@@ -18,25 +17,14 @@ from gate.errors import LiveTargetError, NotSent, WireError
 from gate.machine.limits import limit_of
 from gate.model import model
 from gate.target import Target
+from reports.events import Request
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 SAFE_REDIS = frozenset({"AUTH", "PING", "INFO", "TIME", "LASTSAVE", "DBSIZE", "CONFIG GET"})
 """Commands that change nothing, with the sub-command where others of the same name do."""
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Sent:
-    """One thing that left this process, for the record in the report."""
-
-    method: str
-    url: str
-    service: str
-    started: float
-    seconds: float
-    status: int | str | None
-    error: str | None
-    mutation: bool
+Sent = Request
+"""One thing that left this process, as the report records it."""
 
 
 class RedisReplyError(Exception):
