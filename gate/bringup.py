@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING
 from gate.extensions import StackHook
 from gate.model import model
 from gate.options import Options
+from gate.ready import WHOLE_STACK, Problem
 from gate.recorder import Recorder
 from gate.stages import STAGES
 from gate.target import Credentials, Target
 
 if TYPE_CHECKING:
     from gate.hooks import Release
-    from gate.ready import Problem
     from gate.stack import Stack
-
-WHOLE_STACK = "stack"
-"""Name of the problem that compose itself has."""
 
 
 class BringUp:

@@ -139,8 +139,12 @@ class Container:
         return ports
 
 
-async def containers(wire: Wire, project: str) -> dict[str, Container]:
-    """Containers of a compose project by service. Raises `WireError` without Docker."""
+async def containers(wire: Wire, project: str | None = None) -> dict[str, Container]:
+    """Containers by service, of the target's compose project or of `project`.
+
+    Raises `WireError` without Docker.
+    """
+    project = (wire.target.project or "") if project is None else project
     labels = [f"{PROJECT_LABEL}={project}", OF_COMPOSE]
     wanted = quote(json.dumps({"label": labels}))
     listed = await wire.docker(f"/containers/json?all=1&filters={wanted}")

@@ -75,7 +75,7 @@ def get(
 @probe("docker", "project")
 async def CONTAINERS(wire: Wire) -> dict[str, Container]:
     """Containers of the target, by service."""
-    return await containers(wire, wire.target.project or "")
+    return await containers(wire)
 
 
 @dataclass

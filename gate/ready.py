@@ -14,6 +14,8 @@ from gate.wire import Wire, WireError
 
 OTHERS_LIMIT = 5.0
 POLL_SECONDS = 0.1
+WHOLE_STACK = "stack"
+"""Name of the problem that compose itself has."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ async def wait_ready(target: Target, credentials: Credentials, limit: float) -> 
 
 async def find_broken(wire: Wire) -> list[Problem]:
     """Give the services that exited, restart or are unhealthy now."""
-    found = await containers(wire, wire.target.project or "")
+    found = await containers(wire)
     bad = [(one, _what_is_wrong(one)) for one in found.values()]
     return [Problem(one.service, wrong, await last_lines(wire, one)) for one, wrong in bad if wrong]
 
@@ -87,7 +89,7 @@ async def _ask(wire: Wire, service: str) -> str | None:
 
 
 async def _late(wire: Wire, service: str, seen: str) -> Problem:
-    found = await containers(wire, wire.target.project or "")
+    found = await containers(wire)
     words = await last_lines(wire, found[service]) if service in found else ""
     return Problem(service, f"not ready in time: {seen}", words)
 
@@ -101,7 +103,7 @@ async def wait_settled(wire: Wire, broken: Set[str], limit: float) -> None:
 
 async def _settled(wire: Wire, broken: Set[str]) -> bool:
     with suppress(WireError, ValueError, KeyError):
-        found = await containers(wire, wire.target.project or "")
+        found = await containers(wire)
         if any(one.health == "starting" for name, one in found.items() if name not in broken):
             return False
         scraped = (await wire.http("/api/v1/targets?state=active", "prometheus")).json()

@@ -26,7 +26,7 @@ from gate.machine.commands import completed, image_exists, run, variables_of
 from gate.machine.console import MachineError
 from gate.machine.limits import advised, machine_error
 from gate.model import model
-from gate.ready import Problem, find_broken, wait_ready, wait_settled
+from gate.ready import WHOLE_STACK, Problem, find_broken, wait_ready, wait_settled
 from gate.sweep import PROJECT_PREFIX, RUN_LABEL, STARTED_LABEL, RunLock, runs_folder, sweep
 from gate.target import Credentials, Target
 from gate.wire import Wire
@@ -203,12 +203,12 @@ class Stack:
         except ComposeError as error:
             if lacking := machine_error(str(error), "`docker compose up`"):
                 raise lacking from None
-            return Problem("stack", "`docker compose up` failed", str(error))
+            return Problem(WHOLE_STACK, "`docker compose up` failed", str(error))
         return None
 
     def target(self) -> Target:
         """Where the running stack is. Host ports change when a container is started again."""
-        found = self._ask(self._containers)
+        found = self._ask(containers)
         urls = dict(_addresses(found))
         entry = model().services[model().entry]
         plain = (
@@ -237,9 +237,6 @@ class Stack:
 
         return asyncio.run(asked())
 
-    async def _containers(self, wire: Wire) -> dict[str, Container]:
-        return await containers(wire, self.project)
-
     def ca_file(self) -> Path | None:
         """The CA that the stack made for itself at its first start, copied out of it."""
         path = self.folder / "ca.crt"
@@ -264,7 +261,7 @@ class Stack:
 
     def health_drills(self) -> dict[str, int]:
         """Exit code of each service's health check in a container where nothing runs."""
-        found = [one for one in self._ask(self._containers).values() if len(one.health_test) > 1]
+        found = [one for one in self._ask(containers).values() if len(one.health_test) > 1]
 
         async def drill() -> list[int]:
             return await asyncio.gather(*(asyncio.to_thread(_drill, one) for one in found))
@@ -276,7 +273,7 @@ class Stack:
         return self._ask(self._last_words)
 
     async def _last_words(self, wire: Wire) -> dict[str, str]:
-        found = await containers(wire, self.project)
+        found = await containers(wire)
         logs = await asyncio.gather(*(last_lines(wire, one, LOG_LINES) for one in found.values()))
         return {
             name: f"state: {one.state}\nhealth: {one.health} {one.health_output}\n{log}"
