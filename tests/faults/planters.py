@@ -351,7 +351,7 @@ def effect(stack: Stack, part: Part) -> Iterator[None]:
             every=POLL_SECONDS,
         )
     except WaitError as late:
-        raise NotPlanted(str(late)) from None
+        raise NotPlanted(f"{str(late)[:600]} …") from None
     yield
 
 
@@ -360,7 +360,7 @@ def _told(stack: Stack, service: str, path: str) -> str:
         answer = _ask(stack, service, path)
     except WireError as error:
         return str(error)
-    return f"{answer.status} {answer.text}"[:300]
+    return f"{answer.status} {answer.text}"
 
 
 def _ask(stack: Stack, service: str, path: str, method: str = "GET", **options: Any) -> Answer:
