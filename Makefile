@@ -93,7 +93,7 @@ faults: venv-gate machine ## plant faults, see which are caught: make faults [FA
 	@$(PYTHON) -m tests.faults.matrix $(if $(FAULTS),--faults $(FAULTS)) $(if $(STAGE),--stage $(STAGE)) $(if $(AGAIN),--again) $(if $(JOBS),--jobs $(JOBS)) $(if $(QUICK),--quick)
 
 calm: venv-gate machine ## count false alarms on healthy stacks: make calm [N=30] [AGAIN=1] [KIND=contended] [STAGES=smoke]
-	@$(PYTHON) -m tests.bench.calm --runs $(or $(N),30) $(if $(AGAIN),--again) $(if $(KIND),--kind $(KIND)) $(if $(STAGES),--stages "$(STAGES)")
+	@$(PYTHON) -m tests.bench.healthy_runs --runs $(or $(N),30) $(if $(AGAIN),--again) $(if $(KIND),--kind $(KIND)) $(if $(STAGES),--stages "$(STAGES)")
 
 .PHONY: bench-health soak
 bench-health: venv-gate machine ## measure health while the engine trades, into reports/bench

@@ -12,7 +12,7 @@ from gate.containers import REVISION_LABEL, VERSION_LABEL
 from gate.hooks import Release
 from gate.hooks import Version as Version
 from gate.hooks import VersionError as VersionError
-from gate.machine.commands import must, run
+from gate.machine.commands import run, run_checked
 
 ARCHIVE_LIMIT = 60.0
 DOCKER_LIMIT = 5.0
@@ -73,7 +73,7 @@ def sources(version: Version, folder: Path) -> Release:
     archive = folder / "sources.tar"
     git: list[str | Path] = ["git", "-C", HERE.parent, "-c", UMASK]
     words = ["archive", f"--output={archive}", commit, HERE.name, "pyproject.toml"]
-    must("archive a commit", [*git, *words], ARCHIVE_LIMIT)
+    run_checked("archive a commit", [*git, *words], ARCHIVE_LIMIT)
     with tarfile.open(archive) as file:
         file.extractall(folder, filter="data")
     archive.unlink()

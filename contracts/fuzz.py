@@ -1,4 +1,4 @@
-"""Schemathesis over the agreed document: its configuration, and a session through our one door."""
+"""Schemathesis over the agreed document: its configuration, and a session through the wire."""
 
 import io
 from collections.abc import Callable, Iterable, Mapping

@@ -25,7 +25,7 @@ RULES = {
     "missing_required_header": Rule(False, "the key is the only header, and has a rule of its own"),
 }
 LEFT_OUT = {
-    "ignored_auth": "its probes leave past our one door; contract.auth asks in its place",
+    "ignored_auth": "its probes leave past the wire; contract.auth asks in its place",
     "allow_header_conformance": "one path has several routes, and each names its own methods",
     "object_level_authorization": "there is one owner and one key",
 }

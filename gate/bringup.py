@@ -37,7 +37,7 @@ class BringUp:
 
     def find_release(self) -> "Release | None":
         """Return what is judged: the release of this tree; None for a target of somebody else."""
-        if not self.target.ours:
+        if not self.target.managed:
             return None
         from gate.hooks import hooks  # a look at a live target needs nothing that its owner knows
 
@@ -84,7 +84,7 @@ class BringUp:
             release,
             options.compose_files,
             options.keep_stack,
-            stacks.standing(other) if other else None,
+            stacks.attach(other) if other else None,
         )
         self.credentials = self.stack.credentials
         self._recorder.add_secrets(self.credentials.known)

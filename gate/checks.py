@@ -71,7 +71,7 @@ def check(
 ) -> Callable[[Function], Function]:
     """Mark a test as a check.
 
-    `needs` names what the target must have (`Target.has`), else the check is not required;
+    `needs` names what the target must have (`Target.capabilities`), else the check is not required;
     `follows` names checks whose failure explains this one's (globs). A service is named by its
     name or its kind.
     """

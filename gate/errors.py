@@ -10,9 +10,8 @@
     │   ├── HistoryError         the history of load runs                 load/history.py
     │   ├── ContractError        an API's document                        contracts/agreed.py
     │   ├── VersionError         an earlier version                       gate/hooks.py
-    │   ├── FaultError           a fault file                             tests/faults/fault.py
-    │   └── BadInput             a lifecycle command            compose/lifecycle/errors.py
-    ├── Refused               1  a lifecycle command did nothing  compose/lifecycle/errors.py
+    │   └── FaultError           a fault file                             tests/faults/fault.py
+    ├── Rejected               1  a lifecycle command did nothing  compose/lifecycle/errors.py
     ├── MachineError          6  the machine cannot: nothing is known
     │   ├── ComposeError         compose ended with an error              gate/stack.py
     │   ├── NotPlanted           a fault that is not in the stack         tests/faults/planters.py

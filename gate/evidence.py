@@ -142,7 +142,7 @@ class Evidence:
 async def gather(wire: Wire, probes: Iterable[Probe[Any]]) -> Evidence:
     """Ask every probe that the target can answer, all at once."""
     began = time.monotonic()
-    asked = [one for one in probes if wire.target.has.issuperset(one.needs)]
+    asked = [one for one in probes if wire.target.capabilities.issuperset(one.needs)]
     answers = await asyncio.gather(*(_ask(wire, one) for one in asked))
     found = dict(zip(asked, answers, strict=True))
     return Evidence(wire.target, found, seconds=time.monotonic() - began)

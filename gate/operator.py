@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from gate.checks import CheckFailed, expect, fail
 from gate.errors import MachineError, WaitError
-from gate.machine.commands import must
+from gate.machine.commands import run_checked
 from gate.model import model
 from gate.ready import wait_ready
 from gate.stack import Stack
@@ -162,7 +162,7 @@ class Operator:
 
         Looks again where the services are: a started container has new ports on the host.
         """
-        done = must(f"docker {words[0]}", ["docker", *words], limit)
+        done = run_checked(f"docker {words[0]}", ["docker", *words], limit)
         self.look_again()
         return done.out
 

@@ -187,7 +187,7 @@ def may_run(stages: tuple[str, ...], target: Target, named: bool) -> tuple[str, 
 
 def require_packages(stages: tuple[str, ...], target: Target) -> None:
     """Raise `pytest.UsageError` where .venv has only what compose/*.sh needs, and more is asked."""
-    if (target.ours or stages != ("smoke",)) and find_spec("testcontainers") is None:
+    if (target.managed or stages != ("smoke",)) and find_spec("testcontainers") is None:
         raise pytest.UsageError(
             "expected the gate's packages in .venv, got those of a production host, which suffice"
             " for the smoke stage on a live target only; run `make venv-gate`"
@@ -259,7 +259,7 @@ def report_dir(value: str | None) -> Path:
 
 def require_own_stack(option: str, target: Target) -> None:
     """Raise `pytest.UsageError` where an option needs a stack that the run brings up itself."""
-    if not target.ours:
+    if not target.managed:
         raise pytest.UsageError(
             f"expected {option} with a disposable stack only, got --target {target.name}"
         )

@@ -132,7 +132,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, Any, Any]:
     report = yield
     if GATE in item.config.stash:
-        item.config.stash[GATE].judged(item, call)
+        item.config.stash[GATE].take_result(item, call)
     return report
 
 

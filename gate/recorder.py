@@ -196,7 +196,7 @@ class Recorder:
         for check in (check for check in checks if check in waived):
             self.emit(Waiver(check, waived[check]))
 
-    def judged(self, planned: PlannedCheck, call: pytest.CallInfo[None]) -> None:
+    def take_result(self, planned: PlannedCheck, call: pytest.CallInfo[None]) -> None:
         """Write what became of a check: once, from the phase of its test that decided it."""
         raised = call.excinfo.value if call.excinfo else None
         if raised is None and call.when != "call":

@@ -3,7 +3,7 @@
     collect   keep the checks of the stages asked for, in order          gate/schedule.py
     prepare   bring the stack up, gather evidence, say what is required  gate/bringup.py
     begin     each check's turn, or why it gets none                     gate/schedule.py
-    judged    what became of a check                                     gate/recorder.py
+    take_result  what became of a check                                     gate/recorder.py
     finish    take the stack away, judge, write the reports              reports/
 
 gate/plugin.py calls these from pytest's hooks. Nothing here decides the verdict: `reports` reads
@@ -82,7 +82,7 @@ class Gate:
                 self._see_the_stack(items, release)
             self.schedule.require(self.bringup.target)
             self.schedule.drop_what_cannot_run(items, self.bringup.target)
-            if self.bringup.target.ours and not self._is_of_one_stack():
+            if self.bringup.target.managed and not self._is_of_one_stack():
                 self.schedule.share(items)
         except MachineError as error:
             self.recorder.trouble(str(error))
@@ -158,11 +158,11 @@ class Gate:
         """Begin the turn of a check; return why it gets none, which is its result."""
         return self.schedule.begin(item, self.bringup.problems)
 
-    def judged(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    def take_result(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
         """Take what became of a check, phase by phase of its test."""
         is_skipped = call.excinfo is not None and call.excinfo.errisinstance(pytest.skip.Exception)
         if not (is_skipped and self.schedule.is_of_sidecar(item)):
-            self.recorder.judged(self.schedule.planned(item), call)
+            self.recorder.take_result(self.schedule.planned(item), call)
 
     def told_to_stop(self, number: int, _: FrameType | None) -> None:
         """End the run as Ctrl-C does, with all taken away; being told again does not hurry it."""

@@ -106,7 +106,7 @@ class Schedule:
 
     def require(self, target: Target) -> None:
         """Write which checks have to pass on this target, and which are waived."""
-        had = target.has | self._options.gives | _unavailable(target)
+        had = target.capabilities | self._options.gives | _unavailable(target)
         waived = {**self._waived_by_target(target), **self._options.waivers}
         for stage in self._options.stages:
             checks = manifests.required(self._manifest, stage, had)
@@ -126,7 +126,7 @@ class Schedule:
         items[:] = [item for item in items if self._can_run(self.planned(item), target)]
 
     def _can_run(self, planned: PlannedCheck, target: Target) -> bool:
-        had, needs = target.has | self._options.gives, planned.check.needs
+        had, needs = target.capabilities | self._options.gives, planned.check.needs
         waived = self._options.waivers.get(planned.identifier)
         if waived is None and had.issuperset(needs):
             return True
@@ -235,7 +235,7 @@ class Schedule:
 
 def _unavailable(target: Target) -> frozenset[str]:
     """Give the needs that the target should meet and cannot on this machine."""
-    services = target.left_out
+    services = target.unavailable
     return frozenset([*services, *(f"direct:{service}" for service in services)])
 
 
@@ -243,7 +243,7 @@ def _why_unavailable(target: Target, needs: Sequence[str]) -> str | None:
     """Say why a need cannot be met on this machine; None where all can."""
     reasons = (
         reason
-        for service, reason in target.left_out.items()
+        for service, reason in target.unavailable.items()
         if service in needs or f"direct:{service}" in needs
     )
     return next(reasons, None)

@@ -25,7 +25,7 @@ from reports.events import CheckResult, Event, Phase, RunFinished, Trouble, even
 from reports.stream import FILE, read
 
 ROOT = Path(__file__).parent.parent
-STAGE = next(stage.name for stage in STAGES.values() if stage.runs_beside)
+STAGE = next(stage.name for stage in STAGES.values() if stage.has_sidecar)
 """What is left for the run itself takes about as long."""
 TARGET = frozenset({"seen", "operator", "gate"})
 """Fixtures that lead to the target of a run."""
@@ -38,10 +38,10 @@ POLL_SECONDS = 0.2
 
 def chosen(items: Sequence[pytest.Item]) -> tuple[str, ...]:
     """Choose the checks that run beside the others, by node id; none where no others are left."""
-    if not any(_stage(item).needs_smoke and not _stage(item).runs_beside for item in items):
+    if not any(_stage(item).needs_smoke and not _stage(item).has_sidecar for item in items):
         return ()
     return tuple(
-        item.nodeid for item in items if _stage(item).runs_beside and not looks_at_the_target(item)
+        item.nodeid for item in items if _stage(item).has_sidecar and not looks_at_the_target(item)
     )
 
 

@@ -93,14 +93,14 @@ class GateCompose(DockerCompose):
 
 
 @dataclass(frozen=True)
-class Standing:
+class AttachedStack:
     """What has to be known of a stack that another process brought up, to use it."""
 
     credentials: Credentials
     started: str
 
 
-def standing(run_id: str) -> Standing:
+def attach(run_id: str) -> AttachedStack:
     """The running stack of another run, read from its containers. Raises `MachineError`."""
     rows = model().secrets
     configs = {one.service: _config(run_id, one.service) for one in rows.values()}
@@ -112,7 +112,7 @@ def standing(run_id: str) -> Standing:
         for service, config in there.items()
     }
     known = {n: told.get(one.service, {}).get(one.told_as, NOT_TOLD) for n, one in rows.items()}
-    return Standing(Credentials(**known), next(iter(there.values()))["Labels"][STARTED_LABEL])
+    return AttachedStack(Credentials(**known), next(iter(there.values()))["Labels"][STARTED_LABEL])
 
 
 def _config(run_id: str, service: str) -> dict[str, Any] | None:
@@ -124,7 +124,7 @@ def _config(run_id: str, service: str) -> dict[str, Any] | None:
 class Stack:
     """One disposable stack from its images to its removal. Use as a context manager.
 
-    With `standing` it is one that another process brought up, and takes away.
+    With `attached` it is one that another process brought up, and takes away.
     """
 
     def __init__(
@@ -133,21 +133,21 @@ class Stack:
         release: Release,
         overrides: Sequence[Path] = (),
         keep: bool = False,
-        standing: Standing | None = None,
+        attached: AttachedStack | None = None,
     ) -> None:
         self.run_id = run_id
         self.project = f"{PROJECT_PREFIX}{run_id}"
         self.release = release
         self.keep = keep
-        self.standing = standing is not None
+        self.is_attached = attached is not None
         new = Credentials(*(secrets.token_urlsafe(24) for _ in range(3)))
-        made = standing or Standing(new, str(int(time.time())))
+        made = attached or AttachedStack(new, str(int(time.time())))
         self.credentials = made.credentials
         self.started = made.started
-        self.left_out = hooks().unavailable()
+        self.unavailable = hooks().unavailable()
         self.folder = runs_folder() / run_id
         """A folder of this run's own, gone with the stack."""
-        self._lock = None if standing else RunLock(run_id)
+        self._lock = None if attached else RunLock(run_id)
         files = [*model().files, model().folder / model().disposable, *overrides]
         self.compose = GateCompose(
             context=model().folder,
@@ -159,7 +159,7 @@ class Stack:
 
     def _environment(self) -> dict[str, str]:
         secrets, values = model().secrets, vars(self.credentials)
-        here = [one for one in model().services.values() if one.name not in self.left_out]
+        here = [one for one in model().services.values() if one.name not in self.unavailable]
         return {
             **{secret.variable: values[name] or "" for name, secret in secrets.items()},
             "COMPOSE_PROFILES": ",".join(one.profile for one in here if one.profile),
@@ -181,11 +181,11 @@ class Stack:
         files = [str(sources / name) for name in model().compose]
         return replace(self.compose, context=sources, compose_file_name=files)
 
-    def put_on(self, file: Path) -> None:
+    def add_override(self, file: Path) -> None:
         """One more compose file on top, from now on."""
         self._files([*(self.compose.compose_file_name or ()), str(file)])
 
-    def take_off(self, file: Path) -> None:
+    def remove_override(self, file: Path) -> None:
         """Without that compose file again, from now on."""
         self._files([name for name in self.compose.compose_file_name or () if name != str(file)])
 
@@ -220,11 +220,11 @@ class Stack:
             name="disposable",
             kind="disposable",
             urls=urls,
-            left_out=self.left_out,
+            unavailable=self.unavailable,
             ca_file=self.ca_file(),
             plain_http=f"http://localhost:{plain}" if plain else None,
             project=self.project,
-            ours=True,
+            managed=True,
         )
 
     def _ask(self, look: Callable[[Wire], Awaitable[Seen]], target: Target | None = None) -> Seen:

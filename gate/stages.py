@@ -30,7 +30,7 @@ class Stage:
     needs_drills: bool = False
     """Whether bring-up runs every health check where no service runs for it."""
     needs_browser: bool = False
-    runs_beside: bool = False
+    has_sidecar: bool = False
     """Whether checks that do not look at the run's stack run in a gate of their own (sidecar)."""
     runs_alone: bool = False
     """Whether it wants the machine for itself, and so begins when nothing else runs."""
@@ -73,7 +73,7 @@ STAGES = {
             "lifecycle",
             "do deploy, update, rollback and backup keep their promises?",
             seconds=1500,
-            runs_beside=True,
+            has_sidecar=True,
         ),
         Stage(
             "load",

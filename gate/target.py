@@ -62,7 +62,7 @@ class Target:
     """Where TCP goes for an address of these URLs, `HOST:PORT` each, when not to itself."""
     absent: frozenset[str] = frozenset()
     """Services that this deployment does not have."""
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    unavailable: Mapping[str, str] = field(default_factory=dict)
     """Services it should have and does not, with the reason: their checks are waived by name."""
     mode: Mode = "paper"
     """Trading mode that the engine must be in."""
@@ -77,7 +77,7 @@ class Target:
     """Compose project, where Docker may be asked about the containers."""
     env_file: Path | None = None
     """A file that may hold the secrets of this deployment."""
-    ours: bool = False
+    managed: bool = False
     """Whether this run brings the stack up itself, so that it may restart its containers."""
 
     @property
@@ -91,14 +91,14 @@ class Target:
         return self.urls[ENTRY]
 
     @property
-    def has(self) -> frozenset[str]:
+    def capabilities(self) -> frozenset[str]:
         """What checks can count on: services, `direct:SERVICE`, what may be done to them, and
         `acme`, a local ACME server beside them."""
         direct = {f"direct:{service}" for service in self.urls if service != ENTRY}
-        parts = set(SERVICES) - self.absent - self.left_out.keys()
+        parts = set(SERVICES) - self.absent - self.unavailable.keys()
         extra = {"disposable"} if not self.live else set()
-        if self.ours:
-            extra |= {"stack", "acme"} - self.left_out.keys()
+        if self.managed:
+            extra |= {"stack", "acme"} - self.unavailable.keys()
         if self.project:
             extra.add("project")
         return frozenset(parts | direct | extra)
@@ -140,7 +140,7 @@ def _certificates(path: Path) -> None:
 
 def _read(word: str | None) -> Target:
     if word is None or word == "disposable":
-        return Target("disposable", "disposable", ours=True)
+        return Target("disposable", "disposable", managed=True)
     if word == "localhost":
         return localhost()
     if "://" in word:
@@ -169,7 +169,7 @@ def localhost() -> Target:
         kind="live",
         urls={**urls, ENTRY: url},
         connect=leading_to(url, f"{LOOPBACK}:443", f"{LOOPBACK}:80"),
-        left_out=left_out,
+        unavailable=left_out,
         mode="live" if values.get("MODE") == "live" else "paper",
         ca_file=ours if ours and ours.is_file() else None,
         plain_http=plain_url(url),
@@ -232,7 +232,7 @@ def behind_proxy(url: str) -> Target:
     with suppress(TargetError):  # settings that cannot be read are no matter of another host's
         own = localhost()
         if own.env_file and own.url == base:
-            return replace(target, mode=own.mode, left_out=own.left_out, ca_file=own.ca_file)
+            return replace(target, mode=own.mode, unavailable=own.unavailable, ca_file=own.ca_file)
     return target
 
 

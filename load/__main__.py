@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> Run:
 
 def _somewhere(word: str, ca_file: Path | None) -> Target:
     found = targets.read(word, ca_file)
-    if found.ours:
+    if found.managed:
         raise TargetError(
             "expected a stack that is there: localhost, a URL or a .toml file, got disposable;"
             " `make load` brings up one of its own"
@@ -115,7 +115,7 @@ def _levels(found: Run) -> set[str]:
 
 
 def _comparison(found: Run) -> set[str]:
-    answers = versus.beside(found)
+    answers = versus.side_by_side(found)
     say(answers.title)
     for name, one in answers.found.items():
         say(f" {MARKS[one.verdict]} {name}: {versus.words(one)}")

@@ -297,9 +297,12 @@ def _chances(candidate: Floats, baseline: Floats, seed: int, turns: int) -> Floa
     """
     turned = np.random.default_rng(seed).choice([-1.0, 1.0], size=(turns, len(candidate)))
     signs = np.vstack([np.ones(len(candidate)), turned])  # the first: as it was
-    apart, whole = signs @ _calmed(candidate - baseline), (candidate + baseline).sum(axis=0)
+    apart, whole = (
+        signs @ _clip_disturbed_pairs(candidate - baseline),
+        (candidate + baseline).sum(axis=0),
+    )
     found = apart[:, : len(SCORES)]
-    found[:, P99] = _beyond(whole + apart) - _beyond(whole - apart)
+    found[:, P99] = _log_mean_excess(whole + apart) - _log_mean_excess(whole - apart)
     scale = np.sqrt((found[1:] ** 2).mean(axis=0))
     scale[scale == 0] = np.inf
     found = np.abs(found / scale)
@@ -309,7 +312,7 @@ def _chances(candidate: Floats, baseline: Floats, seed: int, turns: int) -> Floa
     return chances
 
 
-def _calmed(pairs: Floats) -> Floats:
+def _clip_disturbed_pairs(pairs: Floats) -> Floats:
     """Differences of which no pair counts much more than others for what the quicker ones say.
 
     A disturbance that fell on one block of a pair is not what p25 and p50 are asked for.
@@ -320,7 +323,7 @@ def _calmed(pairs: Floats) -> Floats:
     return np.clip(pairs, -most, most)
 
 
-def _beyond(sums: Floats) -> Floats:
+def _log_mean_excess(sums: Floats) -> Floats:
     """The logarithm of how far the requests of the tail are beyond its limit, for each turn."""
     found: Floats = np.log(np.maximum(sums[:, P99], 1e-9) / np.maximum(sums[:, -1], 1e-9))
     return found

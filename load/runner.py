@@ -56,7 +56,7 @@ def run(
     baseline: Target | None = None,
     *,
     early_end: bool = True,
-    beside: "Stack | None" = None,
+    stack: "Stack | None" = None,
     listen: int | None = None,
 ) -> Run:
     """Run a profile against a target and write run.json, samples.npz and histograms to `folder`.
@@ -70,9 +70,9 @@ def run(
     chosen, workers = (profile.comparing(), 1) if baseline else (chosen, workers)
     began, started = time.time(), datetime.now(UTC)
     url = target.url
-    seen = target.located(target.urls, connect=leading_to(url, NEAR)) if beside else target
+    seen = target.located(target.urls, connect=leading_to(url, NEAR)) if stack else target
     job = _job(profile, [seen, *([baseline] if baseline else [])], folder, workers, early_end)
-    ended = _locust(chosen, credentials, job, workers, beside, listen)
+    ended = _locust(chosen, credentials, job, workers, stack, listen)
     found = parts.take(job)
     shutil.rmtree(job)
     summary = {
@@ -134,7 +134,7 @@ def _locust(
     credentials: Credentials,
     job: Path,
     workers: int,
-    beside: "Stack | None",
+    stack: "Stack | None",
     listen: int | None,
 ) -> bool:
     """Run Locust on a job; whether it came to its end by itself."""
@@ -144,10 +144,10 @@ def _locust(
     words += ["--run-time", f"{seconds}s", "--stop-timeout", str(STOP_SECONDS), "--skip-log"]
     limit = seconds + STOP_SECONDS + START_LIMIT
     log = job.parent / "locust.log"
-    if beside:
+    if stack:
         from load import containers  # brings Testcontainers with it
 
-        code = containers.locust(words, job, credentials, workers, beside, limit, log)
+        code = containers.locust(words, job, credentials, workers, stack, limit, log)
     elif listen:
         limit += AWAIT_SECONDS
         code = _process([*words, *_awaiting(workers, listen, job)], job, credentials, limit, log)

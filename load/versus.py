@@ -34,7 +34,7 @@ class Answers:
     """What a comparison says of each operation, and of all together."""
 
     found: dict[str, Comparison]
-    beside: bool
+    is_side_by_side: bool
     """Whether both took turns in one run."""
     version: str | None
     revision: str | None
@@ -46,7 +46,7 @@ class Answers:
     def baseline(self) -> str:
         """Who the baseline is, in words."""
         who = f"{self.version} ({str(self.revision)[:12]})"
-        return who if self.beside else f"an earlier run of {who}"
+        return who if self.is_side_by_side else f"an earlier run of {who}"
 
     @property
     def verdict(self) -> Verdict:
@@ -57,7 +57,7 @@ class Answers:
     @property
     def title(self) -> str:
         """What a table of it is called; how far it can be trusted is part of that."""
-        if self.beside:
+        if self.is_side_by_side:
             return f"Load: against {self.baseline}, both in turns in one run"
         return (
             f"Load: against {self.baseline}, not side by side: the machine's noise did not cancel,"
@@ -85,13 +85,13 @@ class Answers:
         return {
             "version": self.version,
             "revision": self.revision,
-            "side_by_side": self.beside,
+            "side_by_side": self.is_side_by_side,
             "verdict": self.verdict,
             "operations": {name: _entry(one) for name, one in self.found.items()},
         }
 
 
-def beside(run: Run) -> Answers:
+def side_by_side(run: Run) -> Answers:
     """Judge a run whose traffic was dealt to both sides."""
     found = {}
     for name in (*run.operations, WHOLE):
@@ -111,14 +111,14 @@ def apart(run: Run, earlier: Run) -> Answers:
         candidate, baseline = ((own, own.intended.astype(np.int64)) for own in runs)
         sides = _paired(candidate, baseline)
         found[name] = compare(*sides, least=LEAST_APART, requests=REQUESTS_APART)
-    told, doubt = together(found), _doubt(restless(run), restless(earlier))
+    told, doubt = together(found), _doubt(scheduling_lag_p90(run), scheduling_lag_p90(earlier))
     if doubt:
         told = {name: replace(one, verdict="not enough data") for name, one in told.items()}
     who = {key: earlier.summary[key] for key in ("version", "revision")}
     return Answers(told, False, **who, doubt=doubt)
 
 
-def restless(run: Run) -> float:
+def scheduling_lag_p90(run: Run) -> float:
     """How late the generator sent one arrival in ten, in ms: how busy the machine was besides."""
     measured = run.samples.where(run.samples.phase == MEASURED)
     lag = measured.latency_ms - measured.service_ms

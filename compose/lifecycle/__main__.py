@@ -25,7 +25,7 @@ from compose.lifecycle import (
     verify,
 )
 from compose.lifecycle.deployment import API, COLOURED, Deployment
-from compose.lifecycle.errors import REFUSED, BadInput, Refused
+from compose.lifecycle.errors import REFUSED, Rejected
 from compose.lifecycle.journal import Journal, deployment_lock, new_id
 from compose.lifecycle.state import (
     CommandState,
@@ -37,7 +37,7 @@ from compose.lifecycle.state import (
 )
 from compose.lifecycle.steps import show_plan
 from compose.release import HERE, Release, release
-from gate.errors import TargetError
+from gate.errors import TargetError, UsageError
 from gate.machine.console import BAD_INPUT, MACHINE, MachineError, Parser, recorded, say, show
 from gate.machine.interrupts import exit_code, run_main
 from gate.settings import exists
@@ -65,10 +65,10 @@ def main(arguments: list[str] | None = None) -> int:
 def _ended(deployment: Deployment, options: Options, work: Callable[[], None]) -> int:
     try:
         work()
-    except (BadInput, TargetError) as error:
+    except (UsageError, TargetError) as error:
         say(f"{options.command}: {error}")
         return BAD_INPUT
-    except Refused as error:
+    except Rejected as error:
         say(f"{options.command} of {deployment.project}: {error}")
         return REFUSED
     except (MachineError, OSError) as error:
@@ -138,7 +138,7 @@ def update_(deployment: Deployment, options: Options) -> None:
 
     def read_state() -> UpdateState:
         if not all(deployment.containers(service) for service in COLOURED):
-            raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
+            raise Rejected("nothing is deployed here: `compose/deploy.sh` deploys")
         return update.read_state(deployment, chosen, _update_options(options))
 
     _carry_out(deployment, options, chosen, read_state)
@@ -151,18 +151,18 @@ def rollback_(deployment: Deployment, options: Options) -> None:
             return summary(deployment, "recovered")
     present, earlier = releases.current(deployment), _earlier(deployment, options)
     if present is None:
-        raise Refused("nothing was deployed here yet")
+        raise Rejected("nothing was deployed here yet")
     archive = None
     if options.restore_data:
         newer = releases.backup_to_go_back_with(deployment, earlier) or present
         if not newer.backup:
-            raise Refused(f"there is no backup from before {newer.tag}")
+            raise Rejected(f"there is no backup from before {newer.tag}")
         archive = backups.find(deployment, newer.backup)
         with restore.opened(deployment, archive, options.key_file):
             pass  # found out before anything is stopped
     change = rollback.plan_schema_change(present, earlier, archive)
     if archive and not change.schema_differs:
-        raise BadInput(
+        raise UsageError(
             f"expected --restore-data with a release of an older schema, but {earlier.tag} has the"
             f" same: roll back without it, and `compose/restore.sh {archive.name}` puts data back"
         )
@@ -190,10 +190,10 @@ def restore_(deployment: Deployment, options: Options) -> None:
     archive = backups.find(deployment, options.archive)
     down = not deployment.containers()
     if down and releases.current(deployment) is None:
-        raise Refused("nothing was deployed here yet: `compose/deploy.sh` comes before a restore")
+        raise Rejected("nothing was deployed here yet: `compose/deploy.sh` comes before a restore")
     for service in restore.SERVICES:
         if not down and not deployment.containers(service):
-            raise Refused(f"there is no container of {service}: `compose/deploy.sh` makes one")
+            raise Rejected(f"there is no container of {service}: `compose/deploy.sh` makes one")
     with restore.opened(deployment, archive, options.key_file) as (_, manifest):
         say(f"{archive.name}: made {manifest['made']}, rows {manifest['rows']}")
     state = RestoreState(id=new_id(), archive=str(archive), key_file=options.key_file, down=down)
@@ -213,7 +213,7 @@ def status_(deployment: Deployment, _: Options) -> None:
     for line in drift:
         show(f"  ! {line}")
     if drift:
-        raise Refused(f"{len(drift)} things are not as they should be")
+        raise Rejected(f"{len(drift)} things are not as they should be")
 
 
 def start_(deployment: Deployment, _: Options) -> None:
@@ -232,7 +232,7 @@ def _require_containers(deployment: Deployment) -> None:
     ):  # said or mended further on
         return
     if lacking := deploy.without_container(deployment, one_shots=False):
-        raise Refused(f"{', '.join(lacking)} has no container: `compose/deploy.sh` makes one")
+        raise Rejected(f"{', '.join(lacking)} has no container: `compose/deploy.sh` makes one")
 
 
 def stop_(deployment: Deployment, _: Options) -> None:
@@ -295,7 +295,7 @@ def _preflight(deployment: Deployment, options: Options, chosen: Release) -> Non
     for finding in findings:
         say(f"  ! expected {finding.expected}; {finding.todo}")
     if findings:
-        raise Refused(f"{len(findings)} findings of the preflight; nothing was changed")
+        raise Rejected(f"{len(findings)} findings of the preflight; nothing was changed")
 
 
 def _planned(deployment: Deployment, options: Options, state: CommandState) -> bool:
@@ -317,7 +317,7 @@ def _update_options(options: Options) -> UpdateOptions:
 def _earlier(deployment: Deployment, options: Options) -> releases.Manifest:
     tags = releases.history(deployment)
     if not options.release and len(tags) < 2:
-        raise Refused("there is no earlier release to go back to")
+        raise Rejected("there is no earlier release to go back to")
     return releases.load(deployment, options.release or tags[-2])
 
 

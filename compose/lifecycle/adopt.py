@@ -12,7 +12,7 @@ from pathlib import Path
 from compose.lifecycle import owner, recovery
 from compose.lifecycle.deploy import running
 from compose.lifecycle.deployment import PROXY, Deployment
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import deployment_lock, new_id
 from compose.release import HERE
 from gate.containers import Container
@@ -36,11 +36,11 @@ def adopt(deployment: Deployment) -> None:
     former, mine = _former(deployment), owner.this_folder(deployment)
     is_there, changed = owner.is_there(deployment), owner.engine_changed(deployment)
     if not is_there and not former and not changed:
-        raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
+        raise Rejected("nothing is deployed here: `compose/deploy.sh` deploys")
     containers = deployment.containers()
     differing = [*_settings(deployment, containers), *_certificates(containers)]
     if differing:
-        raise Refused(
+        raise Rejected(
             f"expected what it runs with, got other {' and '.join(differing)};"
             f" {_copying(former, mine)}then give this command again. Nothing was changed"
         )
@@ -69,7 +69,7 @@ def adopt(deployment: Deployment) -> None:
 def _former(deployment: Deployment) -> owner.Owner | None:
     try:
         former = owner.find(deployment)
-    except Refused:
+    except Rejected:
         return None  # data that nobody owns
     if former and not former.state:  # only containers told, of a deploy without --state
         former = replace(

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from compose.lifecycle.errors import BadInput
+from gate.errors import UsageError
 from gate.machine.console import MachineError
 
 FORMAT = "breakout-bot-backup"
@@ -73,15 +73,15 @@ def _write(file: BinaryIO, members: Sequence[Path], key: bytes | None) -> None:
 def unpack(path: Path, folder: Path, key_file: str | None) -> dict[str, Any]:
     """Check an archive as a whole and lay its files into `folder`; its manifest.
 
-    Raises `BadInput` for one that is damaged, truncated, foreign or locked with another key, and
+    Raises `UsageError` for one that is damaged, truncated, foreign or locked with another key, and
     `MachineError` where there is no room for it.
     """
     if not path.is_file():
-        raise BadInput(f"expected a backup, got {path}: no such file")
+        raise UsageError(f"expected a backup, got {path}: no such file")
     with path.open("rb") as file:
         locked = file.read(len(MAGIC)) == MAGIC
     if locked and not key_file:
-        raise BadInput(f"{path.name} is encrypted: give its key with --key-file")
+        raise UsageError(f"{path.name} is encrypted: give its key with --key-file")
     key = key_from(key_file) if locked and key_file else None
     try:
         with path.open("rb") as file:
@@ -89,16 +89,16 @@ def unpack(path: Path, folder: Path, key_file: str | None) -> dict[str, Any]:
         text = (folder / MANIFEST).read_text(encoding="utf-8")
         manifest: dict[str, Any] = json.loads(text)
     except FileNotFoundError:
-        raise BadInput(
+        raise UsageError(
             f"expected a backup of this system, got {path.name} without {MANIFEST}; nothing was"
             " touched"
         ) from None
     except InvalidTag:
-        raise BadInput(
+        raise UsageError(
             f"{path.name} is damaged, cut short, or locked with another key; nothing was touched"
         ) from None
     except DAMAGED as error:
-        raise BadInput(
+        raise UsageError(
             f"expected a whole backup, got {path.name}, which is damaged, cut short or no backup"
             f" of this system ({type(error).__name__}); nothing was touched"
         ) from None
@@ -122,11 +122,11 @@ def _lay_out(file: Any, folder: Path) -> None:
 
 def _check(path: Path, folder: Path, manifest: dict[str, Any]) -> None:
     if manifest.get("format") != FORMAT:
-        raise BadInput(f"expected a backup of this system, got {path.name}; nothing was touched")
+        raise UsageError(f"expected a backup of this system, got {path.name}; nothing was touched")
     for name, wanted in manifest["files"].items():
         file = folder / Path(name).name
         if not file.is_file() or _sha(file) != wanted["sha256"]:
-            raise BadInput(
+            raise UsageError(
                 f"expected {name} in {path.name} as it was backed up, but its checksum differs;"
                 " nothing was touched"
             )
@@ -141,13 +141,13 @@ def _sha(path: Path) -> str:
 
 
 def key_from(path: str) -> bytes:
-    """Read the key in a file: 64 hexadecimal digits. Raises `BadInput`."""
+    """Read the key in a file: 64 hexadecimal digits. Raises `UsageError`."""
     try:
         key = bytes.fromhex(Path(path).read_text(encoding="ascii").strip())
     except (OSError, ValueError):
         key = b""
     if len(key) != KEY_BYTES:
-        raise BadInput(
+        raise UsageError(
             f"expected {path} to hold a key of {KEY_BYTES * 2} hexadecimal digits;"
             " `openssl rand -hex 32` makes one"
         )

@@ -9,9 +9,10 @@ from typing import Any
 
 from compose.lifecycle import archives, database, journal, releases, retention, scripts, working
 from compose.lifecycle.deployment import API, Deployment, capture, docker, feed
-from compose.lifecycle.errors import BadInput, Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal, new_id, now
 from compose.lifecycle.state import ReleaseState
+from gate.errors import UsageError
 from gate.machine.commands import image_exists, run
 from gate.machine.console import MachineError, say
 from gate.settings import is_secret, quoted
@@ -109,7 +110,7 @@ def set_aside(deployment: Deployment, key_file: str | None, kind: str) -> None:
     """Back up what is about to be replaced by older data, as far as that can be done."""
     try:
         path = make(deployment, key_file, kind)
-    except (MachineError, Refused) as error:
+    except (MachineError, Rejected) as error:
         say(f"    what is there now cannot be backed up: {error}")
     else:
         say(f"    what is there now is kept in {path.name}")
@@ -121,10 +122,10 @@ def listed(deployment: Deployment) -> list[Path]:
 
 
 def find(deployment: Deployment, word: str) -> Path:
-    """Find the backup that a name or path means. Raises `BadInput`."""
+    """Find the backup that a name or path means. Raises `UsageError`."""
     path = Path(word) if "/" in word else folder(deployment) / word
     if not path.is_file():
-        raise BadInput(f"expected a backup of {folder(deployment)} or a path, got {word!r}")
+        raise UsageError(f"expected a backup of {folder(deployment)} or a path, got {word!r}")
     return path
 
 

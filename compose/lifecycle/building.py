@@ -2,7 +2,7 @@
 
 from compose.lifecycle import database
 from compose.lifecycle.deployment import API, BUILD_LIMIT, Deployment, docker
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.releases import image
 from compose.machine import registry
 from compose.release import OWN_SERVICES, Release, images, release
@@ -22,11 +22,11 @@ def provide(deployment: Deployment, wanted: Release) -> None:
         return
     verb = "build" if wanted.tag == release().tag else "pull"
     if verb == "pull" and not registry.probe(lacking[0]):
-        raise Refused(f"{lacking[0]} is not on this machine, and no registry has it")
+        raise Rejected(f"{lacking[0]} is not on this machine, and no registry has it")
     try:
         deployment.compose(verb, *OWN_SERVICES, release=wanted, limit=BUILD_LIMIT)
     except MachineError as error:
-        raise Refused(f"{lacking[0]} cannot be had: {error}") from None
+        raise Rejected(f"{lacking[0]} cannot be had: {error}") from None
 
 
 def schema(wanted: Release) -> int:

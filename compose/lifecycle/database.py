@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from compose.lifecycle.archives import RESERVE
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.release import HERE
 from gate.machine.commands import run
 from gate.machine.console import MachineError
@@ -46,7 +46,7 @@ def read_copy(path: Path, command: str = "describe") -> Any:
     program = [sys.executable, "-m", MODULE, "--file", str(path), command]
     done = run(program, HOST_LIMIT, cwd=BOT_FOLDER, env={"PYTHONDONTWRITEBYTECODE": "1"})
     if done.code == UNSOUND:
-        raise Refused(f"the copy of the database {done.err.strip()}")
+        raise Rejected(f"the copy of the database {done.err.strip()}")
     if not done.ok:
         raise MachineError(f"Expected to read a copy of the database, but: {done.text[-300:]}")
     return json.loads(done.out)

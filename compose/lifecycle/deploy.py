@@ -15,7 +15,7 @@ from compose.lifecycle.deployment import (
     last_log_line,
     unhealthy_services,
 )
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import DeployState
 from compose.lifecycle.steps import Step, StepName
@@ -136,7 +136,7 @@ def seen_by(deployment: Deployment) -> Target:
 def start(containers: Sequence[Container]) -> None:
     """Start what was deployed and stopped, until it is well. Raises `Refused`."""
     if not containers:
-        raise Refused("nothing is deployed here: `compose/deploy.sh` deploys")
+        raise Rejected("nothing is deployed here: `compose/deploy.sh` deploys")
     ids = [container.id for container in containers]
     docker("start", *ids)
     _wait_until_healthy(lambda: inspected(ids))
@@ -167,7 +167,7 @@ def _wait_until_healthy(look: Callable[[], Sequence[Container]]) -> None:
     for container in look():
         if state := unhealthy_services([container]).get(container.service):
             seconds = time.monotonic() - began
-            raise Refused(
+            raise Rejected(
                 f"{container.service} is {state} after {seconds:.0f} s: {last_log_line(container)}"
             )
 

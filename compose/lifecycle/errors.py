@@ -1,16 +1,12 @@
 """How a lifecycle command ends other than well."""
 
-from gate.errors import GateError, UsageError
+from gate.errors import GateError
 
 REFUSED = 1
 """Exit code of a command that was refused."""
 
 
-class Refused(GateError):
+class Rejected(GateError):
     """Nothing was changed, or everything was put back: the sentence says why."""
 
     exit_code = REFUSED
-
-
-class BadInput(UsageError):
-    """What was asked for makes no sense: expected, given."""

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.state import CommandState, from_json, to_json
 from gate.machine.interrupts import deferred
 
@@ -143,7 +143,7 @@ def deployment_lock(folder: Path, command: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise Refused(f"another command is at work here: {file.read().strip()}") from None
+            raise Rejected(f"another command is at work here: {file.read().strip()}") from None
         file.truncate(0)
         file.write(f"{command}, process {os.getpid()} on {socket.gethostname()} since {now()}\n")
         file.flush()

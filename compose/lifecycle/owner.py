@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from compose.lifecycle.deployment import DOCKER_LIMIT, Deployment, docker
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import now, write_json
 from compose.release import HERE
 from gate.containers import OF_COMPOSE, PROJECT_LABEL
@@ -121,7 +121,7 @@ def _reason(text: str) -> str:
 def _require_same_engine(deployment: Deployment) -> None:
     known, seen = _engine_before(deployment), answering()
     if known and not known.is_same(seen):
-        raise Refused(
+        raise Rejected(
             f"expected the Docker engine that it was deployed on, {known.name} with its data in"
             f" {known.root}, got {seen.name} with {seen.root} at {engines.engine()};"
             f" choose that one by DOCKER_HOST or `docker context use`, or {ADOPT} takes this one"
@@ -172,7 +172,7 @@ def find(deployment: Deployment) -> Owner | None:
     if folder is not None:
         return Owner(str(folder.parent), "", "", "", "")
     if volumes and not any((deployment.state / name).is_file() for name in TRACES):
-        raise Refused(
+        raise Rejected(
             f"expected to know whose data are in {', '.join(sorted(volumes))}, but no container, no"
             f" record and nothing in {deployment.state} tells: give the command in the folder that"
             f" it was deployed from, or {ADOPT} takes them over"
@@ -220,12 +220,12 @@ def require(deployment: Deployment) -> None:
     if known is None or known.is_same(mine, engines.engine().socket is not None):
         return
     if _same_path(known.folder, mine.folder) and not _same_path(known.state, mine.state):
-        raise Refused(
+        raise Rejected(
             f"expected the state folder that it was deployed with, {known.state}, got"
             f" {mine.state}: give `--state {known.state}`, or {ADOPT} with this one takes it over"
         )
     gone = "" if Path(known.folder).exists() else ", which is gone from here"
-    raise Refused(
+    raise Rejected(
         f"expected the folder that it was deployed from, {known}{gone}; got {mine.folder}. Give the"
         f" command there; {ADOPT} here takes it over on purpose, also after a move or rename"
     )
@@ -243,7 +243,7 @@ def claim(deployment: Deployment) -> None:
     docker("volume", "create", *options, name)  # leaves one that is there as it is
     known = _recorded(deployment)
     if not known.is_same(mine, engines.engine().socket is not None):  # made at the same moment
-        raise Refused(f"it is being deployed from {known}: give the command there")
+        raise Rejected(f"it is being deployed from {known}: give the command there")
     if known != _kept(deployment.state):
         write_json(deployment.state / OWNER_FILE, asdict(known))
     seen = answering()

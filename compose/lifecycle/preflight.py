@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from compose.lifecycle import building, releases
 from compose.lifecycle.deployment import Deployment
-from compose.lifecycle.errors import BadInput
 from compose.release import HERE, Release
+from gate.errors import UsageError
 from gate.machine.commands import run
 from gate.machine.console import MachineError
 from gate.machine.ports import is_own_address
@@ -76,11 +76,11 @@ def findings(
 
 
 def allowed_by(values: Mapping[str, str]) -> frozenset[str]:
-    """Give the checks that the settings allow for good. Raises `BadInput` for a name of none."""
+    """Give the checks that the settings allow for good. Raises `UsageError` for a name of none."""
     named = frozenset(word.strip() for word in values.get(ALLOW, "").split(",") if word.strip())
     known = [check.__name__ for check in CHECKS]
     if unknown := sorted(named.difference(known)):
-        raise BadInput(f"expected {ALLOW} to name some of {', '.join(known)}; got {unknown[0]!r}")
+        raise UsageError(f"expected {ALLOW} to name some of {', '.join(known)}; got {unknown[0]!r}")
     return named
 
 

@@ -21,7 +21,7 @@ from compose.lifecycle.deployment import (
     inspected,
     name_of,
 )
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.releases import image
 from compose.release import Release
 from gate.containers import Container
@@ -38,7 +38,7 @@ ESTABLISHED = re.compile(
 """A row of /proc/net/tcp: the local port, the remote address and port, the socket's number."""
 WORKER = re.compile(r"^(\d+) nginx: worker process$", re.MULTILINE)
 """A process id and title; the worker of a former configuration `is shutting down`."""
-DOORS = {8443, 8080, 8000, 3000}
+LISTENER_PORTS = {8443, 8080, 8000, 3000}
 """Ports on which the proxy takes connections."""
 
 
@@ -95,7 +95,7 @@ def switch(deployment: Deployment, folder: str) -> None:
     tested = run(["docker", "exec", proxy, "sh", "-c", test], LIMIT)
     if not tested.ok:
         problem = next((x for x in tested.text.splitlines() if "[emerg]" in x), tested.text[-200:])
-        raise Refused(f"nginx refuses the proxy's configuration: {problem}")
+        raise Rejected(f"nginx refuses the proxy's configuration: {problem}")
     former = workers(deployment)
     _in(
         deployment,
@@ -133,7 +133,7 @@ def in_flight(deployment: Deployment, api: str) -> int:
     listing = _in(deployment, script)
     held = set(re.findall(r"socket:\[(\d+)\]", listing))
     rows = [row for row in _established(listing) if row.inode in held]
-    clients = sum(row.local_port in DOORS for row in rows)
+    clients = sum(row.local_port in LISTENER_PORTS for row in rows)
     own = address(inspected([api])[0])
     others = sum(row.remote.endswith(f":{API_PORT}") and row.remote != own for row in rows)
     if clients <= others:  # spares a look into the API

@@ -10,7 +10,7 @@ from typing import Any
 from compose.lifecycle import backups, journal, restore, working
 from compose.lifecycle.deploy import Deploy
 from compose.lifecycle.deployment import COLOURED, Deployment, holds_within, inspected
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal, deployment_lock
 from compose.lifecycle.restore import Restore
 from compose.lifecycle.rollback import Rollback
@@ -107,7 +107,7 @@ def clear(deployment: Deployment) -> None:
         return None
     for folder in dead:
         shutil.rmtree(folder / working.FILES, ignore_errors=True)
-    with suppress(Refused), deployment_lock(deployment.state, "clear"):
+    with suppress(Rejected), deployment_lock(deployment.state, "clear"):
         say(f"{deployment.project}: removing what a command that was killed has left")
         for path in old:  # as a version before left it
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -162,7 +162,7 @@ def execute(deployment: Deployment, state: CommandState) -> None:
             journal = Journal.begin(journal_path(deployment), state)
             steps = steps_of(deployment, journal)
         carry_out(journal, steps)
-    except (Refused, KeyboardInterrupt) as ended:
+    except (Rejected, KeyboardInterrupt) as ended:
         if journal is not None and not journal.begun:
             journal.close(f"undone: {ended}")
         elif journal is not None and all(step.name in journal.done for step in steps):

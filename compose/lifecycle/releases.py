@@ -7,11 +7,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from compose.lifecycle.deployment import Deployment, docker
-from compose.lifecycle.errors import BadInput
 from compose.lifecycle.journal import now, write_json
 from compose.lifecycle.state import ReleaseState
 from compose.release import OWN_SERVICES, Release
 from compose.release import image as image
+from gate.errors import UsageError
 from gate.settings import is_secret
 
 
@@ -96,11 +96,11 @@ def current(deployment: Deployment) -> Manifest | None:
 
 
 def load(deployment: Deployment, tag: str) -> Manifest:
-    """Load the manifest of a release. Raises `BadInput` for a tag that was never deployed."""
+    """Load the manifest of a release. Raises `UsageError` for a tag that was never deployed."""
     path: Path = deployment.state / "releases" / f"{tag}.json"
     if tag not in history(deployment) or not path.is_file():
         known = ", ".join(history(deployment)) or "none"
-        raise BadInput(f"expected a release that was deployed here ({known}), got {tag!r}")
+        raise UsageError(f"expected a release that was deployed here ({known}), got {tag!r}")
     return Manifest(**json.loads(path.read_text(encoding="utf-8")))
 
 

@@ -16,7 +16,7 @@ from compose.lifecycle.deployment import (
     health,
     holds_within,
 )
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal, new_id
 from compose.lifecycle.state import RestoreState
 from compose.lifecycle.steps import Step, StepName
@@ -80,7 +80,7 @@ class Restore:
             return
         try:
             self.state.before = str(backups.make(self.deployment, self.state.key_file, "restore"))
-        except Refused as unsound:
+        except Rejected as unsound:
             say(f"    there is no coming back to what is there now: {unsound}")
 
     def stop(self) -> None:
@@ -116,7 +116,7 @@ class Restore:
         redis, api = (self.deployment.containers(name)[-1].id for name in SERVICES)
         docker("start", redis, api)
         if not holds_within(lambda: health(api), READY_SECONDS):
-            raise Refused(f"the bot is not healthy {READY_SECONDS:g} s after the restore")
+            raise Rejected(f"the bot is not healthy {READY_SECONDS:g} s after the restore")
         holds_within(lambda: not self.deployment.unhealthy_services(), READY_SECONDS)
 
 
@@ -129,7 +129,7 @@ def opened(
         manifest = archives.unpack(archive, folder, key_file)
         counted = backups.contents(folder / "data.sqlite3")
         if counted["rows"] != manifest["rows"]:
-            raise Refused(f"{archive.name}: its rows are not those that were counted")
+            raise Rejected(f"{archive.name}: its rows are not those that were counted")
         yield folder, manifest
 
 
@@ -151,7 +151,7 @@ def verify(deployment: Deployment, archive: Path, key_file: str | None) -> dict[
             backups.snapshot(scratch, restored)
             seen = backups.contents(restored)
             if seen != {name: manifest[name] for name in seen}:
-                raise Refused(f"restored {seen}, but {manifest['rows']} were backed up")
+                raise Rejected(f"restored {seen}, but {manifest['rows']} were backed up")
             _comes_up(scratch, release)
         finally:
             scratch.compose("down", "--volumes", "--timeout", "5", release=release)
@@ -168,7 +168,7 @@ def _tag(deployment: Deployment) -> str:
         return containers[-1].image.rpartition(":")[2]
     present = releases.current(deployment)
     if present is None:
-        raise Refused("nothing was deployed here yet: `compose/deploy.sh` deploys")
+        raise Rejected("nothing was deployed here yet: `compose/deploy.sh` deploys")
     return present.tag
 
 
@@ -184,6 +184,6 @@ def _comes_up(scratch: Deployment, release: Release) -> None:
     scratch.compose("start", REDIS, EXCHANGE, API, release=release)
     api = scratch.containers(API)[-1].id
     if not holds_within(lambda: health(api), READY_SECONDS):
-        raise Refused("the bot does not come up with the restored data")
+        raise Rejected("the bot does not come up with the restored data")
     if not holds_within(lambda: REDIS not in scratch.unhealthy_services(), READY_SECONDS):
-        raise Refused("Redis does not come up with the restored data")
+        raise Rejected("Redis does not come up with the restored data")

@@ -5,13 +5,13 @@ from typing import ClassVar
 
 from compose.lifecycle import backups, proxy, releases, update
 from compose.lifecycle.deployment import API, Deployment, docker
-from compose.lifecycle.errors import BadInput
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.restore import opened
 from compose.lifecycle.state import RollbackState, SchemaChange, UpdateOptions
 from compose.lifecycle.steps import Step, StepName
 from compose.lifecycle.update import STOP_SECONDS, Update, migrate
 from compose.release import Release
+from gate.errors import UsageError
 from gate.machine.commands import run
 from gate.target import Trust
 
@@ -112,13 +112,13 @@ def read_state(
 def plan_schema_change(
     present: releases.Manifest, wanted: releases.Manifest, archive: Path | None
 ) -> SchemaChange:
-    """Decide what a rollback does about the data. Raises `BadInput` where only a backup helps."""
+    """Decide what a rollback does about the data. Raises `UsageError` where only a backup helps."""
     lower = wanted.schema < present.schema
     image = releases.image(API, present.release)
     program = [image, "/venv/bin/python", "-m", "breakout_bot.migrate", "--help"]
     ask = ["docker", "run", "--rm", "--network", "none", *program]
     if lower and archive is None and not run(ask, 30.0).ok:
-        raise BadInput(
+        raise UsageError(
             f"expected {present.tag} to take its schema {present.schema} back to {wanted.schema},"
             f" but it cannot: give --restore-data to restore {present.backup}; what was written"
             f" since {present.deployed} is lost then"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.release import Release
 
 OPTIONS_KEY = "wishes"
@@ -136,7 +136,7 @@ def from_json(command: str, content: Mapping[str, Any]) -> CommandState:
         kind = STATES[command]
         return kind(**_known(kind, values))
     except (KeyError, TypeError) as error:
-        raise Refused(
+        raise Rejected(
             f"expected the journal of a {', '.join(STATES)} that this version can read, got one of"
             f" {command!r} ({error}): give the command again from the checkout that began it"
         ) from None

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from compose.lifecycle.errors import BadInput, Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import CommandState
+from gate.errors import UsageError
 from gate.machine.console import MachineError, say
 from gate.machine.interrupts import deferred
 
@@ -74,7 +75,7 @@ def carry_out(journal: Journal[CommandState], steps: Sequence[Step]) -> None:
             raise KeyboardInterrupt(f"{reason}, and finished: there was no way back") from None
         with deferred():
             undo_all(journal, steps, reason)
-        kind = KeyboardInterrupt if by_hand else Refused
+        kind = KeyboardInterrupt if by_hand else Rejected
         raise kind(f"put back as it was, because: {reason}") from None
 
 
@@ -88,7 +89,7 @@ def _do(journal: Journal[CommandState], steps: Sequence[Step]) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, Refused | BadInput | MachineError | OSError):
+    if isinstance(error, Rejected | UsageError | MachineError | OSError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return str(error) or "interrupted by hand"

@@ -22,7 +22,7 @@ from compose.lifecycle.deployment import (
     name_of,
     remove,
 )
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal, new_id, write_json
 from compose.lifecycle.state import ReleaseState, UpdateOptions, UpdateState
 from compose.lifecycle.steps import Step, StepName
@@ -91,7 +91,7 @@ class Update:
             if container.id not in self.old_ids
         ]
         if not containers:
-            raise Refused(f"there is no container of the new {service}")
+            raise Rejected(f"there is no container of the new {service}")
         return containers[-1]
 
     def steps(self) -> list[Step]:
@@ -176,7 +176,7 @@ class Update:
             lambda: health(self.alive(API).id).get("status") == "healthy", READY_SECONDS
         )
         if not seen:
-            raise Refused(f"the new API is not healthy after {READY_SECONDS:g} s")
+            raise Rejected(f"the new API is not healthy after {READY_SECONDS:g} s")
         holds_within(self.page_answers, PAGE_SECONDS)
         where = self.entrance()
         holds_within(lambda: verify.scraped(where, API, self.scraped_since), SCRAPED_SECONDS)
@@ -201,7 +201,7 @@ class Update:
         if container.state in ("exited", "dead", "restarting") or container.restarts:
             # While it runs again, Docker knows no exit code of the time before.
             how = f"exit code {container.exit_code}" if container.exit_code else "and runs again"
-            raise Refused(f"the new {service} crashed, {how}: {last_log_line(container)}")
+            raise Rejected(f"the new {service} crashed, {how}: {last_log_line(container)}")
         return container
 
     def check(self) -> None:
@@ -238,7 +238,7 @@ class Update:
         )
         say(f"    new colour {new.requests} requests, old {before.requests}")
         if reason := judge.canary_regression(new, before):
-            raise Refused(f"canary: {reason}")
+            raise Rejected(f"canary: {reason}")
 
     def undo_canary(self) -> None:
         """Send all requests to the old colour again."""
@@ -269,12 +269,12 @@ class Update:
         if not holds_within(
             lambda: started and look().get("started_at") == started, SWITCH_SECONDS
         ):
-            raise Refused("the proxy does not lead to the new API after the switch")
+            raise Rejected("the proxy does not lead to the new API after the switch")
         ends = time.monotonic() + self.options.watch
         while time.monotonic() < ends:
             self.alive(API)
             if look().get("status") not in ("healthy", "degraded"):
-                raise Refused("the new API is not well any more, a moment after the switch")
+                raise Rejected("the new API is not well any more, a moment after the switch")
             time.sleep(LOOK_SECONDS)
 
     def hand_over(self) -> None:
@@ -284,7 +284,7 @@ class Update:
         docker("stop", "--time", str(STOP_SECONDS), self.old(API))
         new = self.alive(API).id
         if not holds_within(lambda: trades_if_told(new), LEASE_SECONDS):
-            raise Refused(f"the new engine did not take the lease within {LEASE_SECONDS:g} s")
+            raise Rejected(f"the new engine did not take the lease within {LEASE_SECONDS:g} s")
 
     def undo_hand_over(self) -> None:
         """Let the old colour serve and trade again."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from compose.lifecycle import proxy
 from compose.lifecycle.deployment import PROXY, Deployment, docker, inspected, remove
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.releases import image
 from compose.release import HERE, Release
 from gate.containers import Container
@@ -48,7 +48,7 @@ def target(deployment: Deployment, container: Container, trust: Trust = "verify"
     """
     url, address = deployment.url, container.host_address(TLS_PORT)
     if address is None:
-        raise Refused(
+        raise Rejected(
             f"expected the proxy to publish port {TLS_PORT} on this host, got no such port:"
             " whether a release may serve is looked at through it"
         )
@@ -125,13 +125,13 @@ def _entry_target(deployment: Deployment, name: str, trust: Trust) -> Target:
         (container,) = inspected([name])
         if container.state == "exited":
             log = run(["docker", "logs", "--tail", "3", name], 10.0).text
-            raise Refused(f"the new proxy configuration does not start: {log[-300:]}")
+            raise Rejected(f"the new proxy configuration does not start: {log[-300:]}")
         where = target(deployment, container, trust)
         good, seen = asyncio.run(_look(where, "/healthz"))
         if good:
             return where
         if time.monotonic() > deadline:
-            raise Refused(f"the new proxy gives no good answer within 10 s: {seen}")
+            raise Rejected(f"the new proxy gives no good answer within 10 s: {seen}")
 
 
 def smoke(deployment: Deployment, where: Target, release: Release) -> str:
@@ -154,7 +154,7 @@ def smoke(deployment: Deployment, where: Target, release: Release) -> str:
         raise MachineError(f"the smoke stage came to no verdict: {done.text[-400:]}")
     verdict = json.loads((folder / "latest" / "verdict.json").read_text(encoding="utf-8"))
     if done.code == HOLD:
-        raise Refused(f"the smoke stage says HOLD: {_first(verdict)}")
+        raise Rejected(f"the smoke stage says HOLD: {_first(verdict)}")
     return str(verdict["run_id"])
 
 

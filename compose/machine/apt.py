@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gate.machine.commands import must, run
+from gate.machine.commands import run, run_checked
 from gate.machine.console import MachineError, step
 
 SUITE = "trixie"
@@ -126,7 +126,7 @@ def install(packages: Sequence[str]) -> None:
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     with step(f"installing {' '.join(packages)}"), no_service_starts():
         run(["apt-get", "-q", "update"], UPDATE_LIMIT)
-        must(
+        run_checked(
             f"install {' '.join(packages)}",
             ["apt-get", "-qy", "install", "--no-install-recommends", *packages],
             INSTALL_LIMIT,
@@ -154,15 +154,17 @@ def unpacked(packages: Sequence[str], suite: str = SUITE) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="breakout-bot-apt-") as name:
         folder = Path(name)
         options = _own_state(folder, suite)
-        must(f"read {suite}", ["apt-get", "-q", *options, "update"], UPDATE_LIMIT, cwd=folder)
-        must(
+        run_checked(
+            f"read {suite}", ["apt-get", "-q", *options, "update"], UPDATE_LIMIT, cwd=folder
+        )
+        run_checked(
             f"download {' '.join(packages)}",
             ["apt-get", "-q", *options, "download", *packages],
             INSTALL_LIMIT,
             cwd=folder,
         )
         for package in sorted(folder.glob("*.deb")):
-            must(f"unpack {package.name}", ["dpkg", "-x", package, folder / "root"], 60)
+            run_checked(f"unpack {package.name}", ["dpkg", "-x", package, folder / "root"], 60)
         yield folder / "root"
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compose.machine import apt, certificates
-from gate.machine.commands import must
+from gate.machine.commands import run_checked
 from gate.machine.console import MachineError, step
 
 SOURCE_LABEL = "org.breakout-bot.image-source"
@@ -49,7 +49,7 @@ def make(image: Image, base: str, recipe: str) -> None:
         tempfile.TemporaryDirectory(prefix="breakout-bot-image-") as folder,
     ):
         (Path(folder) / "Dockerfile").write_text(dockerfile(image, base, recipe))
-        must(
+        run_checked(
             f"build {image.name}",
             ["docker", "build", "--progress", "plain", "--tag", image.name, folder],
             BUILD_LIMIT,
@@ -90,12 +90,12 @@ def make_base(base: Image, recipe: str) -> None:
     ):
         folder = Path(name)
         _overlay(folder / "overlay")
-        must("make a Debian system", _mmdebstrap(base, folder), BUILD_LIMIT)
+        run_checked("make a Debian system", _mmdebstrap(base, folder), BUILD_LIMIT)
         changes = [f"LABEL {SOURCE_LABEL}={SOURCE}", f"LABEL {RECIPE_LABEL}={recipe}"]
         changes += [f"ENV {key}={value}" for key, value in _environment().items()]
         options = [part for change in changes for part in ("--change", change)]
         system = folder / "base.tar"
-        must("import it", ["docker", "import", *options, system, base.name], IMPORT_LIMIT)
+        run_checked("import it", ["docker", "import", *options, system, base.name], IMPORT_LIMIT)
 
 
 def _ensure_mmdebstrap() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from compose.machine import apt
 from gate.errors import WaitError
 from gate.machine import docker
-from gate.machine.commands import last_lines, must, run
+from gate.machine.commands import last_lines, run, run_checked
 from gate.machine.console import MachineError, step
 from gate.wait import wait_until
 
@@ -133,7 +133,7 @@ def _start() -> subprocess.Popen[bytes] | None:
             "Start it (`sudo service docker start`)."
         )
     if apt.SYSTEMD.exists():
-        must("start the Docker daemon", ["systemctl", "start", "docker"], START_LIMIT)
+        run_checked("start the Docker daemon", ["systemctl", "start", "docker"], START_LIMIT)
         return None
     remove_stale_pid_files()
     with LOG.open("wb") as log:

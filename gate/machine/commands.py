@@ -123,7 +123,7 @@ def image_exists(name: str) -> bool:
     return answer.ok
 
 
-def must(
+def run_checked(
     what: str,
     args: Sequence[str | Path],
     limit: float,

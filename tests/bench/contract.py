@@ -18,7 +18,7 @@ from typing import Any
 from contracts.agreed import FILE
 from contracts.budget import SEED, budget
 from contracts.fuzz import configuration
-from gate.machine.commands import must
+from gate.machine.commands import run_checked
 from gate.machine.console import MachineError, say
 from gate.machine.interrupts import run_main
 from gate.running import running_stack
@@ -125,7 +125,7 @@ def _toml(value: Any) -> str:
 def _served(stack: Stack) -> int:
     """Requests that the proxy has written to its log."""
     name = f"{stack.project}-proxy-1"
-    done = must("read the proxy's log", ["docker", "logs", name], LOG_LIMIT)
+    done = run_checked("read the proxy's log", ["docker", "logs", name], LOG_LIMIT)
     return done.text.count('"request_id"')
 
 

@@ -18,7 +18,7 @@ from compose.lifecycle.state import UpdateOptions
 from compose.release import OWN_SERVICES, Release, release
 from gate.machine.console import say
 from gate.machine.interrupts import run_main
-from tests.bench import harm
+from tests.bench import failure_drills
 from tests.bench.record import Figure, report
 from tests.bot.lifecycle import candidates
 from tests.bot.lifecycle.disposable import deployed, disposable, updated
@@ -62,8 +62,8 @@ def _ours() -> list[Figure]:
             [*_service_figures(runs), *_engine_figures(lease, books(deployment))] if runs else []
         )
         if HARM == "all":
-            return found + harm.figures(deployment, first, second)
-        return found + harm.broken_off(deployment, first, second, HARM.split(","))
+            return found + failure_drills.figures(deployment, first, second)
+        return found + failure_drills.broken_off(deployment, first, second, HARM.split(","))
 
 
 def _service_figures(runs: list[Seen]) -> list[Figure]:

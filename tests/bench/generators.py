@@ -16,7 +16,7 @@ import numpy as np
 
 from compose.machine import apt
 from compose.machine.registry import cache_folder
-from gate.machine.commands import must
+from gate.machine.commands import run_checked
 from gate.machine.console import MachineError, say, step
 from gate.target import ENTRY, Credentials, Target
 from load import profile, runner
@@ -103,7 +103,7 @@ def locust_run(
     """Stock Locust with one of its users."""
     command = [sys.executable, "-m", "locust", "-f", STOCK, user, "--skip-log", "--only-summary"]
     command += ["--host", f"http://127.0.0.1:{port}", "--exit-code-on-error", "0", *words]
-    must("run", [str(word) for word in command], seconds + SPARE_SECONDS, cwd=ROOT, env=env)
+    run_checked("run", [str(word) for word in command], seconds + SPARE_SECONDS, cwd=ROOT, env=env)
 
 
 def wrk(port: int, _rate: float, seconds: float) -> Reported:
@@ -112,7 +112,9 @@ def wrk(port: int, _rate: float, seconds: float) -> Reported:
         script = Path(name) / "report.lua"
         script.write_text(WRK_REPORT, encoding="utf-8")
         words = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--timeout", SLOWEST]
-        done = must("run", ["wrk", *words, "-s", script, url(port)], seconds + SPARE_SECONDS).out
+        done = run_checked(
+            "run", ["wrk", *words, "-s", script, url(port)], seconds + SPARE_SECONDS
+        ).out
     told = [line.split() for line in done.splitlines()]
     return {line[0]: float(line[1]) for line in told if line and line[0] in QUANTILES}
 
@@ -121,7 +123,7 @@ def hey(port: int, rate: float, seconds: float) -> Reported:
     """hey keeps a rate for each of its workers, none after a wait."""
     each = str(rate / CONNECTIONS)
     words = ["-z", f"{seconds:g}s", "-c", str(CONNECTIONS), "-q", each, "-t", "10", "-o", "csv"]
-    done = must("run", ["hey", *words, url(port)], seconds + SPARE_SECONDS).out
+    done = run_checked("run", ["hey", *words, url(port)], seconds + SPARE_SECONDS).out
     rows = csv.DictReader(done.splitlines())
     times = np.array([float(row["response-time"]) for row in rows]) * 1000
     return {name: float(np.quantile(times, q)) for name, q in QUANTILES.items()}
@@ -131,7 +133,7 @@ def autocannon(port: int, rate: float, seconds: float) -> Reported:
     """autocannon with a rate, which it says it corrects for; it gives no p95."""
     words = ["-c", CONNECTIONS, "-R", f"{rate:g}", "-d", f"{seconds:g}", "-t", "10", "--json"]
     command = ["node", _autocannon() / "autocannon.js", *words, url(port)]
-    done = must("run", [str(word) for word in command], seconds + SPARE_SECONDS)
+    done = run_checked("run", [str(word) for word in command], seconds + SPARE_SECONDS)
     found = json.loads(done.out)["latency"]
     keys = {"p50": "p50", "p99": "p99", "p99.9": "p99_9"}
     return {name: float(found[key]) for name, key in keys.items()}
@@ -183,4 +185,4 @@ def _install_autocannon() -> None:
     quiet = ["--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder)]
     with step(f"installing autocannon {AUTOCANNON}"):
         folder.mkdir(parents=True, exist_ok=True)
-        must("install it", ["npm", "install", *quiet, f"autocannon@{AUTOCANNON}"], NPM_LIMIT)
+        run_checked("install it", ["npm", "install", *quiet, f"autocannon@{AUTOCANNON}"], NPM_LIMIT)

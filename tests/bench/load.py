@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gate.machine.commands import must
+from gate.machine.commands import run_checked
 from gate.machine.console import say
 from gate.machine.interrupts import run_main
 from gate.machine.ports import free_port
@@ -80,7 +80,7 @@ def true_latencies() -> Reported:
             began = time.monotonic() + LEAD_SECONDS
             words = [port, began, RATE, count]
             command = [sys.executable, "-m", truth.__name__, *map(str, words)]
-            must("send", command, SECONDS + LIMIT, cwd=ROOT)
+            run_checked("send", command, SECONDS + LIMIT, cwd=ROOT)
         answered = json.loads(account.read_text(encoding="utf-8"))
     found = truth.latencies(answered, began, RATE, count)
     return {name: float(np.quantile(found, q)) for name, q in QUANTILES.items()}

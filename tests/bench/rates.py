@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gate.machine.commands import must, run
+from gate.machine.commands import run, run_checked
 from load.judge import Floats
 from tests.bench.generators import locust_run, our_run
 
@@ -56,7 +56,7 @@ def answering(port: int, core: int, labels: dict[str, str]) -> Iterator[None]:
         where += ["--volume", f"{name}/nginx.conf:/etc/nginx/nginx.conf:ro"]
         where += [f"--label={key}={value}" for key, value in labels.items()]
         program = ["nginx", "-e", "stderr", "-g", "daemon off;"]
-        made = must(
+        made = run_checked(
             "start nginx",
             ["docker", "run", "--detach", "--rm", *where, IMAGE, *program],
             DOCKER_LIMIT,

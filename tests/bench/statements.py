@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gate.machine.commands import must, run
+from gate.machine.commands import run, run_checked
 from gate.machine.console import Parser, say
 from gate.machine.interrupts import run_main
 
@@ -88,7 +88,7 @@ def _is_untouched(node: ast.stmt) -> bool:
 
 def copied(root: Path, to: Path) -> Path:
     """Copy what git knows or would add, as it is now; without the folders that it ignores."""
-    listed = must(
+    listed = run_checked(
         "list files", ["git", "ls-files", "-coz", "--exclude-standard"], GIT_LIMIT, cwd=root
     )
     for name in filter(None, listed.out.split("\0")):

@@ -28,7 +28,7 @@ from gate.stages import STAGES
 from reports.checks import matches
 from tests.bench.record import FOLDER, Figure, publish, write, write_rows, write_whole
 from tests.faults.fault import CATALOGUE, Fault, FaultError, folder
-from tests.faults.runs import ROOT, Result, digest, healthy_stack, judged, stoppable
+from tests.faults.runs import ROOT, Result, digest, healthy_stack, run_with_fault, stoppable
 
 REPORTS = ROOT / "reports" / "faults"
 RESULTS = FOLDER / "matrix.jsonl"
@@ -101,13 +101,15 @@ def _run(alone: Plan, together: Plan, jobs: int, quick: bool) -> Iterator[Result
                 shared.close()  # two stacks at once would disturb each other's timing
             reports = Path(folder) / str(number)
             standing = shared.run_id() if share else None
-            result = judged(fault, stage, reports, standing, quick=quick and not share)
+            result = run_with_fault(fault, stage, reports, standing, quick=quick and not share)
             if "taken back" in result.message:
                 shared.close()
             yield result
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
         found = [
-            pool.submit(judged, fault, stage, Path(folder) / f"{stage}-{fault.id}", quick=quick)
+            pool.submit(
+                run_with_fault, fault, stage, Path(folder) / f"{stage}-{fault.id}", quick=quick
+            )
             for stage, fault in together
         ]
         try:
@@ -141,7 +143,7 @@ def _percent(part: list[Result], whole: list[Result]) -> float:
     return round(100 * len(part) / len(whole), 1) if whole else 0.0
 
 
-def mirror(results: Iterable[Result]) -> dict[str, list[str]]:
+def faults_by_check(results: Iterable[Result]) -> dict[str, list[str]]:
     """For each check of the manifest the faults that turn it red."""
     found: dict[str, list[str]] = {
         check: [] for checks in manifests.load().values() for check in checks
@@ -165,7 +167,7 @@ def unproved() -> list[str]:
     red, excused = proved(), tomllib.loads(UNPROVED.read_text(encoding="utf-8"))
     return [
         check
-        for check in mirror(())
+        for check in faults_by_check(())
         if check not in red and not any(matches(glob, check) for glob in excused)
     ]
 
@@ -195,7 +197,7 @@ def rows(path: Path) -> list[Result]:
     return [Result(**{name: row[name] for name in names}) for row in found]
 
 
-def theirs() -> list[Result]:
+def load_external_matrix() -> list[Result]:
     """What the last matrix of other people's faults found; nothing where that cannot be read."""
     path = REPORTS / "matrix.json"
     try:
@@ -221,7 +223,7 @@ def report(results: list[Result]) -> None:
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "summary": summary(results),
         "results": [one.row for one in results],
-        "checks": mirror(results),
+        "checks": faults_by_check(results),
     }
     text = json.dumps(found, indent=2, ensure_ascii=False)
     write_whole(REPORTS / "matrix.json", text + "\n")
@@ -308,7 +310,7 @@ def main() -> int:
     if not plan:
         say(f"expected faults of the stage {asked.stage} in {asked.faults}, got none")
         return BAD_INPUT
-    known = still_true(rows(RESULTS) if ours else theirs(), whole)
+    known = results_for_unchanged_faults(rows(RESULTS) if ours else load_external_matrix(), whole)
     if asked.again:
         plan = [pair for pair in plan if not good(known.get((pair[0], pair[1].id)))]
     if not (asked.again or asked.stage):
@@ -316,7 +318,9 @@ def main() -> int:
     return run(plan, known, whole if ours else [], asked.jobs, asked.quick)
 
 
-def still_true(results: Iterable[Result], whole: Plan) -> dict[tuple[str, str], Result]:
+def results_for_unchanged_faults(
+    results: Iterable[Result], whole: Plan
+) -> dict[tuple[str, str], Result]:
     """What is known of faults whose file is as it was."""
     there = {(stage, fault.id, digest(fault)) for stage, fault in whole}
     kept = (one for one in results if (one.stage, one.fault, one.file) in there)
@@ -354,7 +358,7 @@ def run(
         return 6
     results = list(found.values())
     if whole:
-        write_proved(mirror(new), [fault.id for _, fault in whole])
+        write_proved(faults_by_check(new), [fault.id for _, fault in whole])
     if whole and all((stage, fault.id) in found for stage, fault in whole):
         write("faults", figures(results, sum(one.wall for one in results)))
     say(markdown(results).partition("\n")[0] + f" {REPORTS / 'index.html'}")

@@ -69,7 +69,7 @@ def read(asked: Asked) -> FaultOptions:
         if until_caught:
             raise pytest.UsageError("expected --until-caught with --fault FILE, got no --fault")
         return FaultOptions()
-    if not asked.target.ours:
+    if not asked.target.managed:
         raise pytest.UsageError(
             f"expected --fault with a disposable stack only, got --target {asked.target.name}"
         )

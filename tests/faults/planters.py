@@ -19,7 +19,7 @@ from typing import Any
 
 from compose.release import OWN_SERVICES
 from gate.errors import WaitError
-from gate.machine.commands import must, run
+from gate.machine.commands import run, run_checked
 from gate.machine.console import MachineError
 from gate.model import model
 from gate.ready import POLL_SECONDS
@@ -227,8 +227,8 @@ def _filtered(inside: list[str], part: Part) -> Iterator[None]:
 
 @contextmanager
 def _rule(iptables: list[str], chain: str, words: list[str]) -> Iterator[None]:
-    must("change the network", [*iptables, "-w", "-I", chain, *words], LIMIT)
-    must("show the rule", [*iptables, "-w", "-C", chain, *words], LIMIT)
+    run_checked("change the network", [*iptables, "-w", "-I", chain, *words], LIMIT)
+    run_checked("show the rule", [*iptables, "-w", "-C", chain, *words], LIMIT)
     try:
         yield
     finally:
@@ -246,7 +246,9 @@ def _narrowed(inside: list[str], part: Part) -> Iterator[None]:
     try:
         for link in links:
             tc = [*inside, "tc", "qdisc"]
-            must("narrow the network", [*tc, "replace", "dev", link, "root", "tbf", *rate], LIMIT)
+            run_checked(
+                "narrow the network", [*tc, "replace", "dev", link, "root", "tbf", *rate], LIMIT
+            )
             _expect(True, "tbf" in run([*tc, "show", "dev", link], LIMIT).out, f"tbf on {link}")
         yield
     finally:
@@ -427,7 +429,7 @@ ACTIONS: dict[str, Callable[[Stack, Part], AbstractContextManager[None]]] = {
 
 
 def _docker(what: str, *words: str) -> str:
-    return must(what, ["docker", *words], LIMIT).out
+    return run_checked(what, ["docker", *words], LIMIT).out
 
 
 def _inspect(name: str, template: str) -> str:

@@ -72,7 +72,7 @@ class Planting:
 
     def end(self) -> None:
         """Take the fault back, unless the stack goes with it. Raises `NotPlanted`."""
-        if self.stack.standing:
+        if self.stack.is_attached:
             self.undo()
             return
         with suppress(MachineError):
@@ -89,7 +89,7 @@ class Planting:
             self._acts.close()
         finally:
             for file in self._files:
-                self.stack.take_off(file)
+                self.stack.remove_override(file)
             if self.services:
                 self._up()
                 self.shown()
@@ -110,7 +110,7 @@ class Planting:
                 text = json.dumps({"services": {part["service"]: piece}})
             file = self._folder / f"{number}.yaml"
             file.write_text(text, encoding="utf-8")
-            self.stack.put_on(file)
+            self.stack.add_override(file)
             self._files.append(file)
             if part.kind == "patch" and not part["file"].startswith("/"):
                 self.stack.compose.run("build", part["service"], limit=BUILD_LIMIT)
@@ -131,7 +131,7 @@ class Planting:
         return done.out.strip() if done.ok else None
 
     def _up(self) -> None:
-        services = [one for one in self.services if one not in self.stack.left_out]
+        services = [one for one in self.services if one not in self.stack.unavailable]
         if services:
             # Not with --no-deps: compose counts what a service depends on into its hash.
             # With new anonymous volumes: a service made anew keeps its old ones otherwise.

@@ -153,7 +153,7 @@ class Result:
         return {**asdict(self), "right_first": self.right_first}
 
 
-def judged(
+def run_with_fault(
     fault: Fault, stage: str, folder: Path, run_id: str | None = None, *, quick: bool = False
 ) -> Result:
     """Run a stage with a fault planted: on a stack of its own, or on the standing one of a run.
@@ -217,4 +217,4 @@ def described(target: Target, project: str) -> str:
 
 
 def _without(target: Target, service: str) -> str:
-    return "absent" if service in target.left_out else "internal"
+    return "absent" if service in target.unavailable else "internal"

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from compose.release import HERE
-from gate.machine.commands import must
+from gate.machine.commands import run_checked
 from gate.machine.console import MachineError
 from tests.faults.hook.sitecustomize import TEXTS, VARIABLE, Changed, Finder
 
@@ -65,7 +65,7 @@ def elsewhere(module: str) -> str:
         f" sys.stdout.write(u.find_spec({name!r}).loader.get_source({name!r}))"
     )
     words = [sys.executable, "-c", script]
-    return must(f"load {name}", words, LIMIT, cwd=HERE.parent, env=environment()).out
+    return run_checked(f"load {name}", words, LIMIT, cwd=HERE.parent, env=environment()).out
 
 
 def same_code(one: str, other: str) -> bool:

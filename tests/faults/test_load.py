@@ -116,7 +116,7 @@ def test_a_lost_worker_in_a_container_is_said(stack: Stack, tmp_path: Path) -> N
     worker = f"{companions(stack.run_id)}-{WORKER}-{WORKERS}"
     chosen, target, keys = profile.load("smoke"), stack.target(), stack.credentials
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(runner.run, chosen, target, keys, tmp_path, WORKERS, beside=stack)
+        running = pool.submit(runner.run, chosen, target, keys, tmp_path, WORKERS, stack=stack)
         top = ["docker", "top", worker]
         wait_until(lambda: run(top, DOCKER_LIMIT).ok, LIMIT, "a worker that runs")
         time.sleep(BEGUN_SECONDS)

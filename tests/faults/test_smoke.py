@@ -10,7 +10,7 @@ from gate.stack import Stack
 from reports.events import Phase, events_of_kind
 from tests.faults.fault import CATALOGUE, load
 from tests.faults.planters import container
-from tests.faults.runs import LIMIT, described, gate, judged
+from tests.faults.runs import LIMIT, described, gate, run_with_fault
 
 SHARED = (
     "redis-paused",
@@ -28,14 +28,14 @@ ALONE = ("api-key-blank", "exchange-times-out")
 
 @pytest.mark.parametrize("name", SHARED)
 def test_a_fault_in_a_shared_stack_is_caught(stack: Stack, tmp_path: Path, name: str) -> None:
-    result = judged(load(CATALOGUE / f"{name}.toml"), "smoke", tmp_path, stack.run_id)
+    result = run_with_fault(load(CATALOGUE / f"{name}.toml"), "smoke", tmp_path, stack.run_id)
     assert result.right_first, str(result)
     assert "taken back" not in result.message
 
 
 @pytest.mark.parametrize("name", ALONE)
 def test_a_fault_in_a_stack_of_its_own_is_caught(tmp_path: Path, name: str) -> None:
-    result = judged(load(CATALOGUE / f"{name}.toml"), "smoke", tmp_path)
+    result = run_with_fault(load(CATALOGUE / f"{name}.toml"), "smoke", tmp_path)
     assert result.right_first, str(result)
 
 
@@ -58,7 +58,7 @@ def test_a_fault_that_does_not_take_is_undecided(stack: Stack, tmp_path: Path) -
     outcome = gate(*words, folder=tmp_path)
     assert outcome.code == 6, outcome.output
     assert "appendnever" in outcome.output
-    assert judged(load(path), "smoke", tmp_path, stack.run_id).outcome == "error"
+    assert run_with_fault(load(path), "smoke", tmp_path, stack.run_id).outcome == "error"
 
 
 def test_a_healthy_live_stack_is_promoted_and_only_looked_at(stack: Stack, tmp_path: Path) -> None:

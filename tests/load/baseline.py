@@ -9,7 +9,7 @@ from compose import earlier
 from compose.earlier import Version
 from compose.lifecycle import database
 from gate import stack as stacks
-from gate.machine.commands import must
+from gate.machine.commands import run_checked
 from gate.operator import API
 from gate.run import Gate
 from gate.running import bring_up
@@ -50,4 +50,4 @@ def _copy_data(candidate: Stack, stack: Stack) -> None:
     image = f"breakout-bot/api:{stack.release.tag}"
     words += ["--env", f"DATA_DIR={FROM}", "--user", "10001:10001"]
     words += database.program(image, "copy", TO)
-    must(f"copy the data of {API}", words, COPY_LIMIT)
+    run_checked(f"copy the data of {API}", words, COPY_LIMIT)

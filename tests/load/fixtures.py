@@ -40,8 +40,8 @@ def load_run(gate: Gate, operator: Operator, rest: Rest) -> Run:
     chosen = gate.options.of(LoadOptions).profile or profile.load(PROFILE)
     where, keys = operator.target, operator.credentials
     workers = gate.options.of(LoadOptions).workers
-    beside = operator.stack if workers > 1 and where.ours else None
-    found = runner.run(chosen, where, keys, folder, workers, beside=beside)
+    beside = operator.stack if workers > 1 and where.managed else None
+    found = runner.run(chosen, where, keys, folder, workers, stack=beside)
     report.write(gate.stream, found)
     history.append(gate.options.report_dir / history.FILE, operator.folder.name, found)
     return valid(found)
@@ -53,7 +53,7 @@ def comparison(gate: Gate, operator: Operator, load_run: Run, rest: Rest) -> Ans
     given = gate.options.of(LoadOptions).baseline
     if isinstance(given, Version):
         rest()
-        found = versus.beside(_in_turns(gate, operator, given))
+        found = versus.side_by_side(_in_turns(gate, operator, given))
     else:
         assert given is not None
         found = versus.apart(load_run, given)

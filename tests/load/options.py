@@ -135,7 +135,7 @@ def baseline(word: str | None, target: Target, chosen: "Profile | None") -> "Ver
             found = samples.read(folder)
             versus.require(found, chosen)
             return found
-        if not target.ours:
+        if not target.managed:
             raise pytest.UsageError(
                 "expected --baseline VERSION with a disposable stack of this run, whose images"
                 f" alone differ, got --target {target.name}"

@@ -32,7 +32,9 @@ def test_is_no_worse(comparison: Answers, operation: str) -> None:
             f"{operation}: no worse than {comparison.baseline}",
             comparison.words(operation),
             component=blamed(comparison, operation),
-            cause=None if comparison.beside else "the release, or the machine: not side by side",
+            cause=None
+            if comparison.is_side_by_side
+            else "the release, or the machine: not side by side",
         )
 
 

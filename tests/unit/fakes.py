@@ -18,7 +18,7 @@ from gate.target import Credentials, Target
 from reports.events import CheckResult, Event, FaultPlanted, Outcome
 from reports.progress import Progress
 
-DISPOSABLE = Target("disposable", "disposable", {"proxy": "https://localhost:1"}, ours=True)
+DISPOSABLE = Target("disposable", "disposable", {"proxy": "https://localhost:1"}, managed=True)
 LIVE = Target("bot.example.org", "live", {"proxy": "https://bot.example.org"})
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from compose.lifecycle import preflight
 from compose.lifecycle.deployment import Deployment
-from compose.lifecycle.errors import BadInput
 from compose.release import HERE, Release
+from gate.errors import UsageError
 from tests.bot.lifecycle.authority import authority
 
 SCRIPT = HERE / "proxy" / "certs.sh"
@@ -277,5 +277,5 @@ def test_a_name_that_browsers_write_otherwise_is_found(folder: Path, name: str, 
 def test_settings_allow_a_check_for_good() -> None:
     assert preflight.allowed_by({"PREFLIGHT_ALLOW": "names, clock"}) == {"names", "clock"}
     assert preflight.allowed_by({}) == frozenset()
-    with pytest.raises(BadInput, match="expected PREFLIGHT_ALLOW to name some of versions, room"):
+    with pytest.raises(UsageError, match="expected PREFLIGHT_ALLOW to name some of versions, room"):
         preflight.allowed_by({"PREFLIGHT_ALLOW": "nmaes"})

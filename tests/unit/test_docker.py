@@ -245,12 +245,12 @@ def test_containers_are_asked_about_wherever_an_engine_was_chosen(
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"):
         monkeypatch.delenv(name, raising=False)
-    assert "project" not in read("localhost").has  # ports that were forwarded to here
+    assert "project" not in read("localhost").capabilities  # ports that were forwarded to here
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/silent.sock")
-    assert "project" in read("localhost").has  # then nothing is known, and that is said
+    assert "project" in read("localhost").capabilities  # then nothing is known, and that is said
     monkeypatch.delenv("DOCKER_HOST")
     monkeypatch.setenv("DOCKER_CONTEXT", "there-is-none")
-    assert "project" in read("localhost").has
+    assert "project" in read("localhost").capabilities
 
 
 @pytest.mark.parametrize(

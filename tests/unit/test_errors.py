@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from gate import errors
 from gate.checks import CheckFailed
 from gate.errors import DockerSilent, GateError, MachineError, UsageError, WireError
@@ -45,7 +45,7 @@ def test_no_exception_of_a_module_is_beside_the_tree() -> None:
         (MachineError, 6),
         (WireError, 6),
         (DockerSilent, 6),
-        (Refused, 1),
+        (Rejected, 1),
         (CheckFailed, 1),
     ],
 )

@@ -42,7 +42,7 @@ def test_a_matrix_that_cannot_be_read_is_none(
 ) -> None:
     monkeypatch.setattr(matrix, "REPORTS", tmp_path)
     (tmp_path / "matrix.json").write_text(text, encoding="utf-8")
-    assert matrix.theirs() == []
+    assert matrix.load_external_matrix() == []
     assert "every fault is planted again" in capsys.readouterr().err
 
 
@@ -106,8 +106,8 @@ def test_what_is_known_of_a_fault_holds_until_its_file_changes(
     assert "| `smoke` | 1 | 1 (100.0 %) |" in record.MEASURED.read_text(encoding="utf-8")
     assert known == [result]
     whole = [("smoke", FAULT)]
-    assert matrix.still_true(known, whole) == {("smoke", FAULT.id): result}
-    assert matrix.still_true([replace(result, file="another")], whole) == {}
+    assert matrix.results_for_unchanged_faults(known, whole) == {("smoke", FAULT.id): result}
+    assert matrix.results_for_unchanged_faults([replace(result, file="another")], whole) == {}
 
 
 def test_faults_are_planned_stage_by_stage() -> None:
@@ -123,7 +123,7 @@ def test_every_check_is_proved_or_excused_by_name() -> None:
 
 def test_every_excuse_is_for_a_check() -> None:
     excused = tomllib.loads(matrix.UNPROVED.read_text(encoding="utf-8"))
-    known = [*matrix.mirror(()), "lifecycle.x.y", "load.x.y"]
+    known = [*matrix.faults_by_check(()), "lifecycle.x.y", "load.x.y"]
     assert [glob for glob in excused if not any(matches(glob, one) for one in known)] == []
 
 

@@ -33,7 +33,7 @@ def planned(identifier: str, check: Check = CHECK) -> PlannedCheck:
 
 def result(one: Recorder, *calls: Any, check: PlannedCheck = PLANNED) -> dict[str, Any]:
     for told in calls:
-        one.judged(check, told)
+        one.take_result(check, told)
     (event,) = events(one, "check")
     return event
 
@@ -222,7 +222,7 @@ def test_a_check_that_passes_is_written_once_with_the_time_of_its_setup(tmp_path
 def test_the_time_of_a_setup_is_of_its_own_check_only(tmp_path: Path) -> None:
     one = recorder(tmp_path)
     for told in (call("setup", seconds=2.0), call(), call("teardown", seconds=9.0), call()):
-        one.judged(PLANNED, told)
+        one.take_result(PLANNED, told)
     assert [event["seconds"] for event in events(one, "check")] == [2.5, 0.5]
 
 
@@ -249,8 +249,8 @@ def test_a_failed_check_has_the_cause_and_component_of_its_declaration(tmp_path:
 
 def test_no_answer_is_a_failure_and_a_silent_docker_is_not(tmp_path: Path) -> None:
     one = recorder(tmp_path)
-    one.judged(PLANNED, call(error=WireError("refused")))
-    one.judged(PLANNED, call(error=DockerSilent("no socket")))
+    one.take_result(PLANNED, call(error=WireError("refused")))
+    one.take_result(PLANNED, call(error=DockerSilent("no socket")))
     failed, error = events(one, "check")
     assert (failed["outcome"], error["outcome"]) == ("failed", "error")
     assert (failed["finding"]["expected"], failed["finding"]["seen"]) == ("an answer", "refused")
@@ -259,8 +259,8 @@ def test_no_answer_is_a_failure_and_a_silent_docker_is_not(tmp_path: Path) -> No
 
 def test_a_plain_assertion_says_where_it_stands(tmp_path: Path) -> None:
     one = recorder(tmp_path)
-    one.judged(PLANNED, call(error=(AssertionError("1 == 2"))))
-    one.judged(PLANNED, call(error=(AssertionError())))
+    one.take_result(PLANNED, call(error=(AssertionError("1 == 2"))))
+    one.take_result(PLANNED, call(error=(AssertionError())))
     first, second = (event["finding"] for event in events(one, "check"))
     assert re.match(r"the assertion at fakes\.py:\d+: AssertionError", first["expected"])
     assert (first["seen"], second["seen"]) == ("1 == 2", "it does not")
@@ -364,8 +364,8 @@ def test_what_the_engine_knows_of_checks_matches_some(glob: str) -> None:
 def test_results_of_another_gate_are_taken_over(tmp_path: Path) -> None:
     one = recorder(tmp_path)
     there = recorder(tmp_path / "other")
-    there.judged(planned("lifecycle.update.a"), call())
-    there.judged(planned("lifecycle.update.b"), call(error=KeyError()))
+    there.take_result(planned("lifecycle.update.a"), call())
+    there.take_result(planned("lifecycle.update.b"), call(error=KeyError()))
     there.trouble("x")
     one.take_over(read(there.folder))
     one.stream.attach("api.log", "words")

@@ -66,7 +66,7 @@ class BringUp:
     def find_release(self) -> Release | None:
         if isinstance(self.error, MachineError):
             raise self.error
-        return RELEASE if self.target.ours else None
+        return RELEASE if self.target.managed else None
 
     def require_browser(self) -> None:
         self.calls.append("browser")
@@ -163,7 +163,7 @@ def test_a_healthy_stack_is_promoted(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert run.prepare(item(SMOKE, "seen"))
     (one,) = run.items
     assert run.gate.begin(one) is None
-    run.gate.judged(one, call())
+    run.gate.take_result(one, call())
     assert run.gate.finish(0) == 0
     assert run.gate.exit_code == 0
     assert run.bringup.calls == ["clean", "bring up tag", "take down"]
@@ -180,7 +180,7 @@ def test_a_failed_check_holds(tmp_path: Path) -> None:
     run.prepare(item(SMOKE, "seen"))
     (one,) = run.items
     run.gate.begin(one)
-    run.gate.judged(one, call(error=AssertionError()))
+    run.gate.take_result(one, call(error=AssertionError()))
     assert run.gate.finish(1) == 1
     assert run.gate.exit_code == 1
 
@@ -353,13 +353,13 @@ def test_only_its_own_gate_tells_of_a_check_that_ran_beside(
     update = next(one for one in run.items if one.nodeid == UPDATE)
     skipped = call("setup", pytest.skip.Exception("it ran in the gate of lifecycle"))
     monkeypatch.setattr(run.gate.schedule, "is_of_sidecar", lambda one: one is update)
-    run.gate.judged(update, skipped)
+    run.gate.take_result(update, skipped)
     assert run.events("check") == []
-    run.gate.judged(update, call("setup"))
-    run.gate.judged(update, call("teardown", KeyError("x")))
+    run.gate.take_result(update, call("setup"))
+    run.gate.take_result(update, call("teardown", KeyError("x")))
     assert [one["outcome"] for one in run.events("check")] == ["error"]
     monkeypatch.setattr(run.gate.schedule, "is_of_sidecar", lambda _: False)
-    run.gate.judged(update, skipped)
+    run.gate.take_result(update, skipped)
     assert [one["outcome"] for one in run.events("check")] == ["error", "not_run"]
 
 

@@ -69,7 +69,7 @@ class Run:
         return self.schedule.begin(one, problems)
 
     def fail(self, one: Any) -> None:
-        self.recorder.judged(self.schedule.planned(one), call(error=AssertionError()))
+        self.recorder.take_result(self.schedule.planned(one), call(error=AssertionError()))
 
     @property
     def phases(self) -> list[str]:
@@ -174,7 +174,7 @@ def test_what_the_target_has_and_options_give_decides_what_is_required(tmp_path:
 
 
 def test_what_this_machine_cannot_have_is_required_and_waived_by_name(tmp_path: Path) -> None:
-    target = replace(DISPOSABLE, left_out={"grafana": "no image"})
+    target = replace(DISPOSABLE, unavailable={"grafana": "no image"})
     needs = {"a": ("grafana",), "b": ("direct:grafana",), "c": ("proxy",)}
     run = Run(tmp_path, options(tmp_path, waivers={"b": "mine"}), smoke=needs)
     run.schedule.require(target)
@@ -184,7 +184,7 @@ def test_what_this_machine_cannot_have_is_required_and_waived_by_name(tmp_path: 
 
 
 def test_what_cannot_run_is_dropped_and_says_why(tmp_path: Path) -> None:
-    target = replace(LIVE, left_out={"grafana": "no image"})
+    target = replace(LIVE, unavailable={"grafana": "no image"})
     asked = options(tmp_path, LIVE, waivers={"smoke.a.waived": "because"})
     run = Run(tmp_path, asked)
     items = [

@@ -20,13 +20,14 @@ from compose.lifecycle import (
     verify,
 )
 from compose.lifecycle.deployment import API, Deployment
-from compose.lifecycle.errors import BadInput, Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal, deployment_lock
 from compose.lifecycle.preflight import settings
 from compose.lifecycle.state import RestoreState, RollbackState, UpdateState
 from compose.lifecycle.steps import Step, StepName, carry_out, undo_all
 from compose.machine import acme
 from compose.release import Release
+from gate.errors import UsageError
 from gate.machine.commands import Result
 from gate.target import Target
 from tests.bot.lifecycle import test_certificates
@@ -43,7 +44,7 @@ class Work:
     def __init__(self, fails: str = "", how: BaseException | None = None) -> None:
         self.notes: list[str] = []
         self.fails = fails
-        self.how = how or Refused(f"{fails} does not work")
+        self.how = how or Rejected(f"{fails} does not work")
 
     def steps(self) -> list[Step]:
         names = ("one", "two", "three")
@@ -60,7 +61,7 @@ class Work:
 
 def test_a_failed_step_undoes_those_before_it_and_itself(tmp_path: Path) -> None:
     work, journal = Work("two"), Journal.begin(tmp_path / "j.json", STATE)
-    with pytest.raises(Refused, match="two does not work"):
+    with pytest.raises(Rejected, match="two does not work"):
         carry_out(journal, work.steps())
     assert work.notes == ["one", "two", "-two", "-one"]
     assert journal.begun == []
@@ -96,7 +97,7 @@ def test_another_process_undoes_also_the_step_that_was_cut_off(tmp_path: Path) -
 def test_after_the_final_step_nothing_is_undone(tmp_path: Path) -> None:
     work, journal = Work("two"), Journal.begin(tmp_path / "j.json", STATE)
     one, two, three = work.steps()
-    with pytest.raises(Refused):
+    with pytest.raises(Rejected):
         carry_out(journal, [Step("one", "", one.do, one.undo, final=True), two, three])
     assert work.notes == ["one", "two"]
     assert journal.done == ["one"]
@@ -105,9 +106,9 @@ def test_after_the_final_step_nothing_is_undone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("final", "how", "open_after"),
     [
-        (True, Refused("no"), True),
+        (True, Rejected("no"), True),
         (True, KeyboardInterrupt(), True),
-        (False, Refused("no"), False),
+        (False, Rejected("no"), False),
         (False, KeyboardInterrupt(), False),
     ],
 )
@@ -127,10 +128,12 @@ def test_what_can_only_be_finished_stays_written_down(
     assert bool(recovery.unfinished_command(deployment)) is open_after
 
 
-@pytest.mark.parametrize("how", [BadInput("no key"), OSError(28, "No space left"), KeyError("x")])
+@pytest.mark.parametrize("how", [UsageError("no key"), OSError(28, "No space left"), KeyError("x")])
 def test_trouble_of_every_kind_is_undone(tmp_path: Path, how: Exception) -> None:
     work, journal = Work("two", how), Journal.begin(tmp_path / "j.json", STATE)
-    with pytest.raises(Refused, match=r"put back as it was, because: .*(no key|No space|KeyError)"):
+    with pytest.raises(
+        Rejected, match=r"put back as it was, because: .*(no key|No space|KeyError)"
+    ):
         carry_out(journal, work.steps())
     assert work.notes == ["one", "two", "-two", "-one"]
 
@@ -244,7 +247,7 @@ def test_a_lock_names_its_owner_and_dies_with_it(tmp_path: Path) -> None:
         assert owner.stdout
         assert owner.stdout.readline() == "held\n"
         with (
-            pytest.raises(Refused, match=f"update, process {owner.pid}"),
+            pytest.raises(Rejected, match=f"update, process {owner.pid}"),
             deployment_lock(tmp_path, "x"),
         ):
             pass
@@ -291,14 +294,14 @@ def test_a_harmed_archive_is_refused(tmp_path: Path, key: str, locked: bool, har
     path.write_bytes(harmed[harm])
     out = tmp_path / "out"
     out.mkdir()
-    with pytest.raises(BadInput, match=r"a\.tar\.gz"):
+    with pytest.raises(UsageError, match=r"a\.tar\.gz"):
         archives.unpack(path, out, key)
 
 
 def test_another_key_opens_nothing(tmp_path: Path, key: str) -> None:
     path = _archive(tmp_path, key)
     Path(key).write_text("cd" * 32)
-    with pytest.raises(BadInput, match="another key"):
+    with pytest.raises(UsageError, match="another key"):
         archives.unpack(path, tmp_path, key)
 
 
@@ -353,10 +356,10 @@ def test_a_name_that_does_not_lead_here_is_found(
 
 
 def test_a_check_of_acme_is_waived_where_there_is_no_server() -> None:
-    assert "acme" in Target("disposable", "disposable", ours=True).has
-    without = Target("disposable", "disposable", ours=True, left_out={"acme": acme.NONE})
-    assert "stack" in without.has
-    assert "acme" not in without.has
+    assert "acme" in Target("disposable", "disposable", managed=True).capabilities
+    without = Target("disposable", "disposable", managed=True, unavailable={"acme": acme.NONE})
+    assert "stack" in without.capabilities
+    assert "acme" not in without.capabilities
 
 
 def test_no_line_of_a_runbook_fails_in_silence() -> None:

@@ -33,11 +33,12 @@ from compose.lifecycle import (
     deployment as deployment_module,
 )
 from compose.lifecycle.deployment import API, Deployment
-from compose.lifecycle.errors import BadInput, Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.releases import Manifest
 from compose.lifecycle.state import DeployState, RestoreState
 from compose.release import Release
+from gate.errors import UsageError
 from gate.machine.console import BAD_INPUT, MachineError
 
 NOW = datetime.now(UTC)
@@ -392,7 +393,7 @@ def test_a_copy_that_is_not_sound_is_refused_and_one_that_is_counted(tmp_path: P
     database(tmp_path / "sound")
     assert backups.contents(tmp_path / "sound") == {"schema": 0, "rows": {"t": 1}}
     (tmp_path / "damaged").write_bytes(b"SQLite format 3\0 but damaged" * 1000)
-    with pytest.raises(Refused, match=r"the copy of the database cannot be read: \w+"):
+    with pytest.raises(Rejected, match=r"the copy of the database cannot be read: \w+"):
         backups.contents(tmp_path / "damaged")
 
 
@@ -498,6 +499,6 @@ def test_a_restore_over_data_that_are_not_sound_goes_on(
 
 
 def test_a_refused_key_leaves_no_folder(place: Deployment, tmp_path: Path) -> None:
-    with pytest.raises(BadInput):
+    with pytest.raises(UsageError):
         backups.make(place, str(tmp_path / "nope"))
     assert not place.state.exists()

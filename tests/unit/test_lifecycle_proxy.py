@@ -9,7 +9,7 @@ import pytest
 
 from compose.lifecycle import proxy
 from compose.lifecycle.deployment import API, FRONTEND, Deployment
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.release import Release
 from gate.machine.console import MachineError
 from tests.unit.lying_docker import LyingDocker, install, placed
@@ -79,7 +79,9 @@ def test_a_configuration_that_nginx_refuses_is_never_served(
 ) -> None:
     prepared(docker, deployment)
     (docker.live / "after" / "nginx.conf").write_text("not_a_directive on;")
-    with pytest.raises(Refused, match=r"proxy's configuration: nginx: \[emerg\] unknown directive"):
+    with pytest.raises(
+        Rejected, match=r"proxy's configuration: nginx: \[emerg\] unknown directive"
+    ):
         proxy.switch(deployment, "after")
     assert (docker.served, docker.reloads) == ("before", 0)
 
@@ -88,7 +90,7 @@ def test_a_refusal_without_an_emergency_says_nginx_s_last_words(
     docker: LyingDocker, deployment: Deployment
 ) -> None:
     docker.answer("exec .*nginx -e stderr", "x" * 300 + "no such container", code=1)
-    with pytest.raises(Refused, match=r"configuration: x+no such container$"):
+    with pytest.raises(Rejected, match=r"configuration: x+no such container$"):
         proxy.switch(deployment, "after")
 
 

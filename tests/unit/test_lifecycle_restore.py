@@ -8,7 +8,7 @@ import pytest
 
 from compose.lifecycle import archives, backups, recovery, restore
 from compose.lifecycle.deployment import API, Deployment
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import RestoreState
 from compose.lifecycle.steps import StepName
@@ -114,7 +114,7 @@ def test_a_failed_restore_puts_the_data_of_before_back_and_the_bot_answers(
     docker: LyingDocker, deployment: Deployment, archive: Path
 ) -> None:
     docker.fail("docker start")
-    with pytest.raises(Refused, match=r"put back as it was, because: .*planted"):
+    with pytest.raises(Rejected, match=r"put back as it was, because: .*planted"):
         restored(deployment, archive)
     assert docker.data == {DATA: NOW, REDIS: b"now"}
     assert docker.running(API) == docker.running("redis") == ["old"]
@@ -129,7 +129,7 @@ def test_the_bot_is_stopped_before_its_data_of_before_are_put_back(
     states: list[str] = []
     docker.unhealthy.add(API)
     docker.observe("DATA replace", lambda: states.append(docker.of(API).state))
-    with pytest.raises(Refused, match="the bot is not healthy 60 s after the restore"):
+    with pytest.raises(Rejected, match="the bot is not healthy 60 s after the restore"):
         restored(deployment, archive)
     assert states == ["exited", "exited"]
     assert docker.data == {DATA: NOW, REDIS: b"now"}
@@ -140,7 +140,7 @@ def test_what_failed_with_nothing_to_come_back_to_keeps_the_restored_data(
 ) -> None:
     docker.data[DATA] = b""
     docker.fail("docker start")
-    with pytest.raises(Refused):
+    with pytest.raises(Rejected):
         restored(deployment, archive)
     assert docker.data[DATA] == THEN
     assert "there is nothing to put back: the restored data stay" in capsys.readouterr().err
@@ -151,7 +151,7 @@ def test_a_backup_that_fails_for_the_machine_s_sake_ends_the_restore_before_anyt
     docker: LyingDocker, deployment: Deployment, archive: Path
 ) -> None:
     docker.fail("DATA snapshot")
-    with pytest.raises(Refused, match="planted"):
+    with pytest.raises(Rejected, match="planted"):
         restored(deployment, archive)
     assert docker.data[DATA] == NOW
     assert docker.count("docker stop") == 0
@@ -208,7 +208,7 @@ def test_a_failed_restore_after_a_down_leaves_no_containers_but_the_data_of_befo
     down: LyingDocker, deployment: Deployment, archive: Path
 ) -> None:
     down.fail(r"compose .* up")
-    with pytest.raises(Refused, match="planted"):
+    with pytest.raises(Rejected, match="planted"):
         restored(deployment, archive, down=True)
     assert not down.containers
     assert down.data == {DATA: NOW, REDIS: b"now"}
@@ -219,7 +219,7 @@ def test_a_restore_after_a_down_whose_containers_cannot_be_made_starts_nothing(
     down: LyingDocker, deployment: Deployment, archive: Path
 ) -> None:
     down.fail(r"compose .* create")
-    with pytest.raises(Refused, match="planted"):
+    with pytest.raises(Rejected, match="planted"):
         restored(deployment, archive, down=True)
     assert not down.containers
     assert down.count(r"compose .* up|docker start") == 0
@@ -295,7 +295,7 @@ def test_an_archive_whose_rows_are_not_those_that_were_counted_is_refused(
         for path in sorted(parts.iterdir()):
             tar.add(path, path.name)
     with (
-        pytest.raises(Refused, match=r"other\.tar\.gz: its rows are not those that were counted"),
+        pytest.raises(Rejected, match=r"other\.tar\.gz: its rows are not those that were counted"),
         restore.opened(deployment, other, None),
     ):
         pytest.fail("it was opened")
@@ -315,7 +315,7 @@ def test_a_locked_archive_is_opened_with_its_key_alone(
     key.write_text("ab" * 32)
     locked = backups.make(deployment, str(key))
     docker.data[DATA] = NOW
-    with pytest.raises(Refused, match="is encrypted: give its key"):
+    with pytest.raises(Rejected, match="is encrypted: give its key"):
         restored(deployment, locked)
     assert docker.data[DATA] == NOW
     state = RestoreState(id="x", archive=str(locked), key_file=str(key))
@@ -385,7 +385,7 @@ def test_nothing_is_proved_where_nothing_was_deployed(
     down: LyingDocker, deployment: Deployment, archive: Path
 ) -> None:
     (deployment.state / "order.json").unlink()
-    with pytest.raises(Refused, match=r"nothing was deployed here yet: `compose/deploy\.sh`"):
+    with pytest.raises(Rejected, match=r"nothing was deployed here yet: `compose/deploy\.sh`"):
         restore.verify(deployment, archive, None)
     assert not down.containers
 
@@ -398,7 +398,9 @@ def test_data_that_come_back_otherwise_are_no_proof(
         docker.data[name] = database(2)
 
     docker.observe("DATA snapshot", lose)
-    with pytest.raises(Refused, match=r"restored .*'presets': 0.*, but {'presets': 1} were backed"):
+    with pytest.raises(
+        Rejected, match=r"restored .*'presets': 0.*, but {'presets': 1} were backed"
+    ):
         restore.verify(deployment, archive, None)
     assert not in_scratch(docker)
 
@@ -415,7 +417,7 @@ def test_a_scratch_stack_that_does_not_come_up_is_no_proof_and_goes_away(
 ) -> None:
     docker.unhealthy.add(service)
     began = docker.clock.now
-    with pytest.raises(Refused, match=said):
+    with pytest.raises(Rejected, match=said):
         restore.verify(deployment, archive, None)
     assert docker.clock.now - began > FAILED_SECONDS
     assert not in_scratch(docker)

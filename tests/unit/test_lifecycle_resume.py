@@ -9,7 +9,7 @@ import pytest
 
 from compose.lifecycle import recovery
 from compose.lifecycle.deployment import API, FRONTEND, Deployment
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import (
     CommandState,
@@ -150,7 +150,7 @@ def test_a_journal_that_cannot_be_read_is_refused_and_stays(
     path = recovery.journal_path(deployment)
     deploy = next(path for path in JOURNALS if path.stem == "deploy")
     path.write_text(json.dumps(json.loads(deploy.read_text()) | change))
-    with pytest.raises(Refused, match="the checkout that began it"):
+    with pytest.raises(Rejected, match="the checkout that began it"):
         recovery.recover(deployment)
     assert path.is_file()
 

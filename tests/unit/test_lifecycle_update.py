@@ -7,7 +7,7 @@ import pytest
 
 from compose.lifecycle import backups, building, recovery, releases, rollback, update
 from compose.lifecycle.deployment import API, COLOURED, FRONTEND, Deployment
-from compose.lifecycle.errors import BadInput, Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import (
     CommandState,
@@ -17,6 +17,7 @@ from compose.lifecycle.state import (
 )
 from compose.machine import registry
 from compose.release import OWN_SERVICES, Release
+from gate.errors import UsageError
 from gate.machine.console import MachineError
 from tests.unit.lying_docker import (
     SERVICES,
@@ -83,7 +84,7 @@ def test_an_update_ends_with_the_new_release_alone(
 
 
 def refused(deployment: Deployment, match: str, options: UpdateOptions = QUICK) -> None:
-    with pytest.raises(Refused, match=match):
+    with pytest.raises(Rejected, match=match):
         updated(deployment, options)
     assert recovery.unfinished_command(deployment) is None
 
@@ -274,7 +275,7 @@ def test_rollback_keeps_the_running_version_when_the_older_one_is_unhealthy(
     docker: LyingDocker, newer: Deployment
 ) -> None:
     docker.unhealthy.add(f"{API}:old")
-    with pytest.raises(Refused, match="the new API is not healthy"):
+    with pytest.raises(Rejected, match="the new API is not healthy"):
         rolled_back(newer)
     keeps_the_running(docker, newer)
 
@@ -283,7 +284,7 @@ def test_rollback_keeps_the_running_version_when_the_migration_fails(
     docker: LyingDocker, newer: Deployment
 ) -> None:
     docker.fail(r"migrate --to 1", error="no such table")
-    with pytest.raises(Refused, match="no such table"):
+    with pytest.raises(Rejected, match="no such table"):
         rolled_back(newer)
     keeps_the_running(docker, newer)
 
@@ -292,7 +293,7 @@ def test_rollback_keeps_the_running_version_when_the_smoke_stage_holds(
     docker: LyingDocker, newer: Deployment
 ) -> None:
     docker.holding.append("smoke.version.is_the_release")
-    with pytest.raises(Refused, match="HOLD"):
+    with pytest.raises(Rejected, match="HOLD"):
         rolled_back(newer)
     keeps_the_running(docker, newer)
 
@@ -348,7 +349,7 @@ def test_a_schema_that_the_newer_release_cannot_take_down_needs_a_backup(
     assert rollback.plan_schema_change(present, earlier, None) == MIGRATE
     assert rollback.plan_schema_change(present, present, None) == SchemaChange(schema=2)
     docker.fail(r"migrate --help")
-    with pytest.raises(BadInput, match=r"new to take its schema 2 back to 1, .*--restore-data"):
+    with pytest.raises(UsageError, match=r"new to take its schema 2 back to 1, .*--restore-data"):
         rollback.plan_schema_change(present, earlier, None)
     archive = Path("/x/backup-1.tar.gz")
     changed = rollback.plan_schema_change(present, earlier, archive)
@@ -387,7 +388,7 @@ def test_a_first_deploy_that_fails_leaves_no_containers(
     docker.data.clear()
     (deployment.state / "order.json").unlink()
     docker.holding.append("smoke.reach.answers")
-    with pytest.raises(Refused, match="HOLD"):
+    with pytest.raises(Rejected, match="HOLD"):
         deployed(deployment, had_data=False, ran=False)
     assert not docker.containers
     assert releases.current(deployment) is None
@@ -399,7 +400,7 @@ def test_a_deploy_that_fails_brings_back_what_ran_with_its_settings_and_data(
     docker.schemas["new"] = 3
     deployment.kept_settings.write_text("API_KEY=of-before\n")
     docker.unhealthy.add("new")
-    with pytest.raises(Refused, match="is running, starting after"):
+    with pytest.raises(Rejected, match="is running, starting after"):
         deployed(deployment)
     runs_alone(docker, "old")
     assert docker.served == "deploy-before"
@@ -414,7 +415,7 @@ def test_a_deploy_that_fails_over_what_nobody_wrote_down_keeps_the_new_container
 ) -> None:
     (deployment.state / "order.json").unlink()
     docker.holding.append("smoke.reach.answers")
-    with pytest.raises(Refused, match="HOLD"):
+    with pytest.raises(Rejected, match="HOLD"):
         deployed(deployment)
     assert docker.running(API) == ["new"]
     assert "what ran before is written down nowhere" in capsys.readouterr().err
@@ -435,7 +436,7 @@ def test_an_image_that_cannot_be_had_changes_nothing(
     docker.images = {f"breakout-bot/{name}:old" for name in OWN_SERVICES.values()}
     monkeypatch.setattr(registry, "probe", lambda _: False)
     monkeypatch.setattr(building, "release", lambda: OLD)
-    with pytest.raises(Refused, match="no registry has it"):
+    with pytest.raises(Rejected, match="no registry has it"):
         deployed(deployment)
     runs_alone(docker, "old")
     assert docker.count(r"compose .* up") == 0

@@ -17,7 +17,7 @@ from gate.errors import MachineError, NotSent, WireError
 from gate.evidence import Evidence, Probe
 from gate.machine import limits
 from gate.ready import wait_ready
-from gate.stack import ComposeError, Stack, Standing
+from gate.stack import AttachedStack, ComposeError, Stack
 from gate.target import Credentials, Target
 from gate.wire import Wire
 from gate.wire import http as wire_http
@@ -164,8 +164,8 @@ def test_a_step_is_said_once() -> None:
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setattr("gate.stack.image_exists", lambda _: False)
     monkeypatch.setattr("gate.stack.runs_folder", lambda: tmp_path)
-    attached = Standing(Credentials(), "0")
-    return Stack("limits", Release("1.0.0", "abc", "1.0.0-abc"), standing=attached)
+    attached = AttachedStack(Credentials(), "0")
+    return Stack("limits", Release("1.0.0", "abc", "1.0.0-abc"), attached=attached)
 
 
 @pytest.mark.parametrize("text", [text for text, lacks in LACKING.items() if lacks != "clock"])

@@ -94,12 +94,12 @@ def test_a_profile_without_reads_cannot_be_compared_by(tmp_path: Path) -> None:
 
 
 def test_equal_sides_are_the_same() -> None:
-    verdicts = [versus.beside(drawn(seed)).verdict for seed in range(6)]
+    verdicts = [versus.side_by_side(drawn(seed)).verdict for seed in range(6)]
     assert verdicts.count("same") >= 5
 
 
 def test_all_a_fifth_slower_is_worse_in_every_operation() -> None:
-    found = versus.beside(drawn(1, slower=dict.fromkeys(range(COUNT), 1.2)))
+    found = versus.side_by_side(drawn(1, slower=dict.fromkeys(range(COUNT), 1.2)))
     assert {one.verdict for one in found.found.values()} == {"worse"}
     words = versus.words(found.found["GET /api/health"])
     assert words.startswith("worse: p25 ")
@@ -108,7 +108,7 @@ def test_all_a_fifth_slower_is_worse_in_every_operation() -> None:
 
 
 def test_one_slow_operation_is_named_and_the_others_are_the_same() -> None:
-    found = versus.beside(drawn(2, slower={3: 1.4}))
+    found = versus.side_by_side(drawn(2, slower={3: 1.4}))
     worse = [name for name in GATE.names if found.found[name].verdict != "same"]
     assert worse == [GATE.names[3]]
     assert blamed(found, worse[0]) == "breakout-bot-api"
@@ -116,12 +116,12 @@ def test_one_slow_operation_is_named_and_the_others_are_the_same() -> None:
 
 
 def test_a_slow_page_is_the_page_s_own() -> None:
-    found = versus.beside(drawn(3, slower={GATE.names.index("GET /"): 1.4}))
+    found = versus.side_by_side(drawn(3, slower={GATE.names.index("GET /"): 1.4}))
     assert blamed(found, "GET /") == "breakout-bot-frontend"
 
 
 def test_errors_are_told_as_shares() -> None:
-    found = versus.beside(drawn(3, failing=0)).found[GATE.names[0]]
+    found = versus.side_by_side(drawn(3, failing=0)).found[GATE.names[0]]
     assert "errors " in versus.words(found)
     assert "against 0.00%, +" in versus.words(found)
 
@@ -129,19 +129,19 @@ def test_errors_are_told_as_shares() -> None:
 def test_few_requests_are_never_the_same() -> None:
     run = drawn(4)
     few = Run(run.summary, run.samples.where(run.samples.intended < 60))
-    found = versus.beside(few)
+    found = versus.side_by_side(few)
     assert found.found["GET /api/health"].verdict == "not enough data"
     assert found.verdict == "not enough data"
 
 
 def test_a_restless_machine_is_never_the_same() -> None:
-    found = versus.beside(drawn(4, spread=1.5)).found["GET /api/health"]
+    found = versus.side_by_side(drawn(4, spread=1.5)).found["GET /api/health"]
     assert found.verdict == "not enough data"
     assert "nothing below 1." in versus.words(found)
 
 
 def test_a_comparison_is_json_without_infinities() -> None:
-    entry = versus.beside(drawn(5)).entry()
+    entry = versus.side_by_side(drawn(5)).entry()
     json.dumps(entry, allow_nan=False)
     assert entry["side_by_side"] is True
     assert set(entry["operations"]) == {*GATE.names, "run"}
@@ -150,7 +150,7 @@ def test_a_comparison_is_json_without_infinities() -> None:
 def test_every_row_has_every_column() -> None:
     run = drawn(5)
     few = Run(run.summary, run.samples.where(run.samples.intended < 12))
-    for found in (versus.beside(run), versus.beside(few)):
+    for found in (versus.side_by_side(run), versus.side_by_side(few)):
         assert {len(row) for row in found.rows()} == {len(versus.COLUMNS)}
 
 

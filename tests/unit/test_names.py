@@ -222,10 +222,10 @@ def test_the_deployment_of_this_folder_is_known_by_its_url_too(
     (tmp_path / "tls").mkdir()
     authority(tmp_path / "tls")
     own = targets.behind_proxy("https://bot.test")
-    assert (own.mode, set(own.left_out), own.connect) == ("live", {"grafana"}, {})
+    assert (own.mode, set(own.unavailable), own.connect) == ("live", {"grafana"}, {})
     assert own.ca_file == tmp_path / "tls" / "ca.crt"
     other = targets.behind_proxy("https://other.test")
-    assert (other.mode, other.left_out, other.ca_file) == ("paper", {}, None)
+    assert (other.mode, other.unavailable, other.ca_file) == ("paper", {}, None)
     (tmp_path / ".env").write_text("SERVER_NAME=bot test\n")
     assert targets.behind_proxy("https://other.test") == other
 

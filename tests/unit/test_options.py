@@ -169,8 +169,8 @@ def test_a_target_file_says_what_is_there(tmp_path: Path) -> None:
     target = targets.read(path)
     assert target.live
     assert target.mode == "live"
-    assert {"proxy", "redis", "direct:redis"} <= target.has
-    assert "grafana" not in target.has
+    assert {"proxy", "redis", "direct:redis"} <= target.capabilities
+    assert "grafana" not in target.capabilities
 
 
 def test_redis_may_be_behind_tls_and_have_a_user(tmp_path: Path) -> None:
@@ -185,8 +185,8 @@ def test_a_url_is_a_live_target_of_which_only_the_proxy_is_known() -> None:
     target = targets.read("https://bot.example.org")
     assert target.live
     assert dict(target.urls) == {"proxy": "https://bot.example.org"}
-    assert "grafana" in target.has
-    assert "direct:redis" not in target.has
+    assert "grafana" in target.capabilities
+    assert "direct:redis" not in target.capabilities
     assert targets.read("https://[::1]:8443").plain_http == "http://[::1]"
 
 
@@ -197,7 +197,9 @@ def test_settings_that_cannot_be_read_are_said() -> None:
 
 def test_what_is_required_depends_on_the_target() -> None:
     manifest = manifests.load()
-    live = manifests.required(manifest, "smoke", targets.read("https://bot.example.org").has)
+    live = manifests.required(
+        manifest, "smoke", targets.read("https://bot.example.org").capabilities
+    )
     assert "smoke.tls.certificate_lasts" in live
     assert "smoke.redis.can_save" not in live
     assert not [check for check in live if check.startswith("smoke.stack.")]

@@ -12,7 +12,7 @@ import pytest
 from compose.lifecycle import __main__ as command
 from compose.lifecycle import adopt, owner
 from compose.lifecycle.deployment import Deployment
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import deployment_lock
 from compose.release import HERE
 from gate.machine.console import MachineError
@@ -161,14 +161,14 @@ def test_without_a_record_containers_tell(deployment: Deployment, docker: Fake) 
     docker.set(folders=["/newer/compose", str(HERE)])
     owner.require(deployment)
     docker.set(folders=[str(HERE), "/first/compose"])
-    with pytest.raises(Refused, match=r"/first, which is gone from here"):
+    with pytest.raises(Rejected, match=r"/first, which is gone from here"):
         owner.require(deployment)
 
 
 def test_data_that_nobody_owns_are_not_taken_silently(deployment: Deployment, docker: Fake) -> None:
     docker.set(volumes={"bot_data": {}})
     assert owner.is_there(deployment)
-    with pytest.raises(Refused, match=r"bot_data.*adopt"):
+    with pytest.raises(Rejected, match=r"bot_data.*adopt"):
         owner.require(deployment)
     (deployment.state / "order.json").write_text("[]")
     owner.require(deployment)
@@ -178,7 +178,7 @@ def test_another_state_folder_has_another_lock_and_is_refused(
     deployment: Deployment, tmp_path: Path
 ) -> None:
     owner.claim(deployment)
-    with pytest.raises(Refused, match=f"--state {deployment.state}"):
+    with pytest.raises(Rejected, match=f"--state {deployment.state}"):
         owner.require(replace(deployment, state=tmp_path / "other"))
 
 
@@ -189,7 +189,7 @@ def test_another_engine_than_before_is_refused(deployment: Deployment, docker: F
     owner.require(deployment)
     docker.set(engine={**ENGINE, "id": "B", "root": "/home/x/docker"}, volumes={})
     owner._ask.cache_clear()
-    with pytest.raises(Refused, match=r"/var/lib/docker, got vm with /home/x/docker"):
+    with pytest.raises(Rejected, match=r"/var/lib/docker, got vm with /home/x/docker"):
         owner.require(deployment)
 
 
@@ -200,7 +200,7 @@ def test_on_an_engine_behind_tcp_the_host_counts(
     monkeypatch.setattr(socket, "gethostname", lambda: "another")
     owner.require(deployment)
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2375")
-    with pytest.raises(Refused, match="Give the command there"):
+    with pytest.raises(Rejected, match="Give the command there"):
         owner.require(deployment)
 
 
@@ -209,7 +209,7 @@ def test_who_comes_second_in_the_same_moment_is_refused(
 ) -> None:
     owner.claim(deployment)
     other = clone(monkeypatch, tmp_path / "second")
-    with pytest.raises(Refused, match="is being deployed from"):
+    with pytest.raises(Rejected, match="is being deployed from"):
         owner.claim(elsewhere(deployment, other))
 
 
@@ -246,7 +246,7 @@ def test_adopt_brings_manifests_history_and_backups(
     adopt.adopt(second)
     owner.require(second)
     clone(monkeypatch, HERE.parent)
-    with pytest.raises(Refused, match="second"):
+    with pytest.raises(Rejected, match="second"):
         owner.require(deployment)
     here = {str(path.relative_to(second.state)) for path in second.state.rglob("*")}
     assert {"order.json", "releases/t.json", "backups/backup-1.tar.gz", "journal.json"} <= here
@@ -263,10 +263,10 @@ def test_adopt_waits_for_nobody_who_is_at_work_there(
     second = elsewhere(deployment, clone(monkeypatch, tmp_path / "second"))
     with (
         deployment_lock(deployment.state, "update"),
-        pytest.raises(Refused, match="another command is at work"),
+        pytest.raises(Rejected, match="another command is at work"),
     ):
         adopt.adopt(second)
-    with pytest.raises(Refused, match="deployed from"):
+    with pytest.raises(Rejected, match="deployed from"):
         owner.require(second)
 
 
@@ -293,7 +293,7 @@ def test_after_an_adoption_a_pruned_record_gives_it_back_to_nobody(
     docker.set(volumes={"bot_data": {}}, folders=[str(HERE)])  # `docker volume prune`
     owner.require(second)
     clone(monkeypatch, HERE.parent)
-    with pytest.raises(Refused, match="second"):
+    with pytest.raises(Rejected, match="second"):
         owner.require(deployment)
 
 
@@ -309,7 +309,7 @@ def test_adopt_of_a_record_alone_takes_no_manifests(
 
 
 def test_adopt_where_nothing_is_says_so(deployment: Deployment) -> None:
-    with pytest.raises(Refused, match="nothing is deployed here"):
+    with pytest.raises(Rejected, match="nothing is deployed here"):
         adopt.adopt(deployment)
 
 

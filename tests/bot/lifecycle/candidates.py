@@ -8,7 +8,7 @@ from compose.lifecycle.deployment import API, FRONTEND, PROXY
 from compose.lifecycle.releases import image
 from compose.release import OWN_SERVICES, Release
 from gate.containers import REVISION_LABEL, VERSION_LABEL
-from gate.machine.commands import must, variables_of
+from gate.machine.commands import run_checked, variables_of
 
 BUILD_LIMIT = 120.0
 USERS = {API: "10001:10001", FRONTEND: "101:101", PROXY: "101:101"}
@@ -43,7 +43,7 @@ def make(
 def forget(release: Release) -> None:
     """Remove a release's images."""
     names = [image(service, release) for service in OWN_SERVICES]
-    must("remove images", ["docker", "rmi", "--force", *names], 60)
+    run_checked("remove images", ["docker", "rmi", "--force", *names], 60)
 
 
 def _identity(service: str, version: str, said: str) -> list[str]:

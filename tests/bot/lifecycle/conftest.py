@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from compose.lifecycle.deployment import Deployment
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.release import Release, release
 from gate import fail
 from tests.bot.lifecycle import candidates
@@ -24,7 +24,7 @@ def deployment(first: Release) -> Iterator[Deployment]:
     with disposable() as made:
         try:
             deployed(made, first)
-        except Refused as refused:
+        except Rejected as refused:
             fail("a deploy that ends well", refused)
         yield made
 

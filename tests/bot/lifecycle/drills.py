@@ -18,7 +18,7 @@ from pathlib import Path
 
 from compose.lifecycle import backups, proxy, recovery, releases, rollback
 from compose.lifecycle.deployment import API, PROXY, Deployment, docker, holds_within
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import SchemaChange, UpdateOptions
 from compose.release import HERE, Release, release_environment
@@ -128,7 +128,7 @@ def taken_back(deployment: Deployment, base: Release, bad: Bad) -> str | None:
     try:
         updated(deployment, candidate, bad.options)
         return "the update ended well"
-    except Refused as refused:
+    except Rejected as refused:
         said = str(refused)
     finally:
         candidates.forget(candidate)
@@ -170,7 +170,7 @@ def _in_vain(deployment: Deployment, wanted: Release, change: SchemaChange) -> s
     try:
         recovery.execute(deployment, state)
         return "a rollback to a release of another revision ended well"
-    except Refused as refused:
+    except Rejected as refused:
         if "smoke.version" not in str(refused):
             return f"it says {refused}"
     if revision(deployment) != runs or rows(deployment) != before:
@@ -300,7 +300,7 @@ def _signalled(
     command: Command,
     folder: Path,
     number: signal.Signals,
-    due: Callable[["Door"], bool],
+    due: Callable[["Relay"], bool],
 ) -> tuple[subprocess.Popen[bytes], bool]:
     """Run a command and send it a signal at its first call of Docker when that is due.
 
@@ -310,14 +310,14 @@ def _signalled(
     """
     sent = threading.Event()
     with (
-        docker_door(folder / "docker.sock", lambda: not sent.is_set() and due(door)) as door,
-        _running(deployment, command, folder, DOCKER_HOST=door.address) as process,
+        docker_relay(folder / "docker.sock", lambda: not sent.is_set() and due(relay)) as relay,
+        _running(deployment, command, folder, DOCKER_HOST=relay.address) as process,
     ):
-        came = _comes_to(process, lambda: due(door))
+        came = _comes_to(process, lambda: due(relay))
         process.send_signal(number)
         sent.set()
         process.wait(STEP_LIMIT)
-        holds_within(lambda: not any(one.is_alive() for one in door.callers), STEP_LIMIT)
+        holds_within(lambda: not any(one.is_alive() for one in relay.callers), STEP_LIMIT)
     return process, came
 
 
@@ -344,11 +344,11 @@ def _ended_with(process: subprocess.Popen[bytes], code: int, folder: Path) -> No
 def refuse_at(deployment: Deployment, command: Command, step: str, folder: Path) -> None:
     """Run a command with a Docker that refuses everything from a step on, to its end."""
     with (
-        docker_door(folder / "docker.sock") as door,
-        _running(deployment, command, folder, DOCKER_HOST=door.address) as process,
+        docker_relay(folder / "docker.sock") as relay,
+        _running(deployment, command, folder, DOCKER_HOST=relay.address) as process,
     ):
         _expect_step(process, _comes_to(process, lambda: _at(deployment, step)), step, folder)
-        door.shut.set()
+        relay.shut.set()
         process.wait(STEP_LIMIT)
 
 
@@ -409,7 +409,7 @@ def backup_broken_off(
     key.write_text(secrets.token_hex(32))
     command = Command(("backup", "--key-file", str(key)), release)
     _, came = _signalled(
-        deployment, command, folder, number, lambda door: len(door.callers) >= call
+        deployment, command, folder, number, lambda relay: len(relay.callers) >= call
     )
     return came
 
@@ -438,7 +438,7 @@ def plain_left(deployment: Deployment) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Door:
+class Relay:
     """A way to Docker's socket."""
 
     address: str
@@ -452,39 +452,39 @@ class Door:
 
 
 @contextmanager
-def docker_door(path: Path, held: Callable[[], bool] = lambda: False) -> Iterator[Door]:
+def docker_relay(path: Path, held: Callable[[], bool] = lambda: False) -> Iterator[Relay]:
     """A socket at `path` that leads to Docker's; who is in when it goes away may finish."""
-    made = Door(f"unix://{path}", held)
+    made = Relay(f"unix://{path}", held)
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))
         listening.listen(64)
-        threading.Thread(target=_doorman, args=(listening, made), daemon=True).start()
+        threading.Thread(target=_accept_callers, args=(listening, made), daemon=True).start()
         try:
             yield made
         finally:
             path.unlink()
 
 
-def _doorman(listening: socket.socket, door: Door) -> None:
+def _accept_callers(listening: socket.socket, relay: Relay) -> None:
     while True:
         try:
             client, _ = listening.accept()
         except OSError:
             return
-        caller = threading.Thread(target=_let_in, args=(client, door), daemon=True)
-        door.callers.append(caller)
+        caller = threading.Thread(target=_relay_caller, args=(client, relay), daemon=True)
+        relay.callers.append(caller)
         caller.start()
 
 
-def _let_in(client: socket.socket, door: Door) -> None:
+def _relay_caller(client: socket.socket, relay: Relay) -> None:
     with client, socket.socket(socket.AF_UNIX) as docker:
-        holds_within(lambda: not door.held(), STEP_LIMIT, STEP_LOOK_SECONDS)
-        if door.shut.is_set():
+        holds_within(lambda: not relay.held(), STEP_LIMIT, STEP_LOOK_SECONDS)
+        if relay.shut.is_set():
             return
         docker.connect(str(engines.engine().socket))
-        there = threading.Thread(target=_pass_on, args=(client, docker, door.shut), daemon=True)
+        there = threading.Thread(target=_pass_on, args=(client, docker, relay.shut), daemon=True)
         there.start()
-        _pass_on(docker, client, door.shut)
+        _pass_on(docker, client, relay.shut)
         there.join()
 
 

@@ -11,10 +11,11 @@ import pytest
 from compose.lifecycle import backups, recovery, restore
 from compose.lifecycle.archives import FORMAT, MANIFEST
 from compose.lifecycle.deployment import API, Deployment
-from compose.lifecycle.errors import BadInput, Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.state import RestoreState
 from compose.lifecycle.steps import StepName
 from gate import CheckFailed, check, expect, fail
+from gate.errors import UsageError
 from gate.wire import WireError
 from tests.bot.lifecycle.disposable import DEPLOYED, NEEDS
 from tests.bot.lifecycle.drills import hung_until
@@ -33,7 +34,7 @@ def test_a_backup_can_be_restored(deployment: Deployment) -> None:
     archive = backups.make(deployment)
     try:
         restore.verify(deployment, archive, None)
-    except Refused as refused:
+    except Rejected as refused:
         fail("a backup that can be restored", refused)
     with restore.opened(deployment, archive, None) as (folder, _):
         found = (folder / "data.sqlite3").read_bytes()
@@ -53,7 +54,7 @@ def test_restore_brings_back_what_was_backed_up(deployment: Deployment) -> None:
     with hung_until(deployment, StepName.STOP):
         try:
             recovery.execute(deployment, RestoreState(archive=str(archive)))
-        except Refused as refused:
+        except Rejected as refused:
             fail("the bot to come up with the restored data", refused)
     expect(rows(deployment) == wanted, "the rows of the backup", rows(deployment))
 
@@ -70,7 +71,7 @@ def test_restore_undoes_no_emergency_stop(deployment: Deployment) -> None:
     try:
         recovery.execute(deployment, RestoreState(archive=str(archive)))
         state = engine_state(deployment)
-    except Refused as refused:
+    except Rejected as refused:
         fail("the bot to come up with the restored data", refused)
     finally:
         with suppress(CheckFailed, WireError):  # only an emergency can be reset
@@ -91,7 +92,7 @@ def test_a_harmed_archive_touches_nothing(
     try:
         with restore.opened(deployment, archive, None):
             said = "the archive was taken"
-    except (BadInput, Refused) as refused:
+    except (UsageError, Rejected) as refused:
         said = str(refused)
     expect("nothing was touched" in said, "a refusal", said)
     expect(rows(deployment) == before, "data as before", rows(deployment))

@@ -8,7 +8,7 @@ import pytest
 
 from compose.machine import acme
 from gate import Operator, check, expect
-from gate.machine.commands import must, run
+from gate.machine.commands import run, run_checked
 from gate.sweep import companions
 from tests.bot.lifecycle import pages
 
@@ -51,7 +51,7 @@ def authority(operator: Operator) -> Iterator[Authority]:
     head += ["-f", str(FILE), "--profile", "acme"]
     up = ["up", "--detach", "--no-build", "--pull", "never", "acme"]
     try:
-        must("start pebble", [*head, *up], LIMIT, env=values)
+        run_checked("start pebble", [*head, *up], LIMIT, env=values)
         root = operator.until(lambda: _root(stack.run_id), 15, "pebble to answer")
         yield Authority("https://acme:14000/dir", root)
     finally:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from compose.lifecycle import proxy, recovery, rollback, verify
 from compose.lifecycle.deployment import API, PROXY, Deployment, docker
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.releases import image
 from compose.lifecycle.state import UpdateOptions
 from compose.release import Release
@@ -53,7 +53,7 @@ def test_lives_under_the_certificate_of_another_authority(
         try:
             deployed(deployment, first)
             updated(deployment, second, OPTIONS)
-        except Refused as refused:
+        except Rejected as refused:
             fail("a deploy and an update that end well", refused)
         where = verify.target(deployment, proxy.live(deployment))
         expect(where.url == f"https://{NAME}", f"https://{NAME}", where.url)
@@ -61,7 +61,7 @@ def test_lives_under_the_certificate_of_another_authority(
         install(deployment, company, first, days=30, age_days=31)
         try:
             recovery.execute(deployment, rollback.read_state(deployment, first, OPTIONS))
-        except Refused as refused:
+        except Rejected as refused:
             fail("a rollback, whatever the certificate", refused)
         install(deployment, company, first)
         expect(revision(deployment) == first.revision, first.revision, revision(deployment))

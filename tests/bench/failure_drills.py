@@ -10,7 +10,7 @@ from pathlib import Path
 
 from compose.lifecycle import backups, recovery, restore, rollback, update
 from compose.lifecycle.deployment import API, Deployment
-from compose.lifecycle.errors import Refused
+from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import CommandState, DeployState, RestoreState, UpdateOptions
 from compose.lifecycle.steps import StepName
@@ -133,7 +133,7 @@ def _recovered(deployment: Deployment, work: Callable[[], object]) -> tuple[str 
             work()
             recovery.clear(deployment)
             recovery.recover(deployment)
-        except (AssertionError, Refused, MachineError) as error:
+        except (AssertionError, Rejected, MachineError) as error:
             return str(error), seen
     return _wrong(deployment), seen
 
@@ -189,7 +189,7 @@ def _without_images(deployment: Deployment, first: Release) -> bool:
     nowhere = Release(first.version, candidates.revision(), "no-such-tag")
     try:
         updated(deployment, nowhere, UpdateOptions(watch=drills.WATCH))
-    except Refused as refused:
+    except Rejected as refused:
         return "no-such-tag" in str(refused) and leftovers(deployment) is None
     return False
 
@@ -222,7 +222,7 @@ def _one_backup(deployment: Deployment) -> bool:
     archive = backups.make(deployment)
     try:
         restore.verify(deployment, archive, None)
-    except Refused as refused:
+    except Rejected as refused:
         say(f"{archive.name}: {refused}")
         return False
     with restore.opened(deployment, archive, None) as (folder, _):

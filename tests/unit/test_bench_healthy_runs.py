@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import calm, record
-from tests.bench.calm import Row
+from tests.bench import healthy_runs, record
+from tests.bench.healthy_runs import Row
 from tests.faults.runs import Outcome
 
 HEALTHY = Row("calm", "tree", "2026-11-28T14:00:00+00:00", 300.0, (), ())
@@ -16,20 +16,20 @@ UNDECIDED = Row("contended", "tree", "2026-11-28T14:20:00+00:00", 700.0, (), ("n
 
 
 def test_every_finding_is_counted() -> None:
-    told = calm.table([HEALTHY, ALARM, UNDECIDED])
+    told = healthy_runs.table([HEALTHY, ALARM, UNDECIDED])
     assert "| nothing else at work | 1 | 0 | 0 | 0 | 300, 300, 300 |" in told
     assert "| a busy loop on every core | 2 | 0 | 2 | 1 | 600, 500, 700 |" in told
     assert "| all | 3 | 0 | 2 | 1 | 500, 300, 700 |" in told
-    found = {one.name: one for one in calm.figures([HEALTHY, ALARM, UNDECIDED])}
+    found = {one.name: one for one in healthy_runs.figures([HEALTHY, ALARM, UNDECIDED])}
     assert found["false alarms"].value == 2
     assert found["false alarms"].meets is False
 
 
 def test_a_finding_that_was_right_is_no_alarm_and_its_stack_not_healthy() -> None:
-    assert "| nothing else at work | 2 | 1 | 0 | 0 | 350, 300, 400 |" in calm.table(
+    assert "| nothing else at work | 2 | 1 | 0 | 0 | 350, 300, 400 |" in healthy_runs.table(
         [HEALTHY, RIGHT]
     )
-    found = {one.name: one.value for one in calm.figures([HEALTHY, RIGHT])}
+    found = {one.name: one.value for one in healthy_runs.figures([HEALTHY, RIGHT])}
     assert found["healthy runs"] == 1
     assert found["false alarms"] == 0
     assert found["runs that found a fault nobody had planted"] == 1
@@ -40,9 +40,9 @@ def test_a_run_that_is_held_without_a_finding_is_an_alarm(
 ) -> None:
     late = "40 required checks did not run: out of time"
     verdict = {"verdict": "HOLD", "findings": [], "troubles": [], "reasons": [late]}
-    monkeypatch.setattr(calm, "one", lambda *_: Outcome(1, verdict, [], "", 9.0))
-    monkeypatch.setattr(calm, "REPORTS", tmp_path)
-    assert calm.ran("calm", None).found == (late,)
+    monkeypatch.setattr(healthy_runs, "one", lambda *_: Outcome(1, verdict, [], "", 9.0))
+    monkeypatch.setattr(healthy_runs, "REPORTS", tmp_path)
+    assert healthy_runs.ran("calm", None).found == (late,)
 
 
 def test_no_run_is_no_success(
@@ -50,12 +50,12 @@ def test_no_run_is_no_success(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["calm", "--runs", "0"])
     with pytest.raises(SystemExit, match="4"):
-        calm.main()
+        healthy_runs.main()
     assert "expected N to be 1 or more, got 0" in capsys.readouterr().err
 
 
 def test_the_published_table_is_that_of_the_rows() -> None:
     text = record.MEASURED.read_text(encoding="utf-8")
-    rows = calm.kept()
+    rows = healthy_runs.kept()
     assert f"| all | {len(rows)} | " in text
-    assert record.with_table(text, "calm", calm.table(rows)) == text
+    assert record.with_table(text, "calm", healthy_runs.table(rows)) == text
