@@ -1,6 +1,6 @@
 """What a check is: one pytest test that judges evidence about one promise of the deployment.
 
-    @check("proxy", cause="HSTS is set in one location only", fix="add it to headers.conf")
+    @check("proxy", cause="HSTS is set in one location only", fix="set it at server level")
     def test_tells_browsers_to_stay_on_https(seen: Evidence) -> None:
         header = seen[PAGE].headers.get("strict-transport-security", "")
         expect("max-age=" in header, "a Strict-Transport-Security header", header or "none")
@@ -119,7 +119,7 @@ def node(item: "pytest.Item") -> str:
 def identifier(nodeid: str) -> str:
     """Name a check after its place.
 
-    `tests/smoke/test_tls.py::test_days_left[a]` is `smoke.tls.days_left[a]`; one of a stack's own
+    `tests/smoke/test_tls.py::test_certificate_lasts[a]` is `smoke.tls.certificate_lasts[a]`; one of a stack's own
     checks has their folder in front: `tests/bot/smoke/test_engine.py` has `bot.smoke.engine.…`.
     """
     path, _, name = nodeid.partition("::")

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gate.checks import Check, stage_of
+from gate.errors import UsageError
+from gate.model import model
 from gate.stages import STAGES, TESTS, folders
 
 if TYPE_CHECKING:
@@ -79,9 +81,17 @@ def collected() -> Manifest:
 
 
 def sorted_in(checks: Iterable[tuple[str, Check]]) -> Manifest:
-    """The manifest of these checks."""
+    """Give the manifest of these checks. Raises `UsageError` for a need that no target can meet."""
     found: Manifest = {stage: {} for stage in STAGES}
+    services = model().services
+    known = {*UNMET, *services, *(f"direct:{service}" for service in services)}
     for name, item in checks:
+        # A misspelt one would never be met, and so the check never be required.
+        for need in set(item.needs) - known:
+            raise UsageError(
+                f"{name}: expected needs to be services, direct:SERVICE or one of"
+                f" {', '.join(UNMET)}; got {need!r}"
+            )
         found[stage_of(name)][name] = item.needs
     return found
 
@@ -127,7 +137,11 @@ def parameters(item: object) -> dict[str, object]:
 def main() -> int:
     """Write manifest.toml and say what changed."""
     before = {check for checks in load().values() for check in checks} if FILE.exists() else set()
-    found = collected()
+    try:
+        found = collected()
+    except UsageError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
     FILE.write_text(text(found), encoding="utf-8")
     after = {check for checks in found.values() for check in checks}
     for mark, checks in (("+", after - before), ("-", before - after)):

@@ -150,7 +150,7 @@ class CheckResult(Event):
     """Tells what became of a check."""
 
     kind = "check"
-    check: Annotated[str, "id, such as smoke.tls.days_left[proxy]"]
+    check: Annotated[str, "id, such as smoke.tls.certificate_lasts[proxy]"]
     title: str
     stage: str
     component: Annotated[str | None, "who is to blame when it fails"]

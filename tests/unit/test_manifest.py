@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from gate import manifest
+from gate.checks import Check
+from gate.errors import UsageError
 from gate.stages import STAGES
 from reports.checks import matches
 
@@ -99,3 +101,10 @@ def test_every_check_that_the_code_names_exists() -> None:
         if not any(matches(text, check) for check in ids)
     }
     assert not wrong
+
+
+@pytest.mark.parametrize("need", ["disposible", "direct:servr", "direct:", ""])
+def test_a_need_that_no_target_can_meet_is_refused(need: str) -> None:
+    check = Check("proxy", "a cause", "a step", ("proxy", need), ())
+    with pytest.raises(UsageError, match=r"smoke\.tls\.lasts: expected needs to be .*got '"):
+        manifest.sorted_in([("smoke.tls.lasts", check)])
