@@ -119,8 +119,8 @@ def node(item: "pytest.Item") -> str:
 def identifier(nodeid: str) -> str:
     """Name a check after its place.
 
-    `tests/smoke/test_tls.py::test_certificate_lasts[a]` is `smoke.tls.certificate_lasts[a]`; one of a stack's own
-    checks has their folder in front: `tests/bot/smoke/test_engine.py` has `bot.smoke.engine.…`.
+    `tests/smoke/test_tls.py::test_certificate_lasts[a]` is `smoke.tls.certificate_lasts[a]`; one of
+    a stack's own has their folder in front: `tests/bot/smoke/test_engine.py` `bot.smoke.engine.…`.
     """
     path, _, name = nodeid.partition("::")
     *folders, file = path.removesuffix(".py").split("/")
