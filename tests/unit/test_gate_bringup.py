@@ -104,7 +104,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(stacks, "Stack", Made)
     monkeypatch.setattr(stacks, "build", lambda *words: made.append(f"build {words}"))
     monkeypatch.setattr(stacks, "clean_start", lambda: made.append("clean"))
-    monkeypatch.setattr(stacks, "standing", lambda name: f"standing {name}")
+    monkeypatch.setattr(stacks, "attach", lambda name: f"attached {name}")
     return made
 
 
@@ -189,7 +189,7 @@ def test_the_stack_is_made_as_the_options_say(tmp_path: Path, calls: list[str]) 
 def test_the_stack_of_another_run_is_found(tmp_path: Path) -> None:
     run = Run(tmp_path, options(tmp_path, on_stack="r0"))
     run.bringup.bring_up(RELEASE)
-    assert run.stack.words == ("r0", RELEASE, (), False, "standing r0")
+    assert run.stack.words == ("r0", RELEASE, (), False, "attached r0")
 
 
 @pytest.mark.parametrize(
