@@ -7,6 +7,7 @@ import json
 import tarfile
 from pathlib import Path
 
+from compose.machine.tar import extract
 from compose.release import GIT_LIMIT, HERE, OWN_SERVICES, images, of
 from gate.containers import REVISION_LABEL, VERSION_LABEL
 from gate.hooks import Release
@@ -75,6 +76,7 @@ def sources(version: Version, folder: Path) -> Release:
     words = ["archive", f"--output={archive}", commit, HERE.name, "pyproject.toml"]
     run_checked("archive a commit", [*git, *words], ARCHIVE_LIMIT)
     with tarfile.open(archive) as file:
-        file.extractall(folder, filter="data")
+        for member in file:
+            extract(file, member, folder)
     archive.unlink()
     return of(folder / HERE.name, commit)

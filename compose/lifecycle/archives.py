@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from compose.machine.tar import extract
 from gate.errors import UsageError
 from gate.machine.console import MachineError
 
@@ -115,7 +116,7 @@ def _lay_out(file: Any, folder: Path) -> None:
             for member in tar:
                 if shutil.disk_usage(folder).free < member.size + RESERVE:
                     raise OSError(errno.ENOSPC, f"{member.size >> 20} MB do not fit")
-                tar.extract(member, folder, filter="data")
+                extract(tar, member, folder)
         while packed.read(CHUNK):
             pass
 

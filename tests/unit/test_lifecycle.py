@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tarfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from compose.lifecycle.preflight import settings
 from compose.lifecycle.state import RestoreState, RollbackState, UpdateState
 from compose.lifecycle.steps import Step, StepName, carry_out, undo_all
 from compose.machine import acme
+from compose.machine.tar import extract
 from compose.release import Release
 from gate.errors import UsageError
 from gate.machine.commands import Result
@@ -393,3 +395,31 @@ def test_the_smoke_stage_of_a_command_hears_nothing_that_was_meant_for_another_t
     assert verify.smoke(deployment, where, Release("1", "abc", "1-abc")) == "r"
     assert {"GATE_API_KEY", "GATE_REDIS_PASSWORD", "PATH"} < heard.keys()
     assert not {"GATE_CA_FILE", "GATE_TARGET", "PYTEST_ADDOPTS"} & heard.keys()
+
+
+@pytest.mark.parametrize("filtered", [True, False])  # Debian 12's Python, 3.11.2, has no filters
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "link"])
+def test_nothing_is_unpacked_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, filtered: bool
+) -> None:
+    if not filtered:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    elif not hasattr(tarfile, "data_filter"):
+        pytest.skip("this Python has no filters")
+    member, sound = tarfile.TarInfo(name), tarfile.TarInfo("parts/sound")
+    if name == "link":
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    with tarfile.open(tmp_path / "made.tar", "w") as made:
+        made.addfile(sound)
+        made.addfile(member)
+    folder = tmp_path / "folder"
+    with tarfile.open(tmp_path / "made.tar") as tar:
+        first, second = tar
+        extract(tar, first, folder)
+        if name.startswith("/") and filtered:  # the filter takes the slash away
+            extract(tar, second, folder)
+        else:
+            with pytest.raises(tarfile.TarError):
+                extract(tar, second, folder)
+    assert (folder / "parts" / "sound").is_file()
+    assert not (tmp_path / "outside").exists()
