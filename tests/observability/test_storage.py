@@ -22,14 +22,24 @@ QUERY = "breakout_bot_cycles_total"
     ),
 )
 def test_samples_survive_a_new_container(operator: Operator) -> None:
-    at = str(time.time() - SETTLED_SECONDS)
-    before = _value(operator, at)
-    expect(before, f"a sample of {QUERY}", "none before Prometheus was created anew")
+    # The stage before may have ended with a new API, of which there is no settled sample yet.
+    at, before = operator.until(
+        lambda: _settled(operator),
+        2 * SETTLED_SECONDS,
+        f"a sample of {QUERY} before Prometheus is created anew",
+        lambda settled: settled[1],
+    )
     operator.compose("up", "--detach", "--no-deps", "--force-recreate", "--no-build", "prometheus")
     ready = lambda: operator.http("/-/ready", "prometheus").status  # noqa: E731
     operator.until(ready, READY_SECONDS, "Prometheus ready", lambda status: status == 200)
     after = _value(operator, at)
     expect(after == before, f"{QUERY} of before: {before}", after or "no sample")
+
+
+def _settled(operator: Operator) -> tuple[str, list[str]]:
+    """Give a moment that no scrape under way can change any more, and what was seen then."""
+    at = str(time.time() - SETTLED_SECONDS)
+    return at, _value(operator, at)
 
 
 def _value(operator: Operator, at: str) -> list[str]:
