@@ -4,9 +4,9 @@ import hashlib
 import tomllib
 from pathlib import Path
 
+from gate.errors import MachineError
 from gate.hooks import Release as Release
 from gate.machine.commands import run
-from gate.machine.console import MachineError
 from gate.model import model
 
 HERE = Path(__file__).parent

@@ -2,8 +2,6 @@
 
 What the author of a check needs is here: `from gate import check, expect, fail, get, probe,
 Evidence, Operator`.
-
-PYTEST_DONT_REWRITE: imported before pytest by tools of this repository; it asserts nothing.
 """
 
 from importlib import import_module

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gate.checks import fail, need
 from gate.containers import Container, containers
-from gate.machine.console import MachineError
+from gate.errors import MachineError
 from gate.model import model
 from gate.target import Target
 from gate.wire import Answer, Wire, WireError

@@ -27,7 +27,7 @@ class Option:
     help: str
     is_flag: bool = False
     takes_path: bool = False
-    """Whether its value may be a path: gate/early.py names these once more."""
+    """Whether its value may be a path: tests/early.py names these once more."""
     may_repeat: bool = False
     shown_as: str | None = None
     """What stands for the value in `pytest --help`."""

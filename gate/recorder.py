@@ -16,7 +16,7 @@ import pytest
 
 from gate.checks import Check, CheckFailed, Failure, stage_of
 from gate.containers import REVISION_LABEL, SOURCE_LABEL, VERSION_LABEL, Container
-from gate.machine.console import MachineError
+from gate.errors import MachineError
 from gate.machine.limits import machine_error
 from gate.stages import STAGES
 from gate.target import ENTRY, Target

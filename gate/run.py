@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import pytest
 
 from gate.bringup import BringUp
+from gate.errors import MachineError
 from gate.evidence import CONTAINERS, REGISTRY, Evidence, gather
-from gate.machine.console import MachineError, Unfailing
+from gate.machine.console import Unfailing
 from gate.machine.interrupts import NUMBERS
 from gate.machine.interrupts import name as signal_name
 from gate.options import Options

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gate import stack as stacks
+from gate.errors import MachineError
 from gate.hooks import hooks
-from gate.machine.console import MachineError
 from gate.stack import Stack
 from gate.sweep import new_run_id
 

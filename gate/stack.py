@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 from testcontainers.compose import DockerCompose
 
 from gate.containers import Container, containers, last_lines
+from gate.errors import MachineError
 from gate.hooks import Release, hooks
 from gate.machine import docker
 from gate.machine.commands import completed, image_exists, run, variables_of
-from gate.machine.console import MachineError
 from gate.machine.limits import advised, machine_error
 from gate.model import model
 from gate.ready import WHOLE_STACK, Problem, find_broken, wait_ready, wait_settled

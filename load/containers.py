@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from gate.errors import MachineError
 from gate.machine.commands import image_exists, run
-from gate.machine.console import MachineError
 from gate.machine.limits import advised
 from gate.stack import BUILD_LIMIT, ComposeError, GateCompose, Stack
 from gate.sweep import companions

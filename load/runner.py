@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from gate.machine.console import MachineError, say
+from gate.errors import MachineError
+from gate.machine.console import say
 from gate.machine.interrupts import deferred
 from gate.machine.limits import advised
 from gate.machine.ports import free_port

@@ -37,8 +37,8 @@ from compose.lifecycle.state import (
 )
 from compose.lifecycle.steps import show_plan
 from compose.release import HERE, Release, release
-from gate.errors import TargetError, UsageError
-from gate.machine.console import BAD_INPUT, MACHINE, MachineError, Parser, recorded, say, show
+from gate.errors import BAD_INPUT, MACHINE, MachineError, TargetError, UsageError
+from gate.machine.console import Parser, recorded, say, show
 from gate.machine.interrupts import exit_code, run_main
 from gate.settings import exists
 from gate.target import DEPLOYED_PROJECT, env_values

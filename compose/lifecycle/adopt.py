@@ -16,7 +16,8 @@ from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import deployment_lock, new_id
 from compose.release import HERE
 from gate.containers import Container
-from gate.machine.console import MachineError, say
+from gate.errors import MachineError
+from gate.machine.console import say
 
 SETTINGS = {
     "API_KEY": "API_KEY",
@@ -32,7 +33,7 @@ LEFT = ("lock", "reports", "target.toml", owner.ENGINE_FILE, owner.OWNER_FILE, "
 
 
 def adopt(deployment: Deployment) -> None:
-    """Take a deployment over. Raises `Refused` while something that it needs is not here."""
+    """Take a deployment over. Raises `Rejected` while something that it needs is not here."""
     former, mine = _former(deployment), owner.this_folder(deployment)
     is_there, changed = owner.is_there(deployment), owner.engine_changed(deployment)
     if not is_there and not former and not changed:

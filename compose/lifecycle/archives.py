@@ -17,8 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from compose.machine.tar import extract
-from gate.errors import UsageError
-from gate.machine.console import MachineError
+from gate.errors import MachineError, UsageError
 
 FORMAT = "breakout-bot-backup"
 MANIFEST = "manifest.json"

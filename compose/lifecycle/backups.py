@@ -12,9 +12,9 @@ from compose.lifecycle.deployment import API, Deployment, capture, docker, feed
 from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal, new_id, now
 from compose.lifecycle.state import ReleaseState
-from gate.errors import UsageError
+from gate.errors import MachineError, UsageError
 from gate.machine.commands import image_exists, run
-from gate.machine.console import MachineError, say
+from gate.machine.console import say
 from gate.settings import is_secret, quoted
 
 LIMIT = 300.0
@@ -32,7 +32,7 @@ def folder(deployment: Deployment) -> Path:
 
 
 def make(deployment: Deployment, key_file: str | None = None, kind: str = retention.MANUAL) -> Path:
-    """Back up; the archive's path. Raises `MachineError`, `Refused` for data that is not sound."""
+    """Back up; the archive's path. Raises `MachineError`, `Rejected` for data that is not sound."""
     if key_file:
         archives.key_from(key_file)  # refused before any work
     name = f"backup-{new_id()}{f'-{kind}' if kind else ''}.tar.gz{'.enc' if key_file else ''}"
@@ -210,7 +210,7 @@ def image(deployment: Deployment) -> str:
 
 
 def contents(path: Path) -> dict[str, Any]:
-    """Read schema version and row counts of a database file. Raises `Refused` for one not sound."""
+    """Read schema version and row counts of a database file. Raises `Rejected` if not sound."""
     return dict(database.read_copy(path))
 
 

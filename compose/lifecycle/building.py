@@ -6,8 +6,8 @@ from compose.lifecycle.errors import Rejected
 from compose.lifecycle.releases import image
 from compose.machine import registry
 from compose.release import OWN_SERVICES, Release, images, release
+from gate.errors import MachineError
 from gate.machine.commands import image_exists
-from gate.machine.console import MachineError
 
 
 def missing(wanted: Release) -> list[str]:
@@ -16,7 +16,7 @@ def missing(wanted: Release) -> list[str]:
 
 
 def provide(deployment: Deployment, wanted: Release) -> None:
-    """Get the images: build this tree's own, pull any other. Raises `Refused`."""
+    """Get the images: build this tree's own, pull any other. Raises `Rejected`."""
     lacking = missing(wanted)
     if not lacking:
         return

@@ -12,8 +12,8 @@ from typing import Any
 from compose.lifecycle.archives import RESERVE
 from compose.lifecycle.errors import Rejected
 from compose.release import HERE
+from gate.errors import MachineError
 from gate.machine.commands import run
-from gate.machine.console import MachineError
 
 MODULE = "breakout_bot.data"
 BOT_FOLDER = HERE / "api"
@@ -39,7 +39,7 @@ def program(image: str, *arguments: str) -> list[str]:
 
 
 def read_copy(path: Path, command: str = "describe") -> Any:
-    """Read a copy of a database on this host. Raises `Refused` when it is not sound.
+    """Read a copy of a database on this host. Raises `Rejected` when it is not sound.
 
     By the text of this checkout, not by an image: an archive is looked at before anything else is.
     """

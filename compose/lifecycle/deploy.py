@@ -99,7 +99,7 @@ class Deploy:
         bring_up(former, before.release, f"{self.state.id}-before")
 
     def ready(self) -> None:
-        """Wait until every container is healthy. Raises `Refused` naming the first that is not."""
+        """Wait until every container is healthy. Raises `Rejected` naming the first that is not."""
         _wait_until_healthy(self.deployment.newest)
         where = seen_by(self.deployment)
         holds_within(lambda: verify.scraped(where), SCRAPE_SECONDS)
@@ -134,7 +134,7 @@ def seen_by(deployment: Deployment) -> Target:
 
 
 def start(containers: Sequence[Container]) -> None:
-    """Start what was deployed and stopped, until it is well. Raises `Refused`."""
+    """Start what was deployed and stopped, until it is well. Raises `Rejected`."""
     if not containers:
         raise Rejected("nothing is deployed here: `compose/deploy.sh` deploys")
     ids = [container.id for container in containers]
@@ -154,7 +154,7 @@ def without_container(deployment: Deployment, *, one_shots: bool = True) -> list
 
 
 def _wait_until_healthy(look: Callable[[], Sequence[Container]]) -> None:
-    """Wait until all are healthy, or one crashes again and again. Raises `Refused` with its log."""
+    """Wait until all are healthy. Raises `Rejected` with the log of one that crashes repeatedly."""
     began = time.monotonic()
 
     def decided() -> bool:

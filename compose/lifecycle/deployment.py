@@ -13,9 +13,9 @@ from typing import Any
 from compose.release import HERE, Release, release_environment
 from gate import settings, wait
 from gate.containers import OF_COMPOSE, PROJECT_LABEL, Container
-from gate.errors import WaitError
+from gate.errors import MachineError, WaitError
 from gate.machine.commands import Result, piped, run
-from gate.machine.console import MachineError, say_once
+from gate.machine.console import say_once
 from gate.model import model
 from gate.target import DEPLOYED_PROJECT, Credentials, env_values, public_url
 from reports.redact import Redactor

@@ -66,7 +66,7 @@ class Journal(Generic[S_co]):
 
     @staticmethod
     def find(path: Path) -> "Journal[CommandState] | None":
-        """Read the journal that an earlier command left behind, if one did. Raises `Refused`."""
+        """Read the journal that an earlier command left behind, if one did. Raises `Rejected`."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -133,7 +133,7 @@ class Journal(Generic[S_co]):
 
 @contextmanager
 def deployment_lock(folder: Path, command: str) -> Iterator[None]:
-    """Hold the deployment's lock. Raises `Refused` naming the owner of a lock that is held.
+    """Hold the deployment's lock. Raises `Rejected` naming the owner of a lock that is held.
 
     The kernel lets go of the lock of a dead process, so a stale one is simply taken over.
     """

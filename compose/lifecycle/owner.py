@@ -21,9 +21,9 @@ from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import now, write_json
 from compose.release import HERE
 from gate.containers import OF_COMPOSE, PROJECT_LABEL
+from gate.errors import MachineError
 from gate.machine import docker as engines
 from gate.machine.commands import run
-from gate.machine.console import MachineError
 from gate.sweep import RUN_LABEL, STARTED_LABEL
 
 RECORD = "owner"
@@ -161,7 +161,7 @@ def _user() -> str:
 def find(deployment: Deployment) -> Owner | None:
     """Look up whose a deployment is; None where nothing of it is there.
 
-    Raises `Refused` for data of which nothing tells whose they are.
+    Raises `Rejected` for data of which nothing tells whose they are.
     """
     volumes = _volumes(deployment)
     if deployment.volume(RECORD) in volumes:
@@ -214,7 +214,7 @@ def _of_containers(deployment: Deployment) -> Path | None:
 
 
 def require(deployment: Deployment) -> None:
-    """Let nobody but the owner go on, on the engine that it was. Raises `Refused`."""
+    """Let nobody but the owner go on, on the engine that it was. Raises `Rejected`."""
     _require_same_engine(deployment)
     known, mine = find(deployment), this_folder(deployment)
     if known is None or known.is_same(mine, engines.engine().socket is not None):
@@ -232,7 +232,7 @@ def require(deployment: Deployment) -> None:
 
 
 def claim(deployment: Deployment) -> None:
-    """Write down that it belongs to this folder, where nothing says so yet. Raises `Refused`."""
+    """Write down that it belongs to this folder, where nothing says so yet. Raises `Rejected`."""
     mine, name = this_folder(deployment), deployment.volume(RECORD)
     labels = {PREFIX + key: value for key, value in asdict(mine).items()}
     labels |= {PROJECT_LABEL: deployment.project, VOLUME_LABEL: RECORD}  # what is swept has these

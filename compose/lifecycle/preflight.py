@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 from compose.lifecycle import building, releases
 from compose.lifecycle.deployment import Deployment
 from compose.release import HERE, Release
-from gate.errors import UsageError
+from gate.errors import MachineError, UsageError
 from gate.machine.commands import run
-from gate.machine.console import MachineError
 from gate.machine.ports import is_own_address
 from gate.settings import changes, exists
 from gate.target import certificate_folder, public_url

@@ -25,8 +25,8 @@ from compose.lifecycle.errors import Rejected
 from compose.lifecycle.releases import image
 from compose.release import Release
 from gate.containers import Container
+from gate.errors import MachineError
 from gate.machine.commands import run
-from gate.machine.console import MachineError
 
 LIMIT = 30.0
 FILES = "nginx.conf upstreams.conf version.conf mime.types"
@@ -88,7 +88,7 @@ def forget(deployment: Deployment, folder: str) -> None:
 def switch(deployment: Deployment, folder: str) -> None:
     """Serve another configuration: once this returns, no worker of a former one takes requests.
 
-    Raises `Refused` for one that nginx refuses, `MachineError` when it does not take it up.
+    Raises `Rejected` for one that nginx refuses, `MachineError` when it does not take it up.
     """
     proxy = live(deployment).id
     test = f"nginx -e stderr -t -c /live/{folder}/nginx.conf"

@@ -24,7 +24,8 @@ from compose.lifecycle.state import (
 from compose.lifecycle.steps import Step, StepName, carry_out, must_roll_forward, undo_all
 from compose.lifecycle.update import Update
 from gate.containers import Container
-from gate.machine.console import MachineError, say
+from gate.errors import MachineError
+from gate.machine.console import say
 from gate.machine.interrupts import deferred
 
 Command = Deploy | Update | Restore
@@ -152,7 +153,7 @@ def _orphans(project: str) -> list[int]:
 
 
 def execute(deployment: Deployment, state: CommandState) -> None:
-    """Carry a new command out from its first step to its last. Raises `Refused`, `MachineError`.
+    """Carry a new command out from its first step to its last. Raises `Rejected`, `MachineError`.
 
     The journal stays open while a step is neither done nor undone.
     """

@@ -136,7 +136,7 @@ def opened(
 def verify(deployment: Deployment, archive: Path, key_file: str | None) -> dict[str, Any]:
     """Restore into a scratch stack, compare, start the bot on it; the archive's manifest.
 
-    Raises `Refused` when the restored data differ or the bot does not come up with them.
+    Raises `Rejected` when the restored data differ or the bot does not come up with them.
     """
     tag = _tag(deployment)
     release = Release("scratch", "scratch", tag)

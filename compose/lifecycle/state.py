@@ -126,7 +126,7 @@ def to_json(state: CommandState) -> dict[str, Any]:
 
 
 def from_json(command: str, content: Mapping[str, Any]) -> CommandState:
-    """Read the state of a command, whichever version wrote it. Raises `Refused`."""
+    """Read the state of a command, whichever version wrote it. Raises `Rejected`."""
     values = dict(content)
     if OPTIONS_KEY in values:
         values["options"] = UpdateOptions(**_known(UpdateOptions, values[OPTIONS_KEY]))

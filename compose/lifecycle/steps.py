@@ -7,8 +7,8 @@ from enum import StrEnum
 from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import CommandState
-from gate.errors import UsageError
-from gate.machine.console import MachineError, say
+from gate.errors import MachineError, UsageError
+from gate.machine.console import say
 from gate.machine.interrupts import deferred
 
 
@@ -57,7 +57,7 @@ def show_plan(title: str, steps: Sequence[Step]) -> None:
 
 
 def carry_out(journal: Journal[CommandState], steps: Sequence[Step]) -> None:
-    """Do the steps that are not done yet. On an error of any kind undo them all, raise `Refused`.
+    """Do the steps that are not done yet. On an error of any kind undo them all, raise `Rejected`.
 
     Who interrupts is obeyed once all is undone, or finished where there is no way back: then
     `KeyboardInterrupt` is raised again, which nobody may take for a refusal.

@@ -28,7 +28,8 @@ from compose.lifecycle.state import ReleaseState, UpdateOptions, UpdateState
 from compose.lifecycle.steps import Step, StepName
 from compose.release import Release
 from gate.containers import Container
-from gate.machine.console import MachineError, say
+from gate.errors import MachineError
+from gate.machine.console import say
 from gate.target import Target, Trust
 
 READY_SECONDS = 60.0
@@ -84,7 +85,7 @@ class Update:
         return self.state.old[service]
 
     def new(self, service: str) -> Container:
-        """Find the new colour's container of a service. Raises `Refused` when there is none."""
+        """Find the new colour's container of a service. Raises `Rejected` when there is none."""
         containers = [
             container
             for container in self.deployment.containers(service)
@@ -196,7 +197,7 @@ class Update:
         return ask(self.alive(API).id, "/", page)[0] == 200
 
     def alive(self, service: str) -> Container:
-        """Find the new colour's container. Raises `Refused` when it has crashed."""
+        """Find the new colour's container. Raises `Rejected` when it has crashed."""
         container = self.new(service)
         if container.state in ("exited", "dead", "restarting") or container.restarts:
             # While it runs again, Docker knows no exit code of the time before.

@@ -15,9 +15,9 @@ from compose.lifecycle.errors import Rejected
 from compose.lifecycle.releases import image
 from compose.release import HERE, Release
 from gate.containers import Container
+from gate.errors import MachineError
 from gate.machine import docker as engines
 from gate.machine.commands import run
-from gate.machine.console import MachineError
 from gate.model import model
 from gate.sweep import RUN_LABEL, STARTED_LABEL
 from gate.target import SERVICES, Credentials, Target, Trust
@@ -44,7 +44,7 @@ def ca_file(deployment: Deployment) -> Path | None:
 def target(deployment: Deployment, container: Container, trust: Trust = "verify") -> Target:
     """Give the deployment under its public name, connected to a proxy container of this host.
 
-    Raises `Refused` for a proxy that this host cannot reach.
+    Raises `Rejected` for a proxy that this host cannot reach.
     """
     url, address = deployment.url, container.host_address(TLS_PORT)
     if address is None:
@@ -135,7 +135,7 @@ def _entry_target(deployment: Deployment, name: str, trust: Trust) -> Target:
 
 
 def smoke(deployment: Deployment, where: Target, release: Release) -> str:
-    """Run the smoke stage on a target; its run id. Raises `Refused` for HOLD."""
+    """Run the smoke stage on a target; its run id. Raises `Rejected` for HOLD."""
     folder = deployment.state / "reports"
     file = deployment.state / "target.toml"
     file.write_text(_as_toml(deployment, where), encoding="utf-8")

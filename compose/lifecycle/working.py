@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from compose.lifecycle.deployment import DOCKER_LIMIT, Deployment, docker, holds_within
+from gate.errors import MachineError
 from gate.machine.commands import run
-from gate.machine.console import MachineError
 
 FOLDER = "working"
 LABEL = "org.breakout-bot.working"

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from compose.machine import acme, browser, engine, images, overview, registry
-from gate.machine.console import INTERRUPTED, MachineError, Parser, say, show, step
+from gate.errors import MachineError
+from gate.machine.console import INTERRUPTED, Parser, say, show, step
 
 UNDECIDED = 6
 

@@ -3,8 +3,9 @@
 import hashlib
 from pathlib import Path
 
+from gate.errors import MachineError
 from gate.machine.commands import image_exists, run
-from gate.machine.console import MachineError, step
+from gate.machine.console import step
 
 FOLDER = Path(__file__).with_name("acme")
 NAME = "breakout-bot-gate/acme"

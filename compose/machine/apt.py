@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from gate.errors import MachineError
 from gate.machine.commands import run, run_checked
-from gate.machine.console import MachineError, step
+from gate.machine.console import step
 
 SUITE = "trixie"
 SOURCES = Path("/etc/apt")

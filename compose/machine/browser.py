@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from compose.machine import apt
-from gate.machine.console import MachineError
+from gate.errors import MachineError
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PACKAGE = "chromium"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from compose.machine import apt, certificates
+from gate.errors import MachineError
 from gate.machine.commands import run_checked
-from gate.machine.console import MachineError, step
+from gate.machine.console import step
 
 SOURCE_LABEL = "org.breakout-bot.image-source"
 RECIPE_LABEL = "org.breakout-bot.image-recipe"

@@ -8,10 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from compose.machine import apt
-from gate.errors import WaitError
+from gate.errors import MachineError, WaitError
 from gate.machine import docker
 from gate.machine.commands import last_lines, run, run_checked
-from gate.machine.console import MachineError, step
+from gate.machine.console import step
 from gate.wait import wait_until
 
 COMPOSE_NEEDED = (2, 24)

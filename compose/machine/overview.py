@@ -4,7 +4,7 @@ import time
 
 from compose.machine import acme, browser, engine, images, registry
 from compose.machine.images import Present
-from gate.machine.console import MachineError
+from gate.errors import MachineError
 
 ANSWERS = {True: "answers", False: "does not answer", None: "not asked yet"}
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gate.errors import MachineError
 from gate.machine import docker, interrupts
-from gate.machine.console import MachineError
 from gate.machine.limits import advised
 
 LAST_LINES = 12

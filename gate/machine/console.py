@@ -15,9 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, TextIO, cast
 
-from gate.errors import BAD_INPUT as BAD_INPUT
-from gate.errors import MACHINE as MACHINE
-from gate.errors import MachineError as MachineError
+from gate.errors import BAD_INPUT
 from reports.progress import Progress
 
 STUCK_SECONDS = 2.0

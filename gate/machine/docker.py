@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gate.machine.console import MachineError
+from gate.errors import MachineError
 
 ROOT = Path(__file__).parents[2]
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"

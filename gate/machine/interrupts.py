@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from gate.machine.console import MACHINE, MachineError, say
+from gate.errors import MACHINE, MachineError
+from gate.machine.console import say
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

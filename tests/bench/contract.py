@@ -18,8 +18,9 @@ from typing import Any
 from contracts.agreed import FILE
 from contracts.budget import SEED, budget
 from contracts.fuzz import configuration
+from gate.errors import MachineError
 from gate.machine.commands import run_checked
-from gate.machine.console import MachineError, say
+from gate.machine.console import say
 from gate.machine.interrupts import run_main
 from gate.running import running_stack
 from gate.stack import Stack

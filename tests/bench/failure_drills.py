@@ -1,6 +1,5 @@
 """The drill's harm: commands broken off at every step, bad candidates, backups while it trades."""
 
-import secrets
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -8,20 +7,21 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from compose.lifecycle import backups, recovery, restore, rollback, update
+from compose.lifecycle import backups, recovery, rollback, update
 from compose.lifecycle.deployment import API, Deployment
 from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import CommandState, DeployState, RestoreState, UpdateOptions
 from compose.lifecycle.steps import StepName
 from compose.release import Release
+from gate.errors import MachineError
 from gate.machine.commands import run
-from gate.machine.console import MachineError, say
+from gate.machine.console import say
 from tests.bench.record import Figure
 from tests.bot.lifecycle import candidates, drills
 from tests.bot.lifecycle.disposable import brought_to, leftovers, updated
 from tests.bot.lifecycle.traffic import DRILL_RATE, Seen, steady
-from tests.bot.lifecycle.witness import rename_preset
+from tests.bot.lifecycle.witness import marked_backup, restores_the_marker
 
 COMMANDS = ("update", "deploy", "rollback", "restore", "backup")
 CANARY = ("--canary", "30", "--for", "4")
@@ -217,13 +217,9 @@ def _backups(deployment: Deployment) -> list[Figure]:
 
 
 def _one_backup(deployment: Deployment) -> bool:
-    marker = secrets.token_hex(8)
-    rename_preset(deployment, marker)
-    archive = backups.make(deployment)
+    archive, marker = marked_backup(deployment)
     try:
-        restore.verify(deployment, archive, None)
+        return restores_the_marker(deployment, archive, marker)
     except Rejected as refused:
         say(f"{archive.name}: {refused}")
         return False
-    with restore.opened(deployment, archive, None) as (folder, _):
-        return marker.encode() in (folder / "data.sqlite3").read_bytes()

@@ -16,8 +16,9 @@ import numpy as np
 
 from compose.machine import apt
 from compose.machine.registry import cache_folder
+from gate.errors import MachineError
 from gate.machine.commands import run_checked
-from gate.machine.console import MachineError, say, step
+from gate.machine.console import say, step
 from gate.target import ENTRY, Credentials, Target
 from load import profile, runner
 from load.judge import quantile

@@ -22,7 +22,8 @@ from statistics import mean, median
 from typing import Any
 
 from gate import manifest as manifests
-from gate.machine.console import BAD_INPUT, MachineError, Parser, say
+from gate.errors import BAD_INPUT, MachineError
+from gate.machine.console import Parser, say
 from gate.stack import Stack
 from gate.stages import STAGES
 from reports.checks import matches

@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from compose.release import OWN_SERVICES
-from gate.errors import WaitError
+from gate.errors import MachineError, WaitError
 from gate.machine.commands import run, run_checked
-from gate.machine.console import MachineError
 from gate.model import model
 from gate.ready import POLL_SECONDS
 from gate.stack import Stack

@@ -7,9 +7,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from gate.containers import containers
-from gate.errors import WaitError
+from gate.errors import MachineError, WaitError
 from gate.machine.commands import run
-from gate.machine.console import MachineError
 from gate.ready import POLL_SECONDS, Problem
 from gate.stack import BUILD_LIMIT, Stack
 from gate.target import Target

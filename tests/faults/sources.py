@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from compose.release import HERE
+from gate.errors import MachineError
 from gate.machine.commands import run_checked
-from gate.machine.console import MachineError
 from tests.faults.hook.sitecustomize import TEXTS, VARIABLE, Changed, Finder
 
 PACKAGE = "compose.lifecycle"

@@ -6,7 +6,7 @@ import pytest
 
 from compose.earlier import Version
 from gate import Operator
-from gate.machine.console import MachineError
+from gate.errors import MachineError
 from gate.run import Gate
 from load import history, profile, runner, versus
 from load.samples import Run

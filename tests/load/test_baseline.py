@@ -3,7 +3,7 @@
 import pytest
 
 from gate import check, fail
-from gate.machine.console import MachineError
+from gate.errors import MachineError
 from gate.operator import API
 from load import profile
 from load.measures import WHOLE

@@ -26,9 +26,9 @@ from compose.lifecycle.journal import write_json
 from compose.lifecycle.releases import Manifest
 from compose.release import HERE, OWN_SERVICES
 from gate import wait
+from gate.errors import MachineError
 from gate.machine import commands
 from gate.machine.commands import Result
-from gate.machine.console import MachineError
 
 SERVICES = ("proxy", API, FRONTEND, "redis", "exchange", "prometheus")
 COMPOSE_LABEL = "com.docker.compose"

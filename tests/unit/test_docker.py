@@ -158,7 +158,6 @@ def _is_list_of(node: ast.AST, programs: tuple[str, ...]) -> bool:
 
 OWN_PROCESSES = {
     "gate/machine/commands.py": "it is the place",
-    "gate/early.py": "becomes pytest itself",
     "gate/sidecar.py": "starts pytest, whose docker calls are pinned again",
     "compose/machine/engine.py": "starts the daemon itself",
     "load/runner.py": "starts Locust",

@@ -8,8 +8,8 @@ import pytest
 from gate import hooks as hooked
 from gate import stack as stacks
 from gate.bringup import BringUp
+from gate.errors import MachineError
 from gate.hooks import Release
-from gate.machine.console import MachineError
 from gate.options import Options
 from gate.ready import Problem
 from gate.target import Credentials, Target

@@ -12,7 +12,7 @@ import pytest
 from gate import manifest
 from gate.checks import Check, CheckFailed, Failure
 from gate.containers import REVISION_LABEL, SOURCE_LABEL, VERSION_LABEL
-from gate.machine.console import MachineError
+from gate.errors import MachineError
 from gate.recorder import AWAY, ENTRY_AWAY, ROOTS, PlannedCheck, Recorder, where
 from gate.stages import STAGES
 from gate.wire import DockerSilent, Sent, WireError

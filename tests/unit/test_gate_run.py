@@ -17,9 +17,9 @@ import pytest
 
 from gate import run as runs
 from gate import sidecar
+from gate.errors import MachineError
 from gate.evidence import CONTAINERS, REGISTRY, Evidence
 from gate.hooks import Release
-from gate.machine.console import MachineError
 from gate.machine.interrupts import NUMBERS
 from gate.options import Options
 from gate.run import Gate

@@ -17,6 +17,7 @@ import pytest
 
 from compose.lifecycle import __main__ as lifecycle
 from compose.lifecycle import owner
+from gate.errors import BAD_INPUT
 from gate.machine import console
 from gate.machine.interrupts import heeded_by_children
 from gate.wait import wait_until
@@ -253,13 +254,13 @@ def test_a_command_that_fails_names_its_log_and_neither_shows_a_secret(
     monkeypatch.setattr(owner, "require", lambda _: None)
     (tmp_path / "settings.env").write_text(f"REDIS_PASSWORD={SECRET}\n")
     place = ["--env-file", str(tmp_path / "settings.env"), "--state", str(tmp_path / "state")]
-    assert lifecycle.main(["restore", *place, f"{SECRET}.tar.gz"]) == console.BAD_INPUT
+    assert lifecycle.main(["restore", *place, f"{SECRET}.tar.gz"]) == BAD_INPUT
     said = capsys.readouterr().err
     (log,) = (tmp_path / "state" / "logs").glob("*-restore.log")
     assert f"every line of it is in {log}" in said
     assert "got '«redacted».tar.gz'" in said
     assert "got '«redacted».tar.gz'" in log.read_text()
-    assert lifecycle.main(["status", *place, "--project", "no-such-project"]) != console.BAD_INPUT
+    assert lifecycle.main(["status", *place, "--project", "no-such-project"]) != BAD_INPUT
     assert list((tmp_path / "state" / "logs").iterdir()) == [log]
 
 

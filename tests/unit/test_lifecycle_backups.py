@@ -38,8 +38,7 @@ from compose.lifecycle.journal import Journal
 from compose.lifecycle.releases import Manifest
 from compose.lifecycle.state import DeployState, RestoreState
 from compose.release import Release
-from gate.errors import UsageError
-from gate.machine.console import BAD_INPUT, MachineError
+from gate.errors import BAD_INPUT, MachineError, UsageError
 
 NOW = datetime.now(UTC)
 KEY = "ab" * 32

@@ -11,7 +11,7 @@ from compose.lifecycle import proxy
 from compose.lifecycle.deployment import API, FRONTEND, Deployment
 from compose.lifecycle.errors import Rejected
 from compose.release import Release
-from gate.machine.console import MachineError
+from gate.errors import MachineError
 from tests.unit.lying_docker import LyingDocker, install, placed
 
 NEW = Release("2", "def", "new")

@@ -13,7 +13,7 @@ from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import RestoreState
 from compose.lifecycle.steps import StepName
 from compose.machine.tar import extract
-from gate.machine.console import MachineError
+from gate.errors import MachineError
 from tests.unit.lying_docker import (
     Fake,
     Killed,

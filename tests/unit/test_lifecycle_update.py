@@ -17,8 +17,7 @@ from compose.lifecycle.state import (
 )
 from compose.machine import registry
 from compose.release import OWN_SERVICES, Release
-from gate.errors import UsageError
-from gate.machine.console import MachineError
+from gate.errors import MachineError, UsageError
 from tests.unit.lying_docker import (
     SERVICES,
     Killed,

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from compose.machine import apt, browser, building, certificates, engine, images, registry, secrets
+from gate.errors import MachineError
 from gate.machine.commands import run
-from gate.machine.console import MachineError
 
 DEB822 = """\
 Types: deb

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gate import early as front_door
 from gate import extensions, options
 from gate import manifest as manifests
 from gate import target as targets
 from gate.errors import TargetError
 from gate.target import SERVICES
 from load import slo
+from tests import early
 from tests.load import options as load_options
 
 ROOT = Path(__file__).parent.parent.parent
@@ -233,12 +233,12 @@ def test_a_path_after_a_space_is_the_options_value_not_pytests(tmp_path: Path) -
 
 def test_every_option_that_may_take_a_path_is_joined() -> None:
     every = (*options.OPTIONS, *extensions.options())
-    assert {one.name for one in every if one.takes_path} == front_door.OPTIONS
+    assert {one.name for one in every if one.takes_path} == early.OPTIONS
 
 
 def test_only_the_gates_own_options_are_joined() -> None:
     words = ["-m", "smoke", "--target", "a.toml", "--waive", "x=y", "--ca-file=b", "--report-dir"]
     joined = ["-m", "smoke", "--target=a.toml", "--waive", "x=y", "--ca-file=b", "--report-dir"]
-    files = [name for name in front_door.OPTIONS for name in (name, "/etc/x")]
-    assert list(front_door.joined(files)) == [f"{name}=/etc/x" for name in front_door.OPTIONS]
-    assert list(front_door.joined(words)) == joined
+    files = [name for name in early.OPTIONS for name in (name, "/etc/x")]
+    assert list(early.joined(files)) == [f"{name}=/etc/x" for name in early.OPTIONS]
+    assert list(early.joined(words)) == joined

@@ -15,7 +15,7 @@ from compose.lifecycle.deployment import Deployment
 from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import deployment_lock
 from compose.release import HERE
-from gate.machine.console import MachineError
+from gate.errors import MachineError
 
 ENGINE = {"id": "A", "name": "vm", "root": "/var/lib/docker", "version": "28.0"}
 FAKE = """#!{python}

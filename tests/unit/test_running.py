@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gate import running
-from gate.machine.console import MACHINE, MachineError
+from gate.errors import MACHINE, MachineError
 from gate.machine.interrupts import run_main
 from gate.ready import Problem
 from tests.bench import smoke

@@ -15,8 +15,8 @@ from compose.lifecycle import backups, preflight
 from compose.lifecycle.deployment import Deployment
 from compose.release import HERE, Release
 from gate import settings
+from gate.errors import BAD_INPUT
 from gate.machine.commands import run
-from gate.machine.console import BAD_INPUT
 from gate.settings import SettingsError
 
 needs_compose = pytest.mark.skipif(not shutil.which("docker"), reason="compose is asked")

@@ -9,8 +9,8 @@ import pytest
 from compose.lifecycle.deployment import Deployment
 from gate import stack as stacks
 from gate import sweep as sweeps
+from gate.errors import MachineError
 from gate.machine.commands import Result
-from gate.machine.console import MachineError
 from gate.stack import ComposeError, GateCompose, Stack
 from gate.sweep import RunLock, leftovers, state, sweep
 from tests.bot.lifecycle import disposable as disposables

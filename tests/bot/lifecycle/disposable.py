@@ -47,7 +47,7 @@ def deployed(deployment: Deployment, release: Release) -> None:
 
 
 def updated(deployment: Deployment, wanted: Release, options: UpdateOptions) -> None:
-    """Update to a release, as `compose/update.sh` does. Raises `Refused`."""
+    """Update to a release, as `compose/update.sh` does. Raises `Rejected`."""
     recovery.execute(deployment, update.read_state(deployment, wanted, options))
 
 

@@ -1,6 +1,5 @@
 """Backups: consistent while the engine writes, proved by restoring them, never half used."""
 
-import secrets
 import tarfile
 from contextlib import suppress
 from functools import partial
@@ -20,7 +19,15 @@ from gate.errors import UsageError
 from gate.wire import WireError
 from tests.bot.lifecycle.disposable import DEPLOYED, NEEDS
 from tests.bot.lifecycle.drills import hung_until
-from tests.bot.lifecycle.witness import engine_state, rename_preset, rows, start_engine, tell_engine
+from tests.bot.lifecycle.witness import (
+    engine_state,
+    marked_backup,
+    rename_preset,
+    restores_the_marker,
+    rows,
+    start_engine,
+    tell_engine,
+)
 
 check_api = partial(check, API, needs=NEEDS, follows=DEPLOYED)
 
@@ -30,16 +37,12 @@ check_api = partial(check, API, needs=NEEDS, follows=DEPLOYED)
     fix="`compose/backup.sh --verify`; read what the scratch stack said",
 )
 def test_a_backup_can_be_restored(deployment: Deployment) -> None:
-    marker = secrets.token_hex(8)
-    rename_preset(deployment, marker)
-    archive = backups.make(deployment)
+    archive, marker = marked_backup(deployment)
     try:
-        restore.verify(deployment, archive, None)
+        is_marked = restores_the_marker(deployment, archive, marker)
     except Rejected as refused:
         fail("a backup that can be restored", refused)
-    with restore.opened(deployment, archive, None) as (folder, _):
-        found = (folder / "data.sqlite3").read_bytes()
-    expect(marker.encode() in found, "what was written just before it", "nothing of it")
+    expect(is_marked, "what was written just before it", "nothing of it")
 
 
 @check_api(

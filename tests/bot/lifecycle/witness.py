@@ -1,6 +1,7 @@
 """What only an onlooker can tell: who held the lease when, and what the exchange was told."""
 
 import asyncio
+import secrets
 import tempfile
 import threading
 import time
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from compose.lifecycle import backups, database, proxy, verify
+from compose.lifecycle import backups, database, proxy, restore, verify
 from compose.lifecycle.deployment import API, REDIS, Deployment
 from gate import expect
 from gate.target import Credentials, Target
@@ -216,6 +217,20 @@ def engine_state(deployment: Deployment) -> str:
 def rows(deployment: Deployment) -> dict[str, Any]:
     """Every row of the tables that only people change, and the schema."""
     return dict(_read(deployment, "settled"))
+
+
+def marked_backup(deployment: Deployment) -> tuple[Path, str]:
+    """Write something new, then back up; the archive, and what was written."""
+    marker = secrets.token_hex(8)
+    rename_preset(deployment, marker)
+    return backups.make(deployment), marker
+
+
+def restores_the_marker(deployment: Deployment, archive: Path, marker: str) -> bool:
+    """Prove a backup in a scratch stack; whether its database has the marker. Raises `Rejected`."""
+    restore.verify(deployment, archive, None)
+    with restore.opened(deployment, archive, None) as (folder, _):
+        return marker.encode() in (folder / "data.sqlite3").read_bytes()
 
 
 def rename_preset(deployment: Deployment, text: str) -> None:

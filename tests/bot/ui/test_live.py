@@ -1,12 +1,9 @@
 """Updates: they come over the WebSocket, keep coming, and when they do not, the page says so."""
 
 from gate import check, expect
-from gate.model import model
 from tests.bot.ui.page import STANDS
 from tests.bot.ui.visit import LIVE_SECONDS, WATCH_SECONDS, BotVisit, gaps
-from tests.ui.page import NEEDS, check_page
-
-API = model().name("api")
+from tests.ui.page import API, NEEDS, check_page
 
 
 @check(
