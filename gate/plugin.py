@@ -25,7 +25,7 @@ except ModelError as error:
 from gate import manifest, options
 from gate.evidence import Evidence
 from gate.machine import interrupts
-from gate.machine.console import Unfailing, say
+from gate.machine.console import Unfailing, own_copy, say
 from gate.run import Gate
 from gate.stages import STAGES, folders
 
@@ -48,7 +48,10 @@ def pytest_configure(config: pytest.Config) -> None:
     asked_for = options.read(config)
     if config.option.collectonly:  # a mere listing; what is wrong is refused all the same
         return
-    config.stash[GATE] = Gate(asked_for, " ".join(["pytest", *sys.argv[1:]]))
+    screen = own_copy(sys.stderr)  # pytest captures the other while a check is at work
+    if screen is not sys.stderr:
+        config.add_cleanup(screen.close)
+    config.stash[GATE] = Gate(asked_for, " ".join(["pytest", *sys.argv[1:]]), screen)
     quiet(config)
     asked = config.stash[GATE].options.stages
     if config.args_source is not pytest.Config.ArgsSource.ARGS:

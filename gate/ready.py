@@ -9,8 +9,9 @@ from gate.containers import Container, containers, last_lines
 from gate.errors import MachineError
 from gate.model import model
 from gate.target import Credentials, Target
-from gate.wait import Deadline
+from gate.wait import Deadline, waiting_for
 from gate.wire import Wire, WireError
+from reports.words import listed
 
 OTHERS_LIMIT = 5.0
 POLL_SECONDS = 0.1
@@ -37,13 +38,15 @@ async def wait_ready(target: Target, credentials: Credentials, limit: float) -> 
     broken: list[Problem] = []
     async with Wire(target, credentials, lambda _: None, limit=2.0) as wire:
         waiting = dict.fromkeys(target.urls, "not asked yet")
-        while waiting and not deadline.passed:
-            if not broken and (broken := await find_broken(wire)):
-                deadline.shorten(OTHERS_LIMIT)
-            healthy = {s: v for s, v in waiting.items() if s not in {one.service for one in broken}}
-            waiting = await _unanswered(wire, healthy)
-            if waiting:
-                await asyncio.sleep(POLL_SECONDS)
+        with waiting_for("the services") as wait:
+            while waiting and not deadline.passed:
+                if not broken and (broken := await find_broken(wire)):
+                    deadline.shorten(OTHERS_LIMIT)
+                left = waiting.keys() - {problem.service for problem in broken}
+                waiting = await _unanswered(wire, left)
+                wait.what = listed(sorted(waiting))
+                if waiting:
+                    await asyncio.sleep(POLL_SECONDS)
         return broken or [await _late(wire, service, seen) for service, seen in waiting.items()]
 
 
@@ -67,7 +70,7 @@ def _what_is_wrong(one: Container) -> str | None:
     return None
 
 
-async def _unanswered(wire: Wire, waiting: dict[str, str]) -> dict[str, str]:
+async def _unanswered(wire: Wire, waiting: Set[str]) -> dict[str, str]:
     answers = await asyncio.gather(*(_ask(wire, service) for service in waiting))
     return {service: seen for service, seen in zip(waiting, answers, strict=True) if seen}
 
@@ -97,8 +100,9 @@ async def _late(wire: Wire, service: str, seen: str) -> Problem:
 async def wait_settled(wire: Wire, broken: Set[str], limit: float) -> None:
     """Wait until Docker and Prometheus have looked once at every service that is not `broken`."""
     deadline = Deadline(limit)
-    while not deadline.passed and not await _settled(wire, broken):  # noqa: ASYNC110 (polls)
-        await asyncio.sleep(POLL_SECONDS)
+    with waiting_for("the first scrape and health checks"):
+        while not deadline.passed and not await _settled(wire, broken):  # noqa: ASYNC110 (polls)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def _settled(wire: Wire, broken: Set[str]) -> bool:

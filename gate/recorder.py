@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from gate.errors import MachineError
 from gate.machine.limits import machine_error
 from gate.stages import STAGES
 from gate.target import ENTRY, Target
+from gate.wait import longest_wait
 from gate.wire import Sent, WireError
 from reports.checks import matches
 from reports.events import (
@@ -40,6 +41,7 @@ from reports.events import (
 from reports.progress import Progress
 from reports.redact import Redactor
 from reports.stream import Stream
+from reports.tally import Tally
 
 ROOT = Path(__file__).parent.parent
 SECRET_VARIABLES = ("GATE_API_KEY", "GATE_REDIS_PASSWORD", "GRAFANA_PASSWORD")
@@ -73,9 +75,13 @@ class Recorder:
         self.has_begun = False
         """Whether there is a stream: it is opened when something is first written."""
         self._progress = progress
+        self.tally = Tally(progress.keep, progress.in_colour)
+        """How far the run is."""
         self._redactor = Redactor([os.environ.get(name, "") for name in SECRET_VARIABLES])
         self.add_secrets(secrets)
         self._setup_seconds = 0.0
+        self._at_work: tuple[str, float] | None = None
+        """Title of a check, and when it began."""
 
     @cached_property
     def stream(self) -> Stream:
@@ -89,8 +95,9 @@ class Recorder:
             self._redactor.add(secret)
 
     def emit(self, event: Event) -> None:
-        """Write one event."""
+        """Write one event, and count it."""
         self.stream.emit(event)
+        self.tally.take(event)
 
     # What happens in the run
 
@@ -126,15 +133,25 @@ class Recorder:
         """Time a part of the run for the report, and show it while it takes long."""
         started = self.stream.now()
         try:
-            with self.step(words):
+            with self.step(words, name):
                 yield
         finally:
             seconds = round(self.stream.now() - started, 3)
             self.emit(Phase(name, started, seconds))
 
-    def step(self, words: str) -> AbstractContextManager[None]:
-        """Show what is done while it takes long."""
-        return self._progress.step(words)
+    def step(self, words: str, name: str = "") -> AbstractContextManager[None]:
+        """Show what is done while it takes long, of a stage how far the run is too."""
+        status = partial(self.tally.status, name) if name in STAGES else None
+        return self._progress.step(words, status)
+
+    def waits(self) -> tuple[str, float] | None:
+        """Give what is waited for, or the check at work, and the seconds so far."""
+        if (wait := longest_wait()) is not None:
+            return f"for {wait[0]}", wait[1]
+        if self._at_work is None:
+            return None
+        title, began = self._at_work
+        return f"in: {title}", self.stream.now() - began
 
     def request(self, sent: Sent) -> None:
         """Write what left this process."""
@@ -190,6 +207,10 @@ class Recorder:
 
     # What becomes of the checks
 
+    def begun(self, planned: PlannedCheck) -> None:
+        """Note that a check is at work."""
+        self._at_work = planned.title, self.stream.now()
+
     def required(self, stage: str, checks: list[str], waived: Mapping[str, str]) -> None:
         """Write which checks of a stage have to pass, and which of them need not, with a reason."""
         self.emit(Required(stage, checks))
@@ -221,6 +242,7 @@ class Recorder:
         reason: str | None = None,
         failure: Failure | None = None,
     ) -> None:
+        self._at_work = None
         check = planned.check
         component = (failure and failure.component) or check.component
         if outcome.is_red:

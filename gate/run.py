@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 class Gate:
     """One run; made when pytest is configured, finished when its session ends."""
 
-    def __init__(self, options: Options, command: str) -> None:
+    def __init__(self, options: Options, command: str, screen: TextIO | None = None) -> None:
         self.options = options
         self.command = command
         self.evidence: Evidence | None = None
@@ -57,7 +57,8 @@ class Gate:
         self.exit_code: int | None = None
         """That of the verdict, once there is one."""
         run_id = new_run_id()
-        progress = Progress(cast(TextIO, Unfailing(sys.stderr, patient=False)))
+        shown = Unfailing(screen or sys.stderr, patient=False)
+        progress = Progress(cast(TextIO, shown), waits=lambda: self.recorder.waits())
         folder = options.report_dir / "runs" / run_id
         self.recorder = Recorder(folder, progress, options.credentials.known)
         self.schedule = Schedule(options, self.recorder)

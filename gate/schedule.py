@@ -152,11 +152,14 @@ class Schedule:
                 self._join(self._sidecar)
                 return f"it ran in the gate of {self._sidecar.stage}"
         self._enter(planned.stage)
-        return (
+        reason = (
             held_back
             or self._enough(planned, self._options.expects)
             or self._budgets.spent(planned.stage)
         )
+        if reason is None:
+            self._recorder.begun(planned)
+        return reason
 
     def is_of_sidecar(self, item: pytest.Item) -> bool:
         """Say whether another gate has told what became of a check."""
@@ -202,20 +205,20 @@ class Schedule:
         """Start the gate beside this one: smoke has passed."""
         stream = self._recorder.stream
         words = [f"--compose-file={file}" for file in self._options.compose_files]
-        return self._start_sidecar(
-            sidecar.STAGE,
-            self._elsewhere,
-            stream.folder,
-            ["--target=disposable", *words],
-            stream.now(),
+        options = ["--target=disposable", *words]
+        started = self._start_sidecar(
+            sidecar.STAGE, self._elsewhere, stream.folder, options, stream.now()
         )
+        self._recorder.tally.count_beside(started.stage, started.news)
+        return started
 
     def _join(self, other: Sidecar) -> None:
         """Take over what the gate beside this one found, at the first of its checks."""
         if other.is_joined:
             return
         self._leave()
-        with self._recorder.step(f"{other.stage}, which runs beside the others"):
+        name = f"{other.stage}, which runs beside the others"
+        with self._recorder.step(name, other.stage):
             other.join()
         self._recorder.take_over(other.events())
         for name, text in other.logs():

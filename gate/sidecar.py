@@ -21,7 +21,15 @@ import pytest
 from gate.checks import identifier, stage_of
 from gate.machine.commands import end
 from gate.stages import STAGES, Stage
-from reports.events import CheckResult, Event, Phase, RunFinished, Trouble, events_of_kind
+from reports.events import (
+    CheckResult,
+    Event,
+    Phase,
+    RunFinished,
+    Trouble,
+    events_of_kind,
+    from_line,
+)
 from reports.stream import FILE, read
 
 ROOT = Path(__file__).parent.parent
@@ -74,6 +82,7 @@ class Sidecar:
         self._started = now
         self._folder = folder / "sidecar" / stage
         self._folder.mkdir(parents=True)
+        self._bytes_read = 0
         words = [sys.executable, "-m", "pytest", "-m", stage, f"--report-dir={self._folder}"]
         with (self._folder / "output.log").open("wb") as output:
             self._process = subprocess.Popen(
@@ -106,6 +115,17 @@ class Sidecar:
         ends = [event.pytest_exit for event in events_of_kind(seen, RunFinished)]
         if not ends or ends[-1] not in ENDED:
             yield self._broken_off()
+
+    def news(self) -> list[Event]:
+        """Read what it has written since the last call; a line that is half written waits."""
+        path = next(self._folder.glob(f"runs/*/{FILE}"), None)
+        if path is None:
+            return []
+        with path.open("rb") as file:
+            file.seek(self._bytes_read)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._bytes_read += len(whole) + len(newline)
+        return [event for line in whole.splitlines() if (event := from_line(line)) is not None]
 
     def logs(self) -> Iterator[tuple[str, str]]:
         """Read name and text of what it kept for its findings."""

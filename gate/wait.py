@@ -8,7 +8,9 @@ Nothing waits longer than it says. What was seen last is in the error, and in it
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gate.errors import WaitError
@@ -58,6 +60,34 @@ class Deadline:
         self._end = min(self._end, self.clock.now() + seconds)
 
 
+@dataclass(eq=False)
+class Waiting:
+    """One wait that goes on; who waits may change `what` as it comes to know more."""
+
+    what: str
+    since: float
+
+
+_WAITS: list[Waiting] = []
+
+
+@contextmanager
+def waiting_for(what: str, clock: Clock = CLOCK) -> Iterator[Waiting]:
+    """Let people see what is waited for, while it is."""
+    wait = Waiting(what, clock.now())
+    _WAITS.append(wait)
+    try:
+        yield wait
+    finally:
+        _WAITS.remove(wait)
+
+
+def longest_wait() -> tuple[str, float] | None:
+    """Give what this process waits for, and the seconds so far; of several waits the longest."""
+    wait = min(tuple(_WAITS), key=lambda wait: wait.since, default=None)
+    return None if wait is None else (wait.what, CLOCK.now() - wait.since)
+
+
 def wait_until(
     look: Callable[[], T],
     seconds: float,
@@ -73,18 +103,19 @@ def wait_until(
     Exceptions of `ignoring` are "not yet".
     """
     deadline = Deadline(seconds, clock)
-    while True:
-        seen: Any
-        try:
-            seen = look()
-        except ignoring as error:
-            seen = error
-        else:
-            if holds(seen):
-                return seen  # type: ignore[no-any-return]
-        if deadline.passed:
-            raise WaitError(what, seconds, seen)
-        clock.sleep(every)
+    with waiting_for(what, clock):
+        while True:
+            seen: Any
+            try:
+                seen = look()
+            except ignoring as error:
+                seen = error
+            else:
+                if holds(seen):
+                    return seen  # type: ignore[no-any-return]
+            if deadline.passed:
+                raise WaitError(what, seconds, seen)
+            clock.sleep(every)
 
 
 async def wait_until_async(
@@ -99,15 +130,16 @@ async def wait_until_async(
 ) -> T:
     """Do what `wait_until` does, and let other tasks go on meanwhile."""
     deadline = Deadline(seconds, clock)
-    while True:
-        seen: Any
-        try:
-            seen = await look()
-        except ignoring as error:
-            seen = error
-        else:
-            if holds(seen):
-                return seen  # type: ignore[no-any-return]
-        if deadline.passed:
-            raise WaitError(what, seconds, seen)
-        await clock.pause(every)
+    with waiting_for(what, clock):
+        while True:
+            seen: Any
+            try:
+                seen = await look()
+            except ignoring as error:
+                seen = error
+            else:
+                if holds(seen):
+                    return seen  # type: ignore[no-any-return]
+            if deadline.passed:
+                raise WaitError(what, seconds, seen)
+            await clock.pause(every)

@@ -8,13 +8,22 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from reports.words import by_reason, count, labelled, lines, plain, seconds, waived_by_reason
+from reports.events import CheckResult, Outcome
+from reports.words import (
+    by_reason,
+    count,
+    encodable,
+    labelled,
+    lines,
+    plain,
+    seconds,
+    waived_by_reason,
+)
 
 MOST_FINDINGS = 12
 MOST_EVIDENCE = 8
 _LABEL = 14
 _COLOURS = {"PROMOTE": "1;97;42", "HOLD": "1;97;41", "UNDECIDED": "1;30;43"}
-_ASCII = {"✗": "x", "○": "o", "—": "-", "·": "|", "…": "...", "━": "=", "«": "<", "»": ">"}
 
 
 def text(
@@ -32,7 +41,7 @@ def text(
         *_left_out(verdict, paint),
         _banner(verdict, paint, report),
     ]
-    return _encodable("\n".join(blocks) + "\n", encoding)
+    return encodable("\n".join(blocks) + "\n", encoding)
 
 
 def fitted(verdict: dict[str, Any], out: TextIO, report: str) -> str:
@@ -40,6 +49,13 @@ def fitted(verdict: dict[str, Any], out: TextIO, report: str) -> str:
     columns = shutil.get_terminal_size((100, 24)).columns if out.isatty() else 100
     colour = out.isatty() and not os.environ.get("NO_COLOR")
     return text(verdict, colour, columns, out.encoding or "utf-8", report)
+
+
+def headline(result: CheckResult, colour: bool) -> str:
+    """The line of a finding while the run goes on: who, what, and the check."""
+    could_not_judge = result.outcome is Outcome.ERROR
+    mark = ("?", "33") if could_not_judge else ("✗", "31")
+    return _head(*mark, vars(result), _Paint(colour, 80))
 
 
 def verdict_line(verdict: dict[str, Any], report: str = "reports/latest/index.html") -> str:
@@ -148,15 +164,3 @@ def _banner(verdict: dict[str, Any], paint: _Paint, report: str) -> str:
     colours = _COLOURS[verdict["verdict"]]
     full = ("", *told, "")
     return "\n".join(paint(colours, f"{row:<{paint.width}}") for row in full)
-
-
-def _encodable(text: str, encoding: str) -> str:
-    try:
-        text.encode(encoding)
-    except UnicodeError:
-        for mark, plain_mark in _ASCII.items():
-            text = text.replace(mark, plain_mark)
-        return text.encode(encoding, "replace").decode(encoding)
-    except LookupError:
-        return _encodable(text, "ascii")
-    return text

@@ -15,6 +15,8 @@ _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 
+_ASCII = {"✗": "x", "○": "o", "—": "-", "·": "|", "…": "...", "━": "=", "«": "<", "»": ">"}
+
 
 def uncoloured(text: str) -> str:
     """Text without a terminal's colours and titles."""
@@ -24,6 +26,19 @@ def uncoloured(text: str) -> str:
 def plain(text: str) -> str:
     """Foreign text without colours and control characters, safe for a terminal and for XML."""
     return _CONTROL.sub("", uncoloured(text.replace("\r\n", "\n").replace("\r", "\n")))
+
+
+def encodable(text: str, encoding: str) -> str:
+    """Text that a stream can show: marks that its encoding lacks have an ASCII one."""
+    try:
+        text.encode(encoding)
+    except UnicodeError:
+        for mark, plain_mark in _ASCII.items():
+            text = text.replace(mark, plain_mark)
+        return text.encode(encoding, "replace").decode(encoding)
+    except LookupError:
+        return encodable(text, "ascii")
+    return text
 
 
 def seconds(value: float) -> str:

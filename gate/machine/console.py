@@ -177,6 +177,18 @@ def _open_record(path: Path) -> None:
         old.unlink(missing_ok=True)
 
 
+def own_copy(stream: TextIO) -> TextIO:
+    """Open a stream's terminal, pipe or file once more: what is captured later is not this.
+
+    Give it back with `close`. A stream that is none of the system's is returned itself.
+    """
+    try:
+        number = os.dup(stream.fileno())
+    except (OSError, ValueError):
+        return stream
+    return os.fdopen(number, "w", encoding=stream.encoding, errors="backslashreplace")
+
+
 class _Lines(Unfailing):
     """Where progress is written line by line, and kept as all lines are."""
 

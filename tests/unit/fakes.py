@@ -175,5 +175,8 @@ class Sidecar:
             follows=(),
         )
 
+    def news(self) -> list[Event]:
+        return []
+
     def logs(self) -> Iterator[tuple[str, str]]:
         yield "lifecycle-api.log", "words"

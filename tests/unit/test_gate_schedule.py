@@ -381,7 +381,7 @@ def test_waiting_for_the_other_gate_is_shown(
     run.begin(control)
     shown = told_of(run.recorder, "step", monkeypatch)
     run.begin(backup)
-    assert shown == [("lifecycle, which runs beside the others",)]
+    assert shown == [("lifecycle, which runs beside the others", "lifecycle")]
     run.schedule.end()
 
 
