@@ -4,6 +4,7 @@ Nothing here decides anything: `reports` reads the verdict from the stream.
 """
 
 import os
+import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +19,7 @@ from gate.checks import Check, CheckFailed, Failure, stage_of
 from gate.containers import REVISION_LABEL, SOURCE_LABEL, VERSION_LABEL, Container
 from gate.errors import MachineError
 from gate.machine.limits import machine_error
+from gate.machine.pressure import Pressure
 from gate.stages import STAGES
 from gate.target import ENTRY, Target
 from gate.wait import longest_wait
@@ -51,6 +53,9 @@ ENTRY_AWAY = f"smoke.reach.answers[{ENTRY}]"
 ROOTS = ("smoke.stack.*", "smoke.containers.is_running*", "smoke.reach.*", "smoke.tls.*")
 """Checks that say why a component does not answer, so that its not answering explains none."""
 
+SECONDS = re.compile(r"\d ?(s|ms|seconds)\b")
+"""A finding that speaks of time may be of a machine that had none."""
+
 
 @dataclass(frozen=True)
 class PlannedCheck:
@@ -80,6 +85,7 @@ class Recorder:
         self._redactor = Redactor([os.environ.get(name, "") for name in SECRET_VARIABLES])
         self.add_secrets(secrets)
         self._setup_seconds = 0.0
+        self._pressure = Pressure()
         self._at_work: tuple[str, float] | None = None
         """Title of a check, and when it began."""
 
@@ -125,6 +131,8 @@ class Recorder:
 
     def run_finished(self, pytest_exit: int) -> None:
         """Write the end, after which nothing can be written."""
+        if (worst := self._pressure.worst()) is not None:
+            self.emit(worst)
         self.emit(RunFinished(pytest_exit, self.stream.now()))
         self.stream.close()
 
@@ -132,6 +140,7 @@ class Recorder:
     def phase(self, name: str, words: str) -> Iterator[None]:
         """Time a part of the run for the report, and show it while it takes long."""
         started = self.stream.now()
+        self._pressure.read()
         try:
             with self.step(words, name):
                 yield
@@ -210,6 +219,7 @@ class Recorder:
     def begun(self, planned: PlannedCheck) -> None:
         """Note that a check is at work."""
         self._at_work = planned.title, self.stream.now()
+        self._pressure.read()
 
     def required(self, stage: str, checks: list[str], waived: Mapping[str, str]) -> None:
         """Write which checks of a stage have to pass, and which of them need not, with a reason."""
@@ -256,9 +266,20 @@ class Recorder:
                 outcome=outcome,
                 seconds=round(seconds, 4),
                 reason=reason,
-                finding=_finding(check, failure) if failure else None,
+                finding=self._finding(check, failure, seconds) if failure else None,
                 follows=_follows(planned, component),
             )
+        )
+
+    def _finding(self, check: Check, failure: Failure, seconds: float) -> Finding:
+        is_late = SECONDS.search(f"{failure.expected}\n{failure.seen}") is not None
+        return Finding(
+            expected=failure.expected,
+            seen=failure.seen,
+            likely_cause=failure.cause or check.cause,
+            next_step=check.fix,
+            evidence=failure.evidence,
+            machine=self._pressure.shortage(seconds) if is_late else None,
         )
 
     def take_over(self, events: Iterable[Event]) -> None:
@@ -285,16 +306,6 @@ def _judgement(raised: BaseException | None) -> tuple[Outcome, str | None, Failu
         case pytest.skip.Exception():
             return Outcome.NOT_RUN, str(raised), None
     return Outcome.ERROR, str(machine_error(raised) or where(raised)), None
-
-
-def _finding(check: Check, failure: Failure) -> Finding:
-    return Finding(
-        expected=failure.expected,
-        seen=failure.seen,
-        likely_cause=failure.cause or check.cause,
-        next_step=check.fix,
-        evidence=failure.evidence,
-    )
 
 
 def _follows(planned: PlannedCheck, blamed: str) -> list[str]:

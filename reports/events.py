@@ -143,6 +143,7 @@ class Finding:
     likely_cause: str | None = None
     next_step: str | None = None
     evidence: Any = None
+    machine: Annotated[str | None, "what the gate's machine was short of, where it is late"] = None
 
 
 @dataclass(frozen=True)
@@ -235,6 +236,22 @@ class Phase(Event):
     name: str
     started: Moment
     seconds: Seconds
+
+
+@dataclass(frozen=True)
+class Machine(Event):
+    """Describes the worst ten seconds of the machine that the gate ran on; null where not known."""
+
+    kind = "machine"
+    seconds: Seconds
+    cores: int
+    waited_for_a_core: Annotated[float | None, "share of the time in which a process waited"]
+    waited_for_memory: Annotated[float | None, "share of the time in which a process waited"]
+    waited_for_the_disk: Annotated[float | None, "share of the time in which a process waited"]
+    stolen: Annotated[float | None, "share of the processor time that its host gave to others"]
+    load: Annotated[float, "processes at work or waiting, over a minute"]
+    memory_available: Annotated[float | None, "share of the memory"]
+    shortage: Annotated[str | None, "what it was short of, in words"]
 
 
 @dataclass(frozen=True)

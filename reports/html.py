@@ -23,7 +23,16 @@ from reports.events import (
     Table,
     events_of_kind,
 )
-from reports.words import by_reason, count, lines, methods, plain, seconds, waived_by_reason
+from reports.words import (
+    by_reason,
+    count,
+    lines,
+    machine,
+    methods,
+    plain,
+    seconds,
+    waived_by_reason,
+)
 
 TEMPLATE = "page.html.j2"
 MOST_ROWS = 60
@@ -68,6 +77,7 @@ def text(verdict: Json, events: list[Event], folder: Path | None = None) -> str:
         plain=lambda value: plain(words(value)),
         seconds=seconds,
         lines=lines,
+        machine=machine,
         pieces=_pieces,
         fine=_fine,
     )

@@ -13,6 +13,7 @@ from reports.words import (
     count,
     labelled,
     lines,
+    machine,
     methods,
     plain,
     seconds,
@@ -37,6 +38,7 @@ def text(verdict: dict[str, Any], events: list[Event]) -> str:
         *_left_out(verdict),
         *_stages(verdict),
         *_components(verdict),
+        *_machine(verdict),
         *(line for table in events_of_kind(events, Table) for line in _table(table)),
         *_pictures(events),
         *_requests(verdict, events),
@@ -136,6 +138,11 @@ def _stages(verdict: dict[str, Any]) -> Iterator[str]:
         outcome = _OUTCOMES[stage["outcome"]]
         yield f"| {stage['name']} | {outcome} | {counts} | {seconds(stage['seconds'])} |"
     yield ""
+
+
+def _machine(verdict: dict[str, Any]) -> Iterator[str]:
+    if told := machine(verdict["machine"]):
+        yield from ("## Machine", "", _inline(told), "")
 
 
 def _components(verdict: dict[str, Any]) -> Iterator[str]:

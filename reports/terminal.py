@@ -143,6 +143,9 @@ def _troubles(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
 
 
 def _left_out(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
+    shortage = (verdict["machine"] or {}).get("shortage")
+    if shortage:
+        yield f" {paint('33', '○ machine')}  was short while the gate ran: {shortage}"
     told = waived_by_reason(verdict["waivers"])
     for reason, checks in told:
         few = len(checks) < 4
@@ -152,7 +155,7 @@ def _left_out(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
     missing = [row for row in verdict["not_run"] if row["required"]]
     for name, reason, _ in by_reason(missing):
         yield f" {paint('33', '○ not run')}  {name} — {reason}"
-    if told or missing:
+    if told or missing or shortage:
         yield ""
 
 

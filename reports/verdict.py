@@ -25,6 +25,7 @@ from reports.events import (
     Interrupted,
     Json,
     Load,
+    Machine,
     Outcome,
     Phase,
     Request,
@@ -88,6 +89,7 @@ def judge(events: list[Event]) -> Json:
         "requests": len(events_of_kind(events, Request)),
         "phases": [_phase(event) for event in events_of_kind(events, Phase)],
         "load": _load(events),
+        "machine": _machine(events),
         "seconds": _seconds(events),
     }
 
@@ -227,6 +229,7 @@ def _finding(row: Row, consequences: list[str]) -> Json:
         "likely_cause": told.likely_cause or "",
         "next_step": told.next_step or "",
         "evidence": told.evidence,
+        "machine": f"was short itself: {told.machine}" if told.machine else "",
         "consequences": consequences,
     }
 
@@ -248,6 +251,7 @@ def _touched_live(events: list[Event]) -> list[Json]:
             "likely_cause": "a check sends its requests past the guard of the gate",
             "next_step": "see what these requests changed; mend the check before it runs again",
             "evidence": [f"{each['method']} {each['url']}" for each in mutations],
+            "machine": "",
             "consequences": [],
         }
     ]
@@ -415,6 +419,11 @@ def _waivers(events: list[Event], rows: list[Row]) -> list[Json]:
 def _phase(event: Phase) -> Json:
     started, seconds = round(event.started, 3), round(event.seconds, 3)
     return {"name": event.name, "started": started, "seconds": seconds}
+
+
+def _machine(events: list[Event]) -> Json | None:
+    worst = events_of_kind(events, Machine)
+    return worst[-1].as_fields() if worst else None
 
 
 def _load(events: list[Event]) -> Json | None:

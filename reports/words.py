@@ -73,8 +73,27 @@ def lines(evidence: Any) -> list[str]:
 
 def labelled(finding: dict[str, Any]) -> list[tuple[str, str]]:
     """What a finding or a trouble says, each part with its label."""
-    keys = ("expected", "seen", "likely_cause", "next_step")
+    keys = ("expected", "seen", "likely_cause", "machine", "next_step")
     return [(key.replace("_", " "), finding[key]) for key in keys if finding.get(key)]
+
+
+def machine(worst: dict[str, Any] | None) -> str:
+    """What the machine had to spare in its worst seconds; empty where that is not known."""
+    if worst is None:
+        return ""
+    waits = [
+        f"{worst[key]:.0%} for {key.removeprefix('waited_for_').replace('_', ' ')}"
+        for key in ("waited_for_a_core", "waited_for_memory", "waited_for_the_disk")
+        if worst[key] is not None
+    ]
+    waited = f"processes waited {listed(waits)} of the time, " if waits else ""
+    stolen = f"its host took {worst['stolen']:.0%}, " if worst["stolen"] else ""
+    free = f"{worst['memory_available']:.0%} of the memory was available"
+    short = f" It was short meanwhile: {worst['shortage']}." if worst["shortage"] else ""
+    return (
+        f"{count(worst['cores'], 'core')}; in its worst {seconds(worst['seconds'])}"
+        f" {waited}{stolen}load {worst['load']:g}, {free}.{short}"
+    )
 
 
 def by_reason(not_run: list[dict[str, Any]]) -> list[tuple[str, str, list[str]]]:

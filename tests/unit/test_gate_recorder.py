@@ -13,6 +13,7 @@ from gate import manifest
 from gate.checks import Check, CheckFailed, Failure
 from gate.containers import REVISION_LABEL, SOURCE_LABEL, VERSION_LABEL
 from gate.errors import MachineError
+from gate.machine.pressure import Pressure
 from gate.recorder import AWAY, ENTRY_AWAY, ROOTS, PlannedCheck, Recorder, where
 from gate.stages import STAGES
 from gate.wire import DockerSilent, Sent, WireError
@@ -237,8 +238,26 @@ def test_a_failed_check_says_what_it_saw(tmp_path: Path) -> None:
         "likely_cause": "full",
         "next_step": "start it",
         "evidence": "INFO",
+        "machine": None,
     }
     assert one.failed == ["smoke.redis.can_save"]
+
+
+@pytest.mark.parametrize(
+    ("expected", "seen", "is_late"),
+    [
+        ("an answer within 2 s", "none", True),
+        ("p99 below 300 ms", "p99 of 512.5ms", True),
+        ("user 999", "user 0", False),
+        ("3 services", "2", False),
+    ],
+)
+def test_a_late_answer_says_that_the_machine_was_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: str, seen: str, is_late: bool
+) -> None:
+    monkeypatch.setattr(Pressure, "shortage", lambda _, seconds: f"cores for {seconds:.0f} s")
+    event = result(recorder(tmp_path), call(error=CheckFailed(Failure(expected, seen))))
+    assert event["finding"]["machine"] == ("cores for 0 s" if is_late else None)
 
 
 def test_a_failed_check_has_the_cause_and_component_of_its_declaration(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gate import wait as waits
 from gate.errors import WaitError
 from gate.wait import CLOCK, Deadline, wait_until, wait_until_async
 from tests.unit.clock import FakeClock
@@ -86,3 +87,27 @@ def test_the_clock_of_a_run_goes_on_by_itself() -> None:
     CLOCK.sleep(0.001)
     asyncio.run(CLOCK.pause(0.001))
     assert CLOCK.now() - before >= 0.002
+
+
+def test_what_is_waited_for_longest_is_told_while_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(waits, "CLOCK", clock)
+    told: list[tuple[str, float] | None] = []
+
+    def look() -> bool:
+        told.append(waits.longest_wait())
+        return clock.now() >= 8
+
+    with waits.waiting_for("redis", clock) as waiting:
+        clock.sleep(3)
+        wait_until(look, 30, "a port", every=5, clock=clock)
+        waiting.what = "the proxy"
+        told.append(waits.longest_wait())
+    assert told == [("redis", 3.0), ("redis", 8.0), ("the proxy", 8.0)]
+    assert waits.longest_wait() is None
+
+
+def test_a_wait_that_ends_in_an_error_is_over() -> None:
+    with pytest.raises(WaitError):
+        wait_until(lambda: 0, 1, "a port", clock=FakeClock())
+    assert waits.longest_wait() is None
