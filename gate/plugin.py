@@ -46,6 +46,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.help or of_our_own(config):
         return
     asked_for = options.read(config)
+    if config.args_source is not pytest.Config.ArgsSource.ARGS:
+        # A stage that is not asked for is not imported: some cost a second.
+        config.args = [str(folder) for folder in folders(asked_for.stages)]
+    for plugin in (plugin for stage in asked_for.stages for plugin in STAGES[stage].plugins):
+        config.pluginmanager.import_plugin(plugin)
     if config.option.collectonly:  # a mere listing; what is wrong is refused all the same
         return
     screen = own_copy(sys.stderr)  # pytest captures the other while a check is at work
@@ -53,12 +58,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(screen.close)
     config.stash[GATE] = Gate(asked_for, " ".join(["pytest", *sys.argv[1:]]), screen)
     quiet(config)
-    asked = config.stash[GATE].options.stages
-    if config.args_source is not pytest.Config.ArgsSource.ARGS:
-        # A stage that is not asked for is not imported: some cost a second.
-        config.args = [str(folder) for folder in folders(asked)]
-    for plugin in (plugin for stage in asked for plugin in STAGES[stage].plugins):
-        config.pluginmanager.import_plugin(plugin)
     for number in interrupts.heeded():
         signal.signal(number, config.stash[GATE].told_to_stop)
 
@@ -146,7 +145,7 @@ def pytest_report_teststatus(config: pytest.Config) -> tuple[str, str, str] | No
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     gate = session.config.stash.get(GATE, None)
-    if gate is not None:
+    if gate is not None and not (exitstatus == pytest.ExitCode.USAGE_ERROR and not gate.has_begun):
         session.exitstatus = gate.finish(exitstatus)
 
 
@@ -158,6 +157,8 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
     """
     try:
         code = yield
+    except pytest.UsageError:
+        raise
     except Exception as error:
         code = _code_of_verdict(config)
         if code is None:

@@ -66,6 +66,11 @@ class Gate:
         self._gathering: asyncio.Task[Any] | None = None
         self._stopped_by = "Ctrl-C"
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is anything to report."""
+        return self.recorder.has_begun
+
     # Before the checks
 
     def collect(self, items: list[pytest.Item]) -> None:

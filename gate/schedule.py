@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -57,13 +58,21 @@ class Schedule:
     # Before the checks
 
     def collect(self, items: list[pytest.Item]) -> None:
-        """Keep those that are checks, in the order of the stages."""
+        """Keep those that are checks, in the order of the stages.
+
+        Raises `pytest.UsageError` for a test of a stage that is none: nobody would miss it.
+        """
         for item in items:
             function = getattr(item, "function", None)
             check = described(function, manifests.parameters(item)) if function else None
             if check is not None:
                 name = identifier(node(item))
                 self._planned[node(item)] = PlannedCheck(name, check, _title(item))
+            elif function and PurePath(_file(item)).parent.name in STAGES:
+                raise pytest.UsageError(
+                    f"expected a check, got {item.nodeid} without @check; give it one"
+                    " (CONTRIBUTING.md), or another name than test_…"
+                )
         first = self._files_to_begin_with()
         order = list(STAGES)
         items[:] = sorted(

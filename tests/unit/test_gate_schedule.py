@@ -110,6 +110,12 @@ def test_what_is_no_test_function_is_no_check(tmp_path: Path) -> None:
     assert turns(items) == [SMOKE]
 
 
+def test_a_test_among_checks_that_is_none_is_refused(tmp_path: Path) -> None:
+    items = [item(SMOKE), item("tests/bot/smoke/test_x.py::test_y", is_check=False)]
+    with pytest.raises(pytest.UsageError, match=r"got tests/bot/smoke/test_x.py::test_y without"):
+        Run(tmp_path).schedule.collect(items)
+
+
 def test_a_check_is_known_by_its_id_and_title(tmp_path: Path) -> None:
     run = Run(tmp_path)
     (one,) = run.collect(SMOKE)

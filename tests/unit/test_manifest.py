@@ -108,3 +108,10 @@ def test_a_need_that_no_target_can_meet_is_refused(need: str) -> None:
     check = Check("proxy", "a cause", "a step", ("proxy", need), ())
     with pytest.raises(UsageError, match=r"smoke\.tls\.lasts: expected needs to be .*got '"):
         manifest.sorted_in([("smoke.tls.lasts", check)])
+
+
+def test_every_test_file_is_where_somebody_runs_it() -> None:
+    known = {*STAGES, "unit", "faults"}
+    found = [path.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")]
+    assert found
+    assert not [str(path) for path in found if path.parent.name not in known]
