@@ -273,14 +273,23 @@ def _troubles(events: list[Event], rows: list[Row]) -> list[Json]:
     told = [
         *events_of_kind(events, Trouble),
         *_interruptions(events),
-        *(_unjudged(row) for row in rows if row.shown == Outcome.ERROR),
+        *map(_unjudged, _by_reason([row for row in rows if row.shown == Outcome.ERROR])),
     ]
     return [_trouble(one) for one in (*told, *_unfinished(events, rows, bool(told)))]
 
 
-def _unjudged(row: Row) -> Trouble:
-    told = row.finding or Finding()
-    message = f"{row.check} could not judge: {row.reason}"
+def _by_reason(rows: list[Row]) -> list[list[Row]]:
+    groups: dict[str | None, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.reason, []).append(row)
+    return list(groups.values())
+
+
+def _unjudged(rows: list[Row]) -> Trouble:
+    """Say once why checks could not judge: one cause may keep a whole stage from it."""
+    row, told = rows[0], rows[0].finding or Finding()
+    more = f" and {count(len(rows) - 1, 'more check')}" if len(rows) > 1 else ""
+    message = f"{row.check}{more} could not judge: {row.reason}"
     return Trouble(message, told.expected, told.seen, told.next_step, row.check)
 
 

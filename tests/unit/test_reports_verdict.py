@@ -276,6 +276,17 @@ def test_an_error_is_told_as_trouble_with_the_name_of_its_check() -> None:
     assert len(judged["troubles"]) == 1
 
 
+def test_one_reason_that_keeps_many_checks_from_judging_is_one_trouble() -> None:
+    errors = [check(name, "error", reason="no generator") for name in REQUIRED]
+    other = check("load.other.check", "error", reason="boom")
+    troubles = judge(run(*errors, other, pytest_exit=1))["troubles"]
+    more = f"{len(REQUIRED) - 1} more check{'s' if len(REQUIRED) > 2 else ''}"
+    assert [trouble["message"] for trouble in troubles] == [
+        f"{REQUIRED[0]} and {more} could not judge: no generator",
+        "load.other.check could not judge: boom",
+    ]
+
+
 def test_trouble_is_told_once_and_not_again_by_what_it_kept_from_running() -> None:
     start, *_, end = run(pytest_exit=1)
     assert judge([start, TROUBLE, end])["reasons"] == [
