@@ -20,10 +20,12 @@ from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal, new_id
 from compose.lifecycle.state import RestoreState
 from compose.lifecycle.steps import Step, StepName
-from compose.release import HERE, Release
+from compose.release import Release
 from gate.machine.console import say
 
-SCRATCH = HERE / "lifecycle" / "scratch.yaml"
+NO_PORTS = "ports: !reset []"
+"""On the host, so that a scratch stack can run beside anything."""
+SCRATCH = {API: f'{NO_PORTS}, restart: !override "no"', REDIS: NO_PORTS, EXCHANGE: NO_PORTS}
 READY_SECONDS = 60.0
 SERVICES = (REDIS, API)
 """What a restore stops, fills and starts."""
@@ -159,7 +161,11 @@ def verify(deployment: Deployment, archive: Path, key_file: str | None) -> dict[
 
 
 def _scratch(deployment: Deployment, project: str) -> Deployment:
-    return replace(deployment, project=project, files=(*deployment.files, SCRATCH))
+    """Give the stack to try a backup on, with a compose file of its own on top."""
+    rows = "".join(f"  {service}: {{{keys}}}\n" for service, keys in SCRATCH.items())
+    path = deployment.state / "scratch.yaml"
+    path.write_text(f"services:\n{rows}", encoding="utf-8")
+    return replace(deployment, project=project, files=(*deployment.files, path))
 
 
 def _tag(deployment: Deployment) -> str:
