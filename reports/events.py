@@ -7,6 +7,7 @@ of another type are read as empty, and an outcome that is missing as an error.
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from enum import StrEnum
@@ -16,6 +17,7 @@ from typing import (
     Annotated,
     Any,
     ClassVar,
+    Protocol,
     TypedDict,
     TypeVar,
     get_args,
@@ -48,6 +50,12 @@ WAIVED = "waived"
 NOT_ASKED = "not_asked"
 """Shown in place of the outcome of a stage that was not asked for."""
 
+OURS = object()
+"""Marks names, ids, statuses and words of ours: they hold nothing that was seen of a stack, and
+stay whatever word somebody took as a password."""
+Name = Annotated[str, OURS]
+Names = Annotated[Sequence[str], OURS]
+NoName = Annotated[str | None, OURS]
 Seconds = Annotated[float, "seconds"]
 Moment = Annotated[float, "seconds since the run's stream was opened"]
 Json = dict[str, Any]
@@ -72,26 +80,26 @@ class Event:
         t, seconds = (_number(line.get(key)) or 0.0 for key in ("t", "seconds"))
         return {**line, "started": t - seconds}
 
-    def as_fields(self) -> Json:
-        """Return what the line holds besides `kind` and `t`."""
-        return {name: _plain(value) for name, value in vars(self).items() if name != "t"}
+    def as_fields(self, redact: "Redact") -> Json:
+        """Return what the line holds besides `kind` and `t`, redacted except for names."""
+        return _redacted(self, redact)
 
 
 @dataclass(frozen=True)
 class TargetSeen:
     """Names the target of a run."""
 
-    name: str
-    kind: Annotated[str, "disposable or live"]
-    url: Annotated[str | None, "address of its entry"]
+    name: Name
+    kind: Annotated[Name, "disposable or live"]
+    url: Annotated[NoName, "address of its entry"]
 
 
 @dataclass(frozen=True)
 class Expected:
     """Names the build that must run; null where any will do."""
 
-    version: str | None
-    revision: Annotated[str | None, "commit"]
+    version: NoName
+    revision: Annotated[NoName, "commit"]
 
 
 @dataclass(frozen=True)
@@ -99,13 +107,13 @@ class RunStarted(Event):
     """Begins a run: which target, which stages, which build."""
 
     kind = "run_started"
-    run_id: str
-    at: Annotated[str, "UTC, ISO 8601"]
+    run_id: Name
+    at: Annotated[Name, "UTC, ISO 8601"]
     target: TargetSeen | None
     expected: Expected
-    asked: Annotated[Sequence[str], "stages asked for"]
-    not_asked: Annotated[Sequence[str], "stages left out"]
-    stages: Annotated[Sequence[str], "all stages that there are, in the order they run"]
+    asked: Annotated[Names, "stages asked for"]
+    not_asked: Annotated[Names, "stages left out"]
+    stages: Annotated[Names, "all stages that there are, in the order they run"]
     command: str | None
 
     @classmethod
@@ -121,8 +129,8 @@ class Required(Event):
     """Names the checks of a stage that have to pass."""
 
     kind = "required"
-    stage: str
-    checks: Annotated[Sequence[str], "ids of checks"]
+    stage: Name
+    checks: Annotated[Names, "ids of checks"]
 
 
 @dataclass(frozen=True)
@@ -130,7 +138,7 @@ class Waiver(Event):
     """Lets a required check go, by its id and with a reason."""
 
     kind = "waiver"
-    check: str
+    check: Name
     reason: str
 
 
@@ -141,7 +149,7 @@ class Finding:
     expected: str | None = None
     seen: str | None = None
     likely_cause: str | None = None
-    next_step: str | None = None
+    next_step: NoName = None
     evidence: Any = None
     machine: Annotated[str | None, "what the gate's machine was short of, where it is late"] = None
 
@@ -151,15 +159,15 @@ class CheckResult(Event):
     """Tells what became of a check."""
 
     kind = "check"
-    check: Annotated[str, "id, such as smoke.tls.certificate_lasts[proxy]"]
-    title: str
-    stage: str
-    component: Annotated[str | None, "who is to blame when it fails"]
-    outcome: Outcome
+    check: Annotated[Name, "id, such as smoke.tls.certificate_lasts[proxy]"]
+    title: Name
+    stage: Name
+    component: Annotated[NoName, "who is to blame when it fails"]
+    outcome: Annotated[Outcome, OURS]
     seconds: Seconds
     reason: Annotated[str | None, "why it did not run, or could not judge"]
     finding: Finding | None
-    follows: Annotated[Sequence[str], "globs of checks whose failure explains this one's"]
+    follows: Annotated[Names, "globs of checks whose failure explains this one's"]
 
     @classmethod
     def unknown(cls, check: str, stage: str, reason: str) -> "CheckResult":
@@ -203,7 +211,7 @@ class Trouble(Event):
     expected: str | None = None
     seen: str | None = None
     next_step: str | None = None
-    check: Annotated[str | None, "the check that could not judge"] = None
+    check: Annotated[NoName, "the check that could not judge"] = None
 
 
 @dataclass(frozen=True)
@@ -211,7 +219,7 @@ class Interrupted(Event):
     """Tells that the run was told to stop."""
 
     kind = "interrupted"
-    signal: Annotated[str, "Ctrl-C, or the name of a signal"]
+    signal: Annotated[Name, "Ctrl-C, or the name of a signal"]
 
 
 @dataclass(frozen=True)
@@ -233,7 +241,7 @@ class Phase(Event):
     """Times a part of a run: bring-up, a stage, taking the stack down."""
 
     kind = "phase"
-    name: str
+    name: Name
     started: Moment
     seconds: Seconds
 
@@ -259,12 +267,12 @@ class Request(Event):
     """Records one thing that left this process."""
 
     kind = "request"
-    method: Annotated[str, "HTTP method, or the command of another protocol"]
+    method: Annotated[Name, "HTTP method, or the command of another protocol"]
     url: str
-    service: Annotated[str, "whom it was sent to"]
+    service: Annotated[Name, "whom it was sent to"]
     started: Moment
     seconds: Seconds
-    status: Annotated[int | str | None, "the answer; null for none"]
+    status: Annotated[int | str | None, OURS, "the answer; null for none"]
     error: Annotated[str | None, "why there was no answer"]
     mutation: Annotated[bool, "whether it may change something"]
     blocked: Annotated[bool, "whether the guard kept it from leaving"] = False
@@ -275,15 +283,15 @@ class Component(Event):
     """Describes a container of the target; null where that is not known."""
 
     kind = "component"
-    name: Annotated[str, "service"]
-    image: str | None
-    version: str | None
-    revision: Annotated[str | None, "commit"]
-    state: str | None
-    health: str | None
+    name: Annotated[Name, "service"]
+    image: NoName
+    version: NoName
+    revision: Annotated[NoName, "commit"]
+    state: NoName
+    health: NoName
     restarts: int | None
-    source: Annotated[str | None, "where the image is from: registry or debian-trixie"]
-    address: Annotated[str | None, "where the gate reaches it"]
+    source: Annotated[NoName, "where the image is from: registry or debian-trixie"]
+    address: Annotated[NoName, "where the gate reaches it"]
 
 
 @dataclass(frozen=True)
@@ -291,8 +299,8 @@ class FaultPlanted(Event):
     """Tells that a fault was planted in the stack."""
 
     kind = "fault"
-    id: str
-    title: str
+    id: Name
+    title: Name
 
 
 @dataclass(frozen=True)
@@ -300,8 +308,8 @@ class Table(Event):
     """Holds a table that a stage adds to the report."""
 
     kind = "table"
-    title: str
-    columns: Sequence[str]
+    title: Name
+    columns: Names
     rows: Annotated[Sequence[Sequence[Any]], "cells, as many as columns in each row"]
 
 
@@ -311,7 +319,7 @@ class Picture(Event):
 
     kind = "picture"
     title: str
-    path: Annotated[str, "relative to the run's folder"]
+    path: Annotated[Name, "relative to the run's folder"]
     bytes: Annotated[int, "size in bytes"]
 
 
@@ -346,9 +354,9 @@ class Load(Event):
         """Take all keys of the line as facts."""
         return {"t": line.get("t"), "facts": _without_head(line)}
 
-    def as_fields(self) -> Json:
-        """Return the facts."""
-        return dict(self.facts)
+    def as_fields(self, redact: "Redact") -> Json:
+        """Return the facts, redacted."""
+        return dict(redact(self.facts))
 
 
 @dataclass(frozen=True)
@@ -359,15 +367,26 @@ class Unknown(Event):
     name: Annotated[str, "its kind"]
     content: Mapping[str, Any]
 
-    def as_fields(self) -> Json:
-        """Return the line's fields as they were read."""
-        return dict(self.content)
+    def as_fields(self, redact: "Redact") -> Json:
+        """Return the line's fields as they were read, redacted: which are names is not known."""
+        return dict(redact(self.content))
 
 
 CLASSES = {one.kind: one for one in Event.__subclasses__() if one is not Unknown}
 """The class of each kind, by the name that a line gives."""
 Kind = TypeVar("Kind", bound=Event)
-Redact = Callable[[Any], Any]
+
+
+class Redact(Protocol):
+    """Takes secrets out of a value; out of a name only those that no name can hold by chance."""
+
+    def __call__(self, value: Any, is_name: bool = False) -> Any:
+        """Return the value without them."""
+
+
+def as_it_is(value: Any, is_name: bool = False) -> Any:  # noqa: ARG001 - as `Redact` has it
+    """Return the value, redacted of nothing."""
+    return value
 
 
 def events_of_kind(events: Iterable[Event], kind: type[Kind]) -> list[Kind]:
@@ -375,10 +394,10 @@ def events_of_kind(events: Iterable[Event], kind: type[Kind]) -> list[Kind]:
     return [event for event in events if isinstance(event, kind)]
 
 
-def to_line(event: Event, redact: Redact = lambda value: value) -> str:
+def to_line(event: Event, redact: Redact = as_it_is) -> str:
     """Return the event as a line of JSON, its fields redacted."""
     kind = event.name if isinstance(event, Unknown) else event.kind
-    content = {"kind": kind, "t": event.t, **redact(event.as_fields())}
+    content = {"kind": kind, "t": event.t, **event.as_fields(redact)}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -485,8 +504,18 @@ def _empty(hint: Any) -> Any:
     return () if get_origin(hint) is Sequence else hint()
 
 
-def _plain(value: Any) -> Any:
-    return vars(value) if is_dataclass(value) else value
+def _redacted(of: Any, redact: Redact) -> Json:
+    cls: Any = type(of)
+    types = hints(cls)
+    told = ((name, value) for name, value in vars(of).items() if name != "t")
+    return {name: _redacted_field(types[name], value, redact) for name, value in told}
+
+
+def _redacted_field(hint: Any, value: Any, redact: Redact) -> Any:
+    if is_dataclass(value):
+        return _redacted(value, redact)
+    is_figure = isinstance(value, (int, float)) and math.isfinite(value) and bare(hint) is not Any
+    return value if is_figure else redact(value, OURS in get_args(hint))
 
 
 def _without_head(line: Json) -> Json:

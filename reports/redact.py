@@ -7,6 +7,7 @@ import binascii
 import json
 import math
 import re
+import shlex
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -14,7 +15,12 @@ from urllib.parse import quote, quote_plus
 from reports.words import uncoloured
 
 MARK = "«redacted»"
+SHORT = 3
+"""Characters of a secret that is redacted only where it stands alone: as a part of words it would
+make every text unreadable, and hide nothing that a second try does not find."""
 
+_NO_NAME = re.compile(r"(?=.*[A-Za-z])(?=.*\d).{16,}", re.DOTALL)
+"""Secrets that a machine made: no name holds one by chance."""
 _WORD = r"(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|requirepass)"
 _NAME = rf"(?![\w.-]*fencing)[\w.-]{{0,60}}{_WORD}\w{{0,30}}"
 _QUOTED = r"\"[^\"\n]*\"|'[^'\n]*'"
@@ -72,17 +78,24 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._forms: set[str] = set()
+        self._words: set[str] = set()
+        self._unlike_names: set[str] = set()
         self._known: re.Pattern[str] | None = None
+        self._in_names: re.Pattern[str] | None = None
         for secret in secrets:
             self.add(secret)
 
     def add(self, value: str | None) -> None:
         """Keep this value out of every report from now on, in all its written forms."""
-        if value is None or len(value) <= 3:
+        if not value:
             return
-        self._forms |= _written_forms(value)
-        longest_first = sorted(self._forms, key=len, reverse=True)
-        self._known = re.compile("|".join(longest_first))
+        forms = self._words if len(value) <= SHORT else self._forms
+        forms |= _written_forms(value)
+        whole = [rf"(?<![^\W_])(?:{_longest_first(self._words)})(?![^\W_])"] if self._words else []
+        self._known = re.compile("|".join([_longest_first(self._forms), *whole]).strip("|"))
+        if _NO_NAME.fullmatch(value):
+            self._unlike_names |= _written_forms(value)
+            self._in_names = re.compile(_longest_first(self._unlike_names))
 
     def text(self, text: str) -> str:
         """The text without secrets, and without the colours that would stand between them."""
@@ -95,25 +108,34 @@ class Redactor:
             text = pattern.sub(replacement, text)
         return _BASIC.sub(_basic_auth, text)
 
-    def value(self, value: Any) -> Any:
-        """The JSON-like value without secrets; what JSON cannot hold becomes redacted text."""
+    def name(self, name: str) -> str:
+        """The name as it is, even where its words are a password; one made by a machine goes."""
+        return self._in_names.sub(MARK, name) if self._in_names is not None else name
+
+    def value(self, value: Any, is_name: bool = False) -> Any:
+        """The JSON-like value without secrets; what JSON cannot hold becomes redacted text.
+
+        Keys are names.
+        """
         if isinstance(value, str):
-            return self.text(value)
+            return self.name(value) if is_name else self.text(value)
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, (int, float)):
-            return self._number(value)
+            return value if is_name else self._number(value)
         if isinstance(value, dict):
-            return {self.text(str(key)): self._entry(str(key), of) for key, of in value.items()}
+            told = ((str(key), of) for key, of in value.items())
+            return {self.name(key): self._entry(key, of) for key, of in told}
         if isinstance(value, (list, tuple, set, frozenset)):
-            return [self.value(item) for item in value]
+            return [self.value(item, is_name) for item in value]
         return self.text(str(value))
 
     def _number(self, value: int | float) -> int | float | str:
         if isinstance(value, float) and not math.isfinite(value):
             return str(value)
-        known = self._known is not None and self._known.fullmatch(str(value)) is not None
-        return MARK if known else value
+        text = str(value)
+        is_known = self._known is not None and self._known.fullmatch(text) is not None
+        return MARK if is_known and len(text) > SHORT else value
 
     def _entry(self, key: str, value: Any) -> Any:
         secret = _SECRET_KEY.search(key) is not None and "fencing" not in key.lower()
@@ -131,8 +153,13 @@ def _basic_auth(match: re.Match[str]) -> str:
     return f"{scheme}{MARK}" if holds_a_pair else match[0]
 
 
+def _longest_first(forms: set[str]) -> str:
+    return "|".join(sorted(forms, key=len, reverse=True))
+
+
 def _written_forms(value: str) -> set[str]:
     quoted = {quote(value, safe=""), quote(value), quote_plus(value)}
+    quoted |= {quote(form, safe="") for form in quoted}  # a URL inside a URL
     any_case = {
         re.sub(r"%([0-9A-F]{2})", r"(?i:%\1)", re.escape(form)) for form in quoted if form != value
     }
@@ -146,6 +173,9 @@ def _escaped(value: str) -> Iterable[str]:
     yield from once
     yield from (_json_text(form, True) for form in once)
     yield repr(value)[1:-1]
+    yield repr(value.encode())[2:-1]
+    yield shlex.quote(value)
+    yield value.replace("$", "$$")  # as Compose writes it
     html = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     yield html
     for quote_mark, apostrophe in (("&quot;", "&#x27;"), ("&#34;", "&#39;")):

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, get_args, get_origin, is_typeddict
 
-from reports.events import CLASSES, Json, Load, Moment, Outcome, bare, hints
+from reports.events import CLASSES, OURS, Json, Load, Moment, Outcome, bare, hints
 
 FILE = Path(__file__).with_name("events.schema.json")
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", NoneType: "null"}
@@ -48,8 +48,9 @@ def _holds(cls: Any, fields: Mapping[str, Any] | None = None) -> Json:
 
 def _schema(hint: Any) -> Json:
     if get_origin(hint) is Annotated:
-        hint, description = get_args(hint)
-        return {**_schema(hint), "description": description}
+        hint, *notes = get_args(hint)
+        described = [{"description": note} for note in notes if note is not OURS]
+        return {**_schema(hint), **(described[0] if described else {})}
     if get_origin(hint) is UnionType:
         return _either(get_args(hint))
     if get_origin(hint) is Sequence:

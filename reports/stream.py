@@ -53,7 +53,7 @@ class Stream:
         logs.mkdir(exist_ok=True)
         data = self.redactor.text(text).encode("utf-8", "replace")
         with self._lock:
-            path = _free(logs, _safe(self.redactor.text(name)))
+            path = _free(logs, _safe(self.redactor.name(name)))
             path.write_bytes(data)
         return f"logs/{path.name}"
 

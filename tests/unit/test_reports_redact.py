@@ -5,13 +5,21 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
+import shlex
+from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
 
+from reports.events import CheckResult, Component, Finding, Outcome, Request
 from reports.redact import MARK, Redactor
+from reports.stream import Stream, read
+from reports.verdict import judge
+from tests.unit.reports_sample import HOLD
 
-SECRET = 'p@ss "w/rd"&é<+1'
+SECRET = 'p@ss "w/rd"&é<+$1\''
 
 
 def b64(text: str) -> str:
@@ -35,6 +43,10 @@ FORMS = {
     "JSON in JSON": json.dumps(json.dumps({"x": SECRET})),
     "HTML-escaped": html.escape(SECRET),
     "repr": repr(SECRET)[1:-1],
+    "repr of bytes": repr(SECRET.encode())[2:-1],
+    "as a word of a shell": shlex.quote(SECRET),
+    "in a URL inside a URL": quote(quote(SECRET, safe=""), safe=""),
+    "as Compose writes it": SECRET.replace("$", "$$"),
 }
 
 
@@ -66,8 +78,34 @@ def test_the_longer_of_two_secrets_goes_first() -> None:
     assert Redactor(["hunter2", "hunter2-and-more"]).text("x hunter2-and-more x") == f"x {MARK} x"
 
 
-def test_a_secret_of_three_characters_is_too_short_to_be_known() -> None:
-    assert Redactor(["abc", ""]).text("abcdef") == "abcdef"
+@pytest.mark.parametrize("secret", ["a", "1", "ok", "abc"])
+def test_a_secret_of_three_characters_is_redacted_where_it_stands_alone(secret: str) -> None:
+    told = Redactor([secret, ""]).text(f"AUTH {secret}: '{secret}', {secret}bc {b64(secret)}")
+    assert told == f"AUTH {MARK}: '{MARK}', {secret}bc {MARK}"
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["redis", "check", "stage", "true", "passed", "smoke", "name", "kind", "1", "200", "a"],
+)
+def test_a_secret_that_is_a_common_word_takes_no_name_away(secret: str, tmp_path: Path) -> None:
+    plain, told = Stream(tmp_path / "plain", Redactor()), Stream(tmp_path / "r", Redactor([secret]))
+    seen = Finding("PONG", f"AUTH {secret} refused", None, "start redis", f"a {secret} b")
+    failed = CheckResult.unknown("smoke.redis.ping", "smoke", "1 of 200")
+    failed = replace(failed, outcome=Outcome.FAILED, component="redis", finding=seen)
+    requests = [Request("PING", "redis://r", "redis", 0.0, 0.0, of, None, False) for of in (200, 1)]
+    component = Component("redis", "redis:8", "8", "a", "running", "true", 1, None, None)
+    for event in (*HOLD, component, *requests, failed):
+        plain.emit(event)
+        told.emit(event)
+    before, after = judge(read(tmp_path / "plain")), judge(read(tmp_path / "r"))
+    for key in ("verdict", "exit_code", "stages", "checks", "components", "target", "expected"):
+        assert after[key] == before[key]
+    names = ("check", "title", "stage", "component", "next_step")
+    for was, now in zip(before["findings"], after["findings"], strict=True):
+        assert [now[key] for key in names] == [was[key] for key in names]
+        for text in (now["seen"], *now["evidence"]):
+            assert re.search(rf"(?<![^\W_]){secret}(?![^\W_])", text) is None
 
 
 def test_a_secret_added_later_is_known_from_then_on() -> None:
@@ -140,7 +178,7 @@ def test_ordinary_text_is_left_alone(text: str) -> None:
 
 
 def test_values_are_redacted_by_the_names_of_their_keys() -> None:
-    told = Redactor(["hunter2"]).value(
+    told = Redactor(["hunter2", "hunter2-and-more"]).value(
         {
             "api_key": "x",
             "headers": {"Authorization": "abc", "Cookie": ["a", "b"], "Accept": "json"},
@@ -148,7 +186,8 @@ def test_values_are_redacted_by_the_names_of_their_keys() -> None:
             "fencing_token": 7,
             "token_present": True,
             "secret": None,
-            "key hunter2": 1,
+            "hunter2": 1,
+            "key hunter2-and-more": 1,
         }
     )
     assert told == {
@@ -158,6 +197,7 @@ def test_values_are_redacted_by_the_names_of_their_keys() -> None:
         "fencing_token": 7,
         "token_present": True,
         "secret": None,
+        "hunter2": 1,
         f"key {MARK}": 1,
     }
 

@@ -99,11 +99,12 @@ def test_a_closed_stream_refuses_events_and_says_which(tmp_path: Path) -> None:
         ("../../etc/passwd", "logs/etc-passwd"),
         ("smoke.routes[/api/health].txt", "logs/smoke.routes-api-health-.txt"),
         ("…", "logs/log"),
-        ("hunter2.log", "logs/redacted-.log"),
+        ("hunter2.log", "logs/hunter2.log"),
+        ("hunter2-and-more-0.log", "logs/redacted-0.log"),
     ],
 )
 def test_an_attachment_has_a_safe_name(tmp_path: Path, name: str, path: str) -> None:
-    stream = Stream(tmp_path, Redactor(["hunter2"]))
+    stream = Stream(tmp_path, Redactor(["hunter2", "hunter2-and-more-"]))
     assert stream.attach(name, "a hunter2 \udcff") == path
     assert (tmp_path / path).read_text(encoding="utf-8") == f"a {MARK} ?"
 
