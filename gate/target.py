@@ -24,6 +24,7 @@ from gate.urls import (
     authority,
     authority_of,
     base_url,
+    host_of,
     leading_to,
     origin,
     plain_url,
@@ -189,7 +190,7 @@ def public_url(values: Mapping[str, str]) -> str:
     for word in values.get("CORS_ORIGINS", "").split(","):
         with suppress(ValueError):
             parts = urlsplit(word.strip())
-            if parts.scheme == "https" and parts.hostname == urlsplit(url).hostname:
+            if parts.scheme == "https" and host_of(parts) == urlsplit(url).hostname:
                 return origin(parts)
     return url
 
@@ -291,7 +292,7 @@ def _connect(table: toml.Table, url: str, plain_http: str) -> dict[str, str]:
     """The key `connect`: HOST[:PORT] for the entry, or a table of HOST:PORT to HOST:PORT."""
     value: Any = table.get("connect", toml.ANYTHING, {})
     if isinstance(value, dict):
-        to = {_place(table, name.lower()): _place(table, to) for name, to in value.items()}
+        to = {_place(table, name): _place(table, to) for name, to in value.items()}
         known = {authority_of(one) for one in (url, plain_http)}
         if unknown := sorted(to.keys() - known):
             where = " or ".join(sorted(known))
@@ -310,11 +311,12 @@ def _place(table: toml.Table, value: Any, port: int | None = None) -> str:
         parts = urlsplit(f"//{value}" if isinstance(value, str) else "")
         number = parts.port if parts.port is not None else port
         right = parts.hostname and parts.netloc == value and "@" not in value and number is not None
+        host = host_of(parts) if right else ""
     except ValueError as error:
         raise table.error(f"{wanted}: {error}", "connect") from None
     if not right:
         raise table.error(wanted, "connect")
-    return authority(str(parts.hostname), int(number or 0))
+    return authority(host, int(number or 0))
 
 
 def _trust(table: toml.Table, connect: Mapping[str, str]) -> Trust:

@@ -78,7 +78,8 @@ class Transport(httpx.HTTPTransport):
                 request.url.copy_with(host=to.host, port=to.port),
                 headers=request.headers,
                 stream=request.stream,
-                extensions={**request.extensions, "sni_hostname": request.url.host},
+                # `url.host` would be the name in Unicode, which TLS asks for in another way.
+                extensions={**request.extensions, "sni_hostname": request.url.raw_host.decode()},
             )
         return super().handle_request(request)
 

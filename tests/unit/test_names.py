@@ -31,11 +31,11 @@ NAME = "bot.example.test"
 class Server:
     """An https server on loopback, under a name that leads nowhere."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = NAME) -> None:
         self.hosts: list[str] = []
         self.names: list[str | None] = []
         self.ca_file = folder / "ca.crt"
-        certificate = authority(folder).issue(NAME)
+        certificate = authority(folder).issue(name)
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._tls.load_cert_chain(certificate.path, certificate.key)
         self._tls.sni_callback = lambda _, name, __: self.names.append(name)
@@ -185,6 +185,10 @@ def test_the_browser_is_told_where_names_lead(server: Server) -> None:
         ({"SERVER_NAME": "bücher.test"}, "https://xn--bcher-kva.test"),
         ({"SERVER_NAME": "203.0.113.7"}, "https://203.0.113.7"),
         (
+            {"SERVER_NAME": "bücher.test", "CORS_ORIGINS": "https://BÜCHER.test.:8443"},
+            "https://xn--bcher-kva.test:8443",
+        ),
+        (
             {"SERVER_NAME": "bot.test", "CORS_ORIGINS": "https://a.test, https://bot.test:8443"},
             "https://bot.test:8443",
         ),
@@ -238,11 +242,82 @@ def test_a_deployment_of_a_named_folder_has_its_url(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["https://bot.test:443", "https://BOT.test", "https://bot.test.", "https://bot.test/"],
+    [
+        "https://bot.test:443",
+        "https://BOT.test",
+        "https://bot.test.",
+        "https://bot.test/",
+        "HTTPS://bot.test.:0443",
+        "https://\uff22\uff2f\uff34\u3002test",
+        "https://bot.test\n",
+    ],
 )
 def test_one_deployment_has_one_origin_however_it_is_typed(url: str) -> None:
     assert targets.behind_proxy(url).urls == {"proxy": "https://bot.test"}
     assert targets.behind_proxy(url).plain_http == "http://bot.test"
+
+
+@pytest.mark.parametrize(
+    ("typed", "url", "host"),
+    [
+        ("https://[::1]:8443", "https://[::1]:8443", "::1"),
+        ("https://[0:0:0:0:0:0:0:1]:8443", "https://[::1]:8443", "::1"),
+        ("https://bücher.test", "https://xn--bcher-kva.test", "xn--bcher-kva.test"),
+        ("https://BÜCHER.test.:443", "https://xn--bcher-kva.test", "xn--bcher-kva.test"),
+        ("https://faß.test", "https://xn--fa-hia.test", "xn--fa-hia.test"),  # not fass.test
+        ("https://XN--FA-HIA.test", "https://xn--fa-hia.test", "xn--fa-hia.test"),
+    ],
+)
+def test_a_host_has_one_form(typed: str, url: str, host: str) -> None:
+    seen = targets.behind_proxy(typed)
+    assert seen.url == url
+    assert seen.address_of(url)[0] == host
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://☃.test", "U+2603 at position 1 of '☃' not allowed"),
+        ("https://xn--n3h.test", "not allowed"),
+        ("https://xn--99999999.test", "Invalid A-label"),
+        ("https://a..b", "'a..b' is no name of a host"),
+        ("https://-bot.test", "'-bot.test' is no name of a host"),
+        (f"https://{'a' * 64}.test", "is no name of a host"),
+        (f"https://{'ü' * 64}.test", "too long"),
+        ("https://*.test", "'*.test' is no name of a host"),
+        ("https://127.1", "Expected 4 octets"),
+        ("https://256.1.1.1", "256"),
+        ("https://[::g]", "IPv6"),
+        ("https://[fe80::1%25eth0]", "an address with a zone"),
+        ("https://bot.test:0", "nothing listens at port 0"),
+        ("https://bo\tt.test", "got 'https://bo\\tt.test'"),
+        ("https://\udcff.test", "U+DCFF"),
+        ("http://bot.test", "what plain http serves cannot be judged; give the https URL"),
+    ],
+)
+def test_a_host_that_is_none_is_one_sentence(url: str, said: str) -> None:
+    with pytest.raises(TargetError) as raised:
+        targets.behind_proxy(url)
+    text = str(raised.value)
+    assert text.startswith("--target: expected a URL like https://host[:port], got ")
+    assert said in text or ("IPv6" in said and "IPv" in text)
+    assert text.count("expected a URL") == 1
+    assert "\n" not in text
+
+
+def test_an_international_name_is_asked_for_in_tls_as_it_is_in_the_url(tmp_path: Path) -> None:
+    with Server(tmp_path, "xn--fa-hia.test") as server:
+        url = targets.behind_proxy("https://faß.test").url
+        to = leading_to(url, f"127.0.0.1:{server.port}")
+        target = server.target(urls={"proxy": url}, connect=to)
+
+        async def talk() -> None:
+            async with Wire(target, Credentials(), lambda _: None) as wire:
+                assert (await wire.http("/healthz")).status == 200
+                assert (await wire.websocket("/ws/")).messages == ["HEARTBEAT"]
+
+        asyncio.run(talk())
+    assert set(server.hosts) == set(server.names) == {"xn--fa-hia.test"}
 
 
 def test_connect_of_a_target_file(tmp_path: Path) -> None:
@@ -262,6 +337,10 @@ def test_connect_of_a_target_file(tmp_path: Path) -> None:
     seen = targets.from_file(path)
     assert seen.address_of("https://bot.test/") == ("::1", 8443)
     assert seen.address_of("http://bot.test/") == ("bot.test", 80)
+    path.write_text(
+        '[connect]\n"BÜCHER.test.:443" = "BOT.test.:8443"\n' + rest.replace("//bot", "//bücher")
+    )
+    assert targets.from_file(path).address_of("https://xn--bcher-kva.test/") == ("bot.test", 8443)
 
 
 @pytest.mark.parametrize(

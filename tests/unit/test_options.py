@@ -53,7 +53,8 @@ def smoke(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     [
         (["--target", "bot.example.org"], "https://bot.example.org"),
         (["--until-caught"], "expected --until-caught with --fault FILE, got no --fault"),
-        (["--target", "http://bot.example.org"], "expected a URL like https://"),
+        (["--target", "http://bot.example.org"], "what plain http serves cannot be judged"),
+        (["--target", "https://b☃t.example.org"], "not allowed"),
         (["--target", "https://me:hunter2@bot.example.org"], "without a user or password"),
         (["--target", "https://bot.example.org/x"], "nothing after it"),
         (["--target", "https://bot.example.org:99999"], "Port out of range"),
