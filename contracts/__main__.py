@@ -1,13 +1,15 @@
-"""`python -m contracts [FILE|URL]` agrees on what is served there (`make contract-accept`).
+"""`python -m contracts [FILE|URL [--ca-file FILE]]` agrees on what is served there.
 
 Without an argument a disposable stack of this work tree is brought up and asked.
 """
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import Any
 
 from contracts.agreed import FILE, accept, read, whole
+from gate import target as targets
 from gate.errors import GateError, MachineError
 from gate.machine.console import Parser, say
 from gate.machine.interrupts import run_main
@@ -36,9 +38,11 @@ def main(arguments: list[str]) -> int:
     """Agree, and say what changed; 4 for a document that cannot be used, 6 without a stack."""
     parser = Parser(prog="python -m contracts", description=__doc__)
     parser.add_argument("source", nargs="?", metavar="FILE|URL")
-    source = parser.parse_args(arguments).source
+    parser.add_argument("--ca-file", type=Path, help="CA certificates for the URL")
+    asked = parser.parse_args(arguments)
     try:
-        accepted = accept(read(source) if source is not None else served())
+        place = targets.read(None, asked.ca_file)
+        accepted = accept(read(asked.source, place) if asked.source is not None else served())
     except GateError as error:
         say(str(error))
         return error.exit_code

@@ -1,15 +1,18 @@
 """The agreed document on disk: read it, read another one, and agree on a new one."""
 
+import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
-
-import httpx
+from urllib.parse import urlsplit
 
 from contracts.diff import METHODS, Change, compare, lost, verdict
-from gate.errors import UsageError
+from gate.errors import TargetError, UsageError
+from gate.target import ENTRY, Credentials, Target, behind_proxy
+from gate.urls import base_url
+from gate.wire import Answer, Wire, WireError
 
 FILE = Path(__file__).with_name("openapi.json")
 LOG = Path(__file__).with_name("CHANGELOG.md")
@@ -38,17 +41,41 @@ def load(path: Path = FILE) -> dict[str, Any]:
         raise ContractError(f"expected a readable contract file, got {path}: {reason}") from None
 
 
-def read(source: str) -> dict[str, Any]:
-    """The document in a file or behind an http(s) URL. Raises `ContractError`."""
+def read(source: str, target: Target | None = None) -> dict[str, Any]:
+    """The document in a file, or behind an http(s) URL. Raises `ContractError`.
+
+    A URL is asked as `target` is: with its authorities, and where its URLs lead.
+    """
     if "://" not in source:
         return load(Path(source))
+    parts = urlsplit(source.strip())
     try:
-        answer = httpx.get(source, timeout=FETCH_SECONDS)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ContractError(f"expected a contract at {source}, got: {error}") from None
-    if answer.status_code != httpx.codes.OK:
-        raise ContractError(f"expected a contract at {source}, got status {answer.status_code}")
-    return _document(answer.text, source)
+        base = base_url(f"{parts.scheme}://{parts.netloc}", "a contract", ("https", "http"))
+    except TargetError as error:
+        raise ContractError(str(error)) from None
+    url = base + parts._replace(scheme="", netloc="", fragment="").geturl()
+    try:
+        answer = asyncio.run(_asked(_place(base, target), url))
+    except WireError as error:
+        why = str(error).removeprefix(f"GET {url}: ")
+        trust = "; --ca-file names the authorities to trust" if why.startswith("TLS") else ""
+        raise ContractError(f"expected a contract at {url}, got: {why}{trust}") from None
+    if answer.status != 200:
+        raise ContractError(f"expected a contract at {url}, got status {answer.status}")
+    return _document(answer.text, url)
+
+
+def _place(base: str, target: Target | None) -> Target:
+    """Give the target that a document is asked of: `target` itself where it is served there."""
+    if target is not None and base in target.urls.values():
+        return replace(target, kind="live", urls={ENTRY: base})
+    place = behind_proxy(base) if base.startswith("https:") else Target(base, "live", {ENTRY: base})
+    return replace(place, ca_file=(target and target.ca_file) or place.ca_file)
+
+
+async def _asked(target: Target, url: str) -> Answer:
+    async with Wire(target, Credentials(), lambda _: None, limit=FETCH_SECONDS) as wire:
+        return await wire.http(url)
 
 
 def _document(text: str, source: str) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def read(config: pytest.Config) -> Options:
 def _read(config: pytest.Config) -> Options:
     option = config.getoption
     word = option("--target")
-    ca_file = _text("--ca-file", option("--ca-file")) or os.environ.get("GATE_CA_FILE")
+    ca_file = _text("--ca-file", option("--ca-file"))
     target = targets.read(
         # A blank one is an unset variable of somebody's script, not a wish for a disposable stack.
         os.environ.get("GATE_TARGET") if word is None else word,

@@ -121,9 +121,12 @@ class Target:
 
 
 def read(word: str | None, ca_file: Path | None = None) -> Target:
-    """The target that `word` names. Raises `TargetError`."""
-    target = _read(word)
-    ca_file = ca_file or target.ca_file
+    """The target that `word` names, verified with `ca_file`, else `GATE_CA_FILE`, else its own.
+
+    Raises `TargetError`.
+    """
+    target, given = _read(word), os.environ.get("GATE_CA_FILE")
+    ca_file = ca_file or (Path(given) if given else target.ca_file)
     if ca_file is not None:
         _certificates(ca_file)
     return replace(target, ca_file=ca_file)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gate.extensions import Asked, Extension, Option
+from gate.target import Target
 
 OPTIONS = (
     Option(
@@ -43,17 +44,17 @@ def read(asked: Asked) -> ContractOptions:
     source = asked.values("--previous-contract")
     if source is None:
         source = asked.defaults.get("--previous-contract")
-    return ContractOptions(previous_contract(source), _exploring_seconds())
+    return ContractOptions(previous_contract(source, asked.target), _exploring_seconds())
 
 
-def previous_contract(source: str | None) -> Mapping[str, Any] | None:
+def previous_contract(source: str | None, target: Target | None = None) -> Mapping[str, Any] | None:
     """Read the contract at a path or URL. Raises `pytest.UsageError` for what is none."""
     if source is None:
         return None
     from contracts import agreed  # only where one is given
 
     try:
-        return agreed.read(source)
+        return agreed.read(source, target)
     except agreed.ContractError as error:
         raise pytest.UsageError(f"--previous-contract: {error}") from None
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from contracts.agreed import FILE, ContractError, accept, labels, load, read
+from gate.target import Target
 from tests.contract.options import previous_contract
+from tests.unit.test_names import NAME, Server
 
 AROUND = b"""{"openapi": "3.1.0", "paths": {"/x": {"get": {"responses": {"200": {"$ref": %s}}}}},
 "components": {"schemas": {"Itself": {"$ref": "#/components/schemas/Itself"}}}}"""
@@ -40,9 +42,37 @@ def test_a_bad_previous_contract_is_refused(
     assert str(path) in str(raised.value)
 
 
-def test_a_url_where_nothing_answers_is_refused() -> None:
-    with pytest.raises(ContractError, match=r"expected a contract at http://127\.0\.0\.1:1/x"):
-        read("http://127.0.0.1:1/x")
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://127.0.0.1:1/x", "expected a contract at http://127.0.0.1:1/x, got: "),
+        ("https://a..b/openapi.json", "a contract: expected a URL like https://host[:port]"),
+        ("https://me:hunter2@bot.test/openapi.json", "without a user or password"),
+        ("ftp://bot.test/openapi.json", "a contract: expected a URL like https://"),
+    ],
+)
+def test_a_url_where_nothing_answers_is_refused(url: str, said: str) -> None:
+    with pytest.raises(ContractError) as raised:
+        read(url)
+    assert said in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_url_is_asked_over_the_wire_of_the_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    with Server(tmp_path, answer=FILE.read_bytes()) as server:
+        document = f"https://{NAME.upper()}/api/openapi.json?x=1"
+        assert read(document, server.target()) == load()
+        assert server.hosts == server.names == [NAME]
+
+        here = f"https://localhost:{server.port}/openapi.json"  # the CA is that of --ca-file
+        own = Target("disposable", "disposable", managed=True, ca_file=server.ca_file)
+        with pytest.raises(pytest.UsageError, match="Hostname mismatch"):
+            previous_contract(here, own)
+        with pytest.raises(pytest.UsageError, match="--ca-file names the authorities to trust"):
+            previous_contract(here, Target("disposable", "disposable", managed=True))
 
 
 def agreed(tmp_path: Path) -> tuple[Path, Path, dict[str, Any]]:

@@ -31,7 +31,8 @@ NAME = "bot.example.test"
 class Server:
     """An https server on loopback, under a name that leads nowhere."""
 
-    def __init__(self, folder: Path, name: str = NAME) -> None:
+    def __init__(self, folder: Path, name: str = NAME, answer: bytes = b'{"status": "ok"}') -> None:
+        self._document = answer
         self.hosts: list[str] = []
         self.names: list[str | None] = []
         self.ca_file = folder / "ca.crt"
@@ -64,7 +65,7 @@ class Server:
         self.hosts.append(request.headers["Host"])
         if request.path == "/ws/":
             return None
-        return connection.respond(200, json.dumps({"status": "ok"}))
+        return connection.respond(200, self._document.decode())
 
     async def _talk(self, connection: ServerConnection) -> None:
         await connection.send("HEARTBEAT")
