@@ -20,6 +20,8 @@ from gate.stages import STAGES, TESTS
 if TYPE_CHECKING:
     import pytest
 
+    from gate.wire.causes import Cause
+
 PARAMETER = re.compile(r"\[([\w-]+)\]")
 """A check's parameter, at the end of its id."""
 
@@ -49,6 +51,7 @@ class Failure:
     evidence: str = ""
     component: str | None = None
     cause: str | None = None
+    fix: str | None = None
 
 
 class CheckFailed(GateError):
@@ -93,7 +96,10 @@ def expect(
     component: str | None = None,
     cause: str | None = None,
 ) -> None:
-    """Raises `CheckFailed` unless `holds`; `component` and `cause` replace the check's own."""
+    """Raises `CheckFailed` unless `holds`; `component` and `cause` replace the check's own.
+
+    So does what `seen` says of itself: `Answer`, `WireError` and `RedisReplyError` have a cause.
+    """
     if not holds:
         fail(expected, seen, evidence, component=component, cause=cause)
 
@@ -108,7 +114,9 @@ def fail(
 ) -> NoReturn:
     """The promise does not hold. Raises `CheckFailed`."""
     blamed = component and model().name(component)
-    raise CheckFailed(Failure(expected, str(seen), evidence, blamed, cause))
+    told: Cause | None = getattr(seen, "cause", None) if cause is None else None
+    cause, fix = told or (cause, None)
+    raise CheckFailed(Failure(expected, str(seen), evidence, blamed, cause, fix))
 
 
 def node(item: "pytest.Item") -> str:

@@ -26,6 +26,11 @@ The text is one sentence for people: "expected …, got …; next step". The mai
 needs one line: `except GateError as error: say(str(error)); return error.exit_code`.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gate.wire.causes import Cause
+
 HOLD = 1
 """Exit code of what was judged, and found wanting or refused."""
 BAD_INPUT = 4
@@ -57,12 +62,14 @@ class MachineError(GateError):
 class WireError(GateError):
     """No answer came: the text says what was tried and what happened.
 
-    `status` is the HTTP status, where an answer came that cannot be used.
+    `status` is the HTTP status, where an answer came that cannot be used; `cause` is what
+    `gate.wire.causes` makes of it.
     """
 
-    def __init__(self, text: str, status: int | None = None) -> None:
+    def __init__(self, text: str, status: int | None = None, cause: "Cause | None" = None) -> None:
         super().__init__(text)
         self.status = status
+        self.cause = cause
 
 
 class DockerSilent(WireError, MachineError):

@@ -277,7 +277,7 @@ class Recorder:
             expected=failure.expected,
             seen=failure.seen,
             likely_cause=failure.cause or check.cause,
-            next_step=check.fix,
+            next_step=failure.fix or check.fix,
             evidence=failure.evidence,
             machine=self._pressure.shortage(seconds) if is_late else None,
         )

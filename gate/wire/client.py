@@ -11,7 +11,7 @@ from gate.target import Credentials, Target
 from gate.wire import tls, websocket
 from gate.wire.address import address, tls_context
 from gate.wire.docker import Docker
-from gate.wire.guard import SAFE_METHODS, Guard, Sent, is_read
+from gate.wire.guard import SAFE_METHODS, Guard, RedisReplyError, Sent, is_read
 from gate.wire.http import Answer, Http
 from gate.wire.tls import Certificate
 from gate.wire.websocket import Conversation
@@ -136,6 +136,10 @@ class Wire:
         to, tls = address(self.target, url), self._tls if url.startswith("rediss:") else None
         work = ask(to, tls, [*login, *commands], self.limit)
         answers = await self._guard.recorded(line, url, "redis", work, mutation)
+        if login and isinstance(answers[0], RedisReplyError):
+            for answer in answers[1:]:
+                if isinstance(answer, RedisReplyError):
+                    answer.login = answers[0]
         return answers[len(login) :]
 
     async def docker(self, path: str) -> Any:

@@ -17,6 +17,7 @@ from gate.errors import LiveTargetError, NotSent, WireError
 from gate.machine.limits import limit_of
 from gate.model import model
 from gate.target import Target
+from gate.wire import causes
 from reports.events import Request
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -29,6 +30,20 @@ Sent = Request
 
 class RedisReplyError(Exception):
     """An error that Redis answered, in its own words: `NOAUTH Authentication required.`"""
+
+    login: "RedisReplyError | None" = None
+    """What Redis answered to the login before, when that was an error too: the cause of this one.
+    """
+
+    @property
+    def cause(self) -> causes.Cause | None:
+        """Why it is an error."""
+        return causes.of_reply(str(self.login or self))
+
+    @property
+    def refuses(self) -> bool:
+        """Whether Redis answers, but not to who asked."""
+        return str(self.login or self).startswith(causes.REFUSALS)
 
 
 def is_read(command: Sequence[str]) -> bool:
@@ -97,15 +112,15 @@ class Guard:
         except LiveTargetError:
             mutation, problem = False, "refused: the target is live"
             raise
-        except (TimeoutError, httpx.TimeoutException):
+        except (TimeoutError, httpx.TimeoutException) as error:
             problem = f"no answer within {limit:g} s"
-            raise WireError(f"{method} {url}: {problem}") from None
+            raise WireError(f"{method} {url}: {problem}", cause=causes.of_error(error)) from None
         except (httpx.HTTPError, OSError, EOFError) as error:
             problem = reason(error)
             text, lacking = f"{method} {url}: {problem}", limit_of(error)
             if lacking is not None:
                 raise NotSent(f"{text}; {lacking.next_step}") from error
-            raise WireError(text) from error
+            raise WireError(text, cause=causes.of_error(error)) from error
         finally:
             seconds = time.monotonic() - started
             begun = started - self._began
@@ -114,7 +129,7 @@ class Guard:
 
 def reason(error: BaseException) -> str:
     """Say an exception in a few words for people, its cause first."""
-    for cause in (error, error.__cause__, error.__context__):
+    for cause in causes.chain(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"TLS: {cause.verify_message}"
     return str(error) or type(error).__name__

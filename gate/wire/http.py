@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from gate.wire import causes
 from gate.wire.address import address
 from gate.wire.guard import Guard
 
@@ -50,6 +51,14 @@ class Answer:
     def json(self) -> Any:
         """Parse the body. Raises `ValueError` when it is no JSON."""
         return json.loads(self.body)
+
+    @property
+    def cause(self) -> causes.Cause | None:
+        """Why it has a status that nobody expects."""
+        return causes.of_status(self.status, self.text[:500], self.headers.get("location", ""))
+
+    def __str__(self) -> str:
+        return self.brief
 
     @property
     def brief(self) -> str:

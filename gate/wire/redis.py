@@ -13,6 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as Late
 
 from gate.wire.address import Address
+from gate.wire.causes import OtherProtocol
 from gate.wire.guard import RedisReplyError
 
 Command = Sequence[str]
@@ -60,7 +61,7 @@ async def ask(
             raise error.__context__ from None
         raise EOFError("the connection was closed before the answer was complete") from None
     except RedisError as error:
-        raise OSError(f"expected Redis to answer in its protocol, got {error}") from None
+        raise OtherProtocol(f"expected Redis to answer in its protocol, got {error}") from None
     finally:
         await connection.disconnect(nowait=True)
 

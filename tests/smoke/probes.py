@@ -55,7 +55,7 @@ def body_of(answer: Answer) -> Any:
     expect(
         answer.content_type in ("application/json", "application/openapi+json"),
         "an answer of type application/json",
-        answer.brief,
+        answer,
         f"GET {answer.url}",
     )
     try:
@@ -66,7 +66,7 @@ def body_of(answer: Answer) -> Any:
 
 def ok(answer: Answer, status: int = 200) -> Answer:
     """The answer itself, when it has the status. Fails the check otherwise."""
-    expect(answer.status == status, f"status {status}", answer.brief, f"GET {answer.url}")
+    expect(answer.status == status, f"status {status}", answer, f"GET {answer.url}")
     return answer
 
 

@@ -66,7 +66,9 @@ def test_every_asset_is_there(seen: Evidence) -> None:
     found = seen[ASSETS].named
     expect(any(path.endswith(".js") for path in found), "a page that names a script", list(found))
     missing = {path: answer.brief for path, answer in found.items() if answer.status != 200}
-    expect(not missing, "status 200 for every asset that the page names", missing)
+    why = next((one.cause for one in found.values() if one.status != 200), None)
+    cause = why and why.cause
+    expect(not missing, "status 200 for every asset that the page names", missing, cause=cause)
 
 
 @check(
