@@ -12,12 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from contracts.schemas import Comparison, Side
+from contracts.spelling import ADVICE, MAPS, PROSE, flat, plain
 
 Document = Mapping[str, Any]
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
-PROSE = frozenset({"summary", "description", "tags", "operationId", "examples", "example", "title"})
-ADVICE = frozenset({"deprecated", "links", "externalDocs"})
-"""What a client may heed and need not."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +61,14 @@ class Operation:
     shared: list[Document]
 
     def resolve(self, value: Any) -> Any:
-        """What a reference leads to; anything else as it is."""
+        """What a reference to other than a schema leads to; anything else as it is."""
         while isinstance(value, Mapping) and "$ref" in value:
-            value = _at(self.document, value["$ref"])
+            value = self.look_up(value["$ref"])
         return value
+
+    def look_up(self, reference: str) -> Any:
+        """What a reference leads to."""
+        return _at(self.document, reference)
 
     @property
     def parameters(self) -> dict[tuple[str, str], Document]:
@@ -76,7 +78,7 @@ class Operation:
 
     def example(self, parameter: Document) -> Any:
         """The first documented example of a parameter; None without one."""
-        schema = self.resolve(parameter.get("schema", {}))
+        schema = plain(self.look_up, parameter.get("schema", {}))
         found = [parameter.get("example"), *schema.get("examples", ())]
         return next((one for one in found if one is not None), None)
 
@@ -238,7 +240,7 @@ def _content(
 def _schemas(
     old: Operation, new: Operation, was: Document, now: Document, name: str, side: Side
 ) -> Found:
-    comparison = Comparison(old.resolve, new.resolve, side, name)
+    comparison = Comparison(old.look_up, new.look_up, side, name)
     yield from comparison.schemas(was.get("schema", True), now.get("schema", True))
 
 
@@ -266,7 +268,10 @@ def _expanded(one: Operation, value: Any, seen: tuple[str, ...]) -> Any:
             if reference in seen:
                 return reference
             return _expanded(one, one.resolve(value), (*seen, reference))
-        return {key: _expanded(one, each, seen) for key, each in value.items()}
+        return {
+            key: flat(one.look_up, each) if key == "schema" else _expanded(one, each, seen)
+            for key, each in value.items()
+        }
     if isinstance(value, list):
         return [_expanded(one, each, seen) for each in value]
     return value
@@ -279,8 +284,11 @@ def _without(keys: frozenset[str], one: Operation) -> Operation:
 def _bare(keys: frozenset[str], value: Any, is_map_of_names: bool = False) -> Any:
     if isinstance(value, Mapping):
         kept = value if is_map_of_names else {k: v for k, v in value.items() if k not in keys}
-        names = ("properties", "schemas")
-        return {key: _bare(keys, each, key in names) for key, each in kept.items()}
+        names, values = (*MAPS, "schemas", "$defs"), ("default", "const", "enum")
+        return {
+            key: each if key in values and not is_map_of_names else _bare(keys, each, key in names)
+            for key, each in kept.items()
+        }
     return [_bare(keys, each) for each in value] if isinstance(value, list) else value
 
 

@@ -1,27 +1,43 @@
 """Compares two JSON Schemas as a request accepts them, or as a response promises them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-Schema = Mapping[str, Any]
+from contracts.spelling import (
+    ADVICE,
+    BRANCHES,
+    EVERY_TYPE,
+    FIXED,
+    LOWER,
+    PROSE,
+    UPPER,
+    LookUp,
+    Schema,
+    are_numbers,
+    flat,
+    plain,
+    types_of,
+)
+
 Side = Literal["request", "response"]
-EVERY_TYPE = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
-LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
-UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
-FIXED = ("pattern", "format", "multipleOf", "uniqueItems")
+COMPARED = frozenset(
+    {*LOWER, *UPPER, *FIXED, *BRANCHES, "type", "enum", "properties", "required", "items", "$defs"}
+    | {"additionalProperties"}
+)
+"""Keywords whose change is said in words of its own."""
 Found = Iterator[tuple[str, bool]]
 
 
 class Comparison:
     """One direction of comparing: a request may ask for less, a response may give more.
 
-    `old` and `new` follow references in their documents; `whole` is what the schema describes.
+    `old` and `new` look references up in their documents; `whole` is what the schema describes.
     """
 
     def __init__(
         self,
-        old: Callable[[Any], Any],
-        new: Callable[[Any], Any],
+        old: LookUp,
+        new: LookUp,
         side: Side,
         whole: str,
     ) -> None:
@@ -37,7 +53,7 @@ class Comparison:
         if pair in self._open:  # a schema that holds itself
             return
         self._open.append(pair)
-        old, new = _plain(self._old, was), _plain(self._new, now)
+        old, new = plain(self._old, was), plain(self._new, now)
         name = f"{self._whole}: {path}" if path else self._whole
         yield from self._types(old, new, name)
         yield from self._values(old, new, name)
@@ -49,10 +65,11 @@ class Comparison:
         extra = "additionalProperties"
         if isinstance(old.get(extra), Mapping) and isinstance(new.get(extra), Mapping):
             yield from self.schemas(old[extra], new[extra], f"{path}.*")
+        yield from self._others(old, new, name)
         self._open.pop()
 
     def _types(self, old: Schema, new: Schema, name: str) -> Found:
-        was, now = _types(old), _types(new)
+        was, now = types_of(old), types_of(new)
         lost, gained = was - _widened(now), now - _widened(was)
         if not (lost or gained):
             return
@@ -86,13 +103,25 @@ class Comparison:
             yield f"{name}: {key} was {_shown(was)} and is now {_shown(now)}", breaks
 
     def _branches(self, old: Schema, new: Schema, name: str) -> Found:
-        for key in ("anyOf", "oneOf", "allOf"):
-            was = [str(_plain(self._old, one)) for one in old.get(key, [])]
-            now = [str(_plain(self._new, one)) for one in new.get(key, [])]
-            lost, gained = set(was) - set(now), set(now) - set(was)
-            if lost or gained:
+        for key in BRANCHES:
+            was = {flat(self._old, one, PROSE | ADVICE): one for one in old.get(key, [])}
+            now = {flat(self._new, one, PROSE | ADVICE): one for one in new.get(key, [])}
+            lost, gained = was.keys() - now.keys(), now.keys() - was.keys()
+            if len(lost) == len(gained) == 1:  # one that changed: what in it did
+                yield from self.schemas(was[lost.pop()], now[gained.pop()], f"one of {key}")
+            elif lost or gained:
                 breaks = bool(gained) if self._response else bool(lost)
                 yield f"{name}: the alternatives of {key} changed", breaks
+
+    def _others(self, old: Schema, new: Schema, name: str) -> Found:
+        """Give what no words of ours are for, such as a default: a person has to compare it."""
+        for key in sorted((old.keys() | new.keys()) - COMPARED - PROSE - ADVICE):
+            was, now = (one.get(key) for one in (old, new))
+            pair = ({key: was} if key in old else {}, {key: now} if key in new else {})
+            ways = zip((self._old, self._new), pair, strict=True)
+            if len({flat(*way, PROSE | ADVICE) for way in ways}) > 1:
+                changed = f"{key} was {_shown(was)} and is now {_shown(now)}"
+                yield f"{name}: something changed that is not told apart here: {changed}", True
 
     def _properties(self, old: Schema, new: Schema, name: str, head: str) -> Found:
         was, now = old.get("properties", {}), new.get("properties", {})
@@ -112,31 +141,12 @@ class Comparison:
             yield f"{name}: the {kind} field {key!r} is new", breaks
 
 
-def _plain(resolve: Callable[[Any], Any], schema: Any) -> Schema:
-    """A schema with its reference followed, and alternatives that differ in type alone as one."""
-    found = resolve(schema)
-    if not isinstance(found, Mapping):
-        return {"type": []} if found is False else {}
-    branches = [resolve(one) for one in found.get("anyOf", ())]
-    detailed = [one for one in branches if one.keys() - {"type", "title"}]
-    if not branches or len(detailed) > 1:
-        return found
-    types = sorted({name for one in branches for name in _types(one)})
-    rest = {key: value for key, value in found.items() if key != "anyOf"}
-    return {**(detailed[0] if detailed else {}), **rest, "type": types}
-
-
-def _types(schema: Schema) -> frozenset[str]:
-    found = schema.get("type", EVERY_TYPE)
-    return frozenset([found] if isinstance(found, str) else found)
-
-
 def _widened(types: frozenset[str]) -> frozenset[str]:
     return types | {"integer"} if "number" in types else types
 
 
 def _enum(schema: Schema) -> list[Any] | None:
-    found = [schema["const"]] if "const" in schema else schema.get("enum")
+    found = schema.get("enum")
     return None if found is None else list(found)
 
 
@@ -146,6 +156,8 @@ def _looser(key: str, was: Any, now: Any) -> bool:
         return _openness(now) > _openness(was)
     if was is None or now is None:
         return now is None
+    if not are_numbers(was, now):
+        return False
     if key in LOWER:
         return bool(now < was)
     return bool(now > was)

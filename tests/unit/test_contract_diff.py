@@ -132,6 +132,40 @@ BREAKING: dict[str, Edit] = {
         default=True
     ),
 }
+BESIDE: dict[str, Edit] = {
+    "size: maximum was 9 and is now 5": lambda d: beside(d, maximum=5),
+    "not told apart here: default was not set and is now 3": lambda d: beside(d, default=3),
+    "size no longer has the value 9": lambda d: beside(d, enum=[1, 2]),
+    "size: minimum was 1 and is now 2": lambda d: beside(d, minimum=2, description="and words"),
+    "the request's body: the field 'side' is now required": lambda d: body(d).update(
+        required=["side"]
+    ),
+    "the request's body: side no longer has the value 'sell'": lambda d: body(d).update(
+        properties={"side": {"enum": ["buy"]}}
+    ),
+}
+"""What stands beside a reference holds too."""
+ALIKE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "const": ({"const": "a"}, {"enum": ["a"]}),
+    "nullable": ({"type": ["string", "null"]}, {"type": "string", "nullable": True}),
+    "any of types": (
+        {"type": ["null", "string"]},
+        {"anyOf": [{"type": "string"}, {"type": "null"}]},
+    ),
+    "one of types": (
+        {"type": ["string", "null"], "maxLength": 3},
+        {"oneOf": [{"type": "string", "maxLength": 3}, {"type": "null"}]},
+    ),
+    "a list of one type": ({"type": ["string"]}, {"type": "string"}),
+    "all of one": ({"$ref": "#/components/schemas/Size"}, {"allOf": [{"type": "integer"}]}),
+    "looser beside": (
+        {"$ref": "#/components/schemas/Small"},
+        {"$ref": "#/components/schemas/Small", "maximum": 99},
+    ),
+    "order": ({"enum": ["a", "b"], "type": "string"}, {"type": "string", "enum": ["b", "a"]}),
+    "itself": ({"$ref": "#/components/schemas/Loop"}, {"$ref": "#/components/schemas/Loop"}),
+}
+"""Two spellings of the same."""
 COMPATIBLE: dict[str, Edit] = {
     "the operation is new": lambda d: d["paths"].update({"/new": {"get": {"responses": {}}}}),
     "the optional field 'note' is new": lambda d: schema(d, "Thing")["properties"].update(
@@ -160,6 +194,66 @@ def test_what_breaks_a_client_is_said_and_judged(words: str) -> None:
     changes = compare(*changed(BREAKING[words]))
     assert verdict(changes) == "breaking"
     assert any(words in one.what and one.breaking for one in changes), changes
+
+
+def beside(doc: dict[str, Any], **keywords: Any) -> None:
+    """Put keywords beside the reference to a size."""
+    field(doc, "Order", "size").update(keywords)
+
+
+def body(doc: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = post(doc)["requestBody"]["content"]["application/json"]["schema"]
+    return found
+
+
+def with_reference(doc: dict[str, Any]) -> dict[str, Any]:
+    size = {"type": "integer", "minimum": 1, "maximum": 9, "enum": [1, 2, 9]}
+    schema(doc, "Order")["properties"]["size"] = {"$ref": "#/components/schemas/Size"}
+    doc["components"]["schemas"]["Size"] = size
+    return doc
+
+
+@pytest.mark.parametrize("words", BESIDE)
+def test_what_stands_beside_a_reference_counts(words: str) -> None:
+    old, new = with_reference(document()), with_reference(document())
+    BESIDE[words](new)
+    changes = compare(old, new)
+    assert verdict(changes) == "breaking"
+    assert any(words in one.what and one.breaking for one in changes), changes
+    assert compare(new, new) == []
+
+
+def test_a_change_that_breaks_nobody_hides_none_that_is_not_told_apart() -> None:
+    old, new = with_reference(document()), with_reference(document())
+    schema(new, "Order")["properties"]["note"] = {"type": "string"}
+    beside(new, default=3)
+    field(new, "Thing", "id").update({"not": {"const": 7}})
+    changes = compare(old, new)
+    told = [one.what for one in changes if one.breaking]
+    assert "default was not set and is now 3" in told[0]
+    assert "not was not set" in told[1]
+    assert not next(one for one in changes if "the optional field 'note'" in one.what).breaking
+
+
+@pytest.mark.parametrize("name", ALIKE)
+@pytest.mark.parametrize("place", ["Thing", "Order"])
+def test_two_spellings_of_the_same_are_equal(name: str, place: str) -> None:
+    documents = [document(), document()]
+    for doc, told in zip(documents, ALIKE[name], strict=True):
+        schema(doc, place)["properties"]["x"] = told
+        doc["components"]["schemas"] |= {
+            "Size": {"type": "integer"},
+            "Small": {"type": "integer", "maximum": 9},
+            "Loop": {"allOf": [{"$ref": "#/components/schemas/Loop"}]},
+        }
+    assert compare(*documents) == []
+    assert compare(*reversed(documents)) == []
+
+
+@pytest.mark.parametrize("value", ["9", True, None, [9]])
+def test_a_bound_that_is_no_number_is_a_change_and_no_traceback(value: object) -> None:
+    changes = compare(*changed(lambda d: field(d, "Order", "size").update(maximum=value)))
+    assert any("size: maximum was 9" in one.what for one in changes)
 
 
 @pytest.mark.parametrize("words", COMPATIBLE)
