@@ -3,6 +3,7 @@
 import asyncio
 import re
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -11,6 +12,8 @@ from gate.wire import Answer, Wire
 from tests.smoke.probes import FRONTEND, PAGE, ok
 
 REFERENCE = re.compile(r"""<(?:script|link|img)\b[^>]*?\s(?:src|href)=["']?([^"'\s>]+)""", re.I)
+HTML = re.compile(r"[\s\ufeff]*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head)\b", re.I | re.S)
+SCRIPT = re.compile(r"""<script\b[^>]*?\ssrc=["']?([^"'\s>]+)""", re.I)
 KINDS = {
     "js": ("text/javascript", "application/javascript"),
     "css": ("text/css",),
@@ -25,6 +28,11 @@ BAKED_IN = re.compile(
 )
 FORBIDDEN = ("/.env", "/.git/config", "/.git/HEAD", "/docker-compose.yml", "/assets/.env")
 FORBIDDEN_PROBES = {path: get(path, FRONTEND) for path in FORBIDDEN}
+SETTING = re.compile(r"^(?:export )?[A-Z][A-Z0-9_]{2,}=|^\[core\]|^services:\s*$|^ref: refs/", re.M)
+"""A line of a private file, wherever it stands."""
+REFUSED = (301, 302, 303, 307, 308, 400, 401, 403, 404, 405, 410, 451)
+"""Statuses without the content of a file."""
+UNKNOWN = get("/.no-such-file-0123abcd", FRONTEND)
 UNKNOWN_ASSET = get("/assets/no-such-asset-0123abcd.js", FRONTEND)
 DEEP_LINK = get("/positions", FRONTEND)
 
@@ -57,6 +65,28 @@ def _path(link: str) -> str:
     return link if link.startswith("/") else f"/{link.removeprefix('./')}"
 
 
+def is_catch_all(seen: Evidence, path: str, answer: Answer) -> bool:
+    """Whether an answer is what the page's server says to every path, and so not that of `path`.
+
+    Told by its content: such a server gives the page a good status, and often the type of the name.
+    """
+    page, unknown = seen[PAGE], seen[UNKNOWN]
+    known = [page, *([unknown] if unknown.status == 200 else ())]
+    if _without(answer, path) in [_without(one, one.url) for one in known]:
+        return True
+    if not HTML.match(answer.text) or SETTING.search(answer.text):
+        return False
+    named, own = (set(SCRIPT.findall(one.text)) for one in (answer, page))
+    every_path_is_a_page = len(known) == 2 and HTML.match(unknown.text) is not None
+    return every_path_is_a_page or bool(named and named == own)
+
+
+def _without(answer: Answer, path: str) -> str:
+    """The text of an answer without its own address, which some pages show."""
+    name = urlsplit(path).path
+    return answer.text.replace(name, "") if len(name) > 1 else answer.text
+
+
 @check(
     FRONTEND,
     cause="index.html and the assets come from different builds, or a file was lost",
@@ -82,6 +112,7 @@ def test_assets_have_their_type(seen: Evidence) -> None:
         kinds = KINDS.get(path.rpartition(".")[2].partition("?")[0])
         if kinds:
             expect(answer.content_type in kinds, f"{path} as {kinds[0]}", answer.content_type)
+            expect(not is_catch_all(seen, path, answer), f"{path} as {kinds[0]}", "the page")
 
 
 @check(
@@ -141,9 +172,11 @@ def test_deep_link_opens_the_page(seen: Evidence) -> None:
 )
 def test_serves_nothing_private(seen: Evidence, path: str) -> None:
     answer = seen[FORBIDDEN_PROBES[path]]
-    expect(
-        answer.status in (403, 404), "403 or 404", f"{answer.status} {answer.content_type}", path
-    )
+    if answer.status in REFUSED or (answer.status == 200 and is_catch_all(seen, path, answer)):
+        return  # a catch-all has a check of its own: unknown_asset_is_404
+    cause = answer.cause and answer.cause.cause
+    told = f"{answer.status} {answer.content_type}"
+    expect(False, "403 or 404, or the page as for any path", told, path, cause=cause)
 
 
 @check(
@@ -153,7 +186,8 @@ def test_serves_nothing_private(seen: Evidence, path: str) -> None:
     follows="smoke.frontend.every_asset_is_there",
 )
 def test_serves_no_source_maps(seen: Evidence) -> None:
-    served = [path for path, answer in seen[ASSETS].maps.items() if answer.status == 200]
+    maps = seen[ASSETS].maps.items()
+    served = [p for p, one in maps if one.status == 200 and not is_catch_all(seen, p, one)]
     expect(not served, "no source map", served)
 
 

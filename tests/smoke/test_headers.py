@@ -1,5 +1,7 @@
 """Headers that browsers rely on: security headers and CORS."""
 
+from urllib.parse import urlsplit
+
 import pytest
 
 from gate import Evidence, check, expect, get, probe
@@ -44,9 +46,9 @@ async def _preflight(wire: Wire, origin: str) -> Answer:
 
 
 def origin(url: str) -> str:
-    """The origin of a deployment's page: a disposable stack's port is not part of its name."""
-    scheme, _, host = url.partition("://")
-    return f"{scheme}://{host.partition(':')[0]}" if "localhost" in host else url
+    """The origin of a deployment's page: a port that was chosen here is not part of its name."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://localhost" if parts.hostname == "localhost" else url
 
 
 @pytest.mark.parametrize("header", list(WANTED))
