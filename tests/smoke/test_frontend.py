@@ -70,11 +70,14 @@ def is_catch_all(seen: Evidence, path: str, answer: Answer) -> bool:
 
     Told by its content: such a server gives the page a good status, and often the type of the name.
     """
+    is_html, is_private = HTML.match(answer.text), SETTING.search(answer.text)
+    if is_private and not is_html:
+        return False
     page, unknown = seen[PAGE], seen[UNKNOWN]
     known = [page, *([unknown] if unknown.status == 200 else ())]
     if _without(answer, path) in [_without(one, one.url) for one in known]:
         return True
-    if not HTML.match(answer.text) or SETTING.search(answer.text):
+    if is_private or not is_html:
         return False
     named, own = (set(SCRIPT.findall(one.text)) for one in (answer, page))
     every_path_is_a_page = len(known) == 2 and HTML.match(unknown.text) is not None

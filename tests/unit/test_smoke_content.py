@@ -76,6 +76,12 @@ def test_a_leak_behind_a_catch_all_is_found(path: str, kind: str) -> None:
     assert found(seen) == [path, "test_unknown_asset_is_404"]
 
 
+def test_what_every_dotfile_leaks_is_a_leak() -> None:
+    seen = catch_all(**{"/.env": answer("/.env", "DB_PASSWORD=x")})
+    seen.answers[test_frontend.UNKNOWN] = answer("/.no-such-file-0123abcd", "DB_PASSWORD=x")
+    assert "/.env" in found(seen)
+
+
 def test_a_leak_that_is_shown_in_a_page_is_found() -> None:
     shown = answer("/.env", f"<html><body><pre>\n{ENV}</pre></body></html>")
     assert found(catch_all(**{"/.env": shown})) == ["/.env", "test_unknown_asset_is_404"]
