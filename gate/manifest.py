@@ -35,6 +35,8 @@ UNMET = {
     "acme": "a local ACME server needs a stack that this run brought up",
     "previous-contract": "no --previous-contract was given",
     "baseline": "no --baseline was given",
+    "expected-version": "no --expect-version was given, so that any will do",
+    "expected-revision": "no --expect-revision was given, so that any will do",
     "project": "Docker has no containers of this target here",
 }
 

@@ -49,8 +49,14 @@ class Options:
 
     @property
     def gives(self) -> frozenset[str]:
-        """What checks can count on because an option gave it."""
+        """What checks can count on because an option of an extension gave it."""
         return frozenset().union(*(one.gives for one in self.extensions))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What is expected of the build: what was named, all where this tree's release is judged."""
+        named = {"expected-version": self.version, "expected-revision": self.revision}
+        return frozenset(need for need, value in named.items() if value or self.target.managed)
 
     @property
     def more_seconds(self) -> dict[str, float]:

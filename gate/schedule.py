@@ -115,11 +115,15 @@ class Schedule:
 
     def require(self, target: Target) -> None:
         """Write which checks have to pass on this target, and which are waived."""
-        had = target.capabilities | self._options.gives | _unavailable(target)
+        had = self._had(target) | _unavailable(target)
         waived = {**self._waived_by_target(target), **self._options.waivers}
         for stage in self._options.stages:
             checks = manifests.required(self._manifest, stage, had)
             self._recorder.required(stage, checks, waived)
+
+    def _had(self, target: Target) -> frozenset[str]:
+        """Give what checks can count on, of the target and of what was asked for."""
+        return target.capabilities | self._options.gives | self._options.names
 
     def _waived_by_target(self, target: Target) -> dict[str, str]:
         """Give the checks of what could not be had on this machine, each with the reason."""
@@ -135,7 +139,7 @@ class Schedule:
         items[:] = [item for item in items if self._can_run(self.planned(item), target)]
 
     def _can_run(self, planned: PlannedCheck, target: Target) -> bool:
-        had, needs = target.capabilities | self._options.gives, planned.check.needs
+        had, needs = self._had(target), planned.check.needs
         waived = self._options.waivers.get(planned.identifier)
         if waived is None and had.issuperset(needs):
             return True

@@ -41,6 +41,15 @@ def running(seen: Evidence, service: str, what: str) -> Any:
     return body_of(seen[OWN[service]]).get(what)
 
 
+def told(seen: Evidence, service: str, what: str) -> Any:
+    """The version or revision that a service says of itself; None where it says none."""
+    try:
+        body = seen[OWN[service]].json()
+    except ValueError:
+        return None
+    return body.get(what) if isinstance(body, dict) else None
+
+
 def _agrees(value: Any, expected: str, what: str) -> bool:
     if what == "revision" and isinstance(value, str):
         commit, _, mark = value.partition("-")  # `-dirty`: built from more than the commit
@@ -51,7 +60,12 @@ def _agrees(value: Any, expected: str, what: str) -> bool:
 
 @pytest.mark.parametrize("what", ["version", "revision"])
 @pytest.mark.parametrize("service", list(OWN))
-@check("{service}", cause=OLD, fix="`docker compose images`; pull or build, then deploy {service}")
+@check(
+    "{service}",
+    cause=OLD,
+    fix="`docker compose images`; pull or build, then deploy {service}",
+    needs=("proxy", "expected-{what}"),
+)
 def test_runs_the_expected(seen: Evidence, service: str, what: str) -> None:
     _expected(seen, service, what)
 
@@ -61,7 +75,7 @@ def test_runs_the_expected(seen: Evidence, service: str, what: str) -> None:
     "exchange",
     cause=OLD,
     fix="`docker compose images`; pull or build, then deploy the exchange",
-    needs=("project", "exchange"),
+    needs=("project", "exchange", "expected-{what}"),
     follows=(
         "smoke.containers.is_running[exchange]",
         "smoke.reach.answers*[exchange]",
@@ -85,10 +99,14 @@ def _expected(seen: Evidence, service: str, what: str) -> None:
     "proxy",
     cause="some services were updated and others were not",
     fix="deploy all services of one release together",
-    follows=("smoke.version.runs_the_expected[*]", "smoke.reach.answers[*]"),
+    follows=(
+        "smoke.version.runs_the_expected[*]",
+        "smoke.reach.answers[*]",
+        "smoke.version.is_one_release[version]",
+    ),
 )
 def test_is_one_release(seen: Evidence, what: str) -> None:
-    found = {service: running(seen, service, what) for service in OWN}
+    found = {service: told(seen, service, what) for service in OWN}
     values = set(found.values())
     odd = _odd_one(found)
     expect(len(values) == 1, f"one {what} on every service", found, component=odd)
