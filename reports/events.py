@@ -151,7 +151,7 @@ class Finding:
     likely_cause: str | None = None
     next_step: NoName = None
     evidence: Any = None
-    machine: Annotated[str | None, "what the gate's machine was short of, where it is late"] = None
+    machine: Annotated[NoName, "what the gate's machine was short of, where it is late"] = None
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ class Machine(Event):
     stolen: Annotated[float | None, "share of the processor time that its host gave to others"]
     load: Annotated[float, "processes at work or waiting, over a minute"]
     memory_available: Annotated[float | None, "share of the memory"]
-    shortage: Annotated[str | None, "what it was short of, in words"]
+    shortage: Annotated[NoName, "what it was short of, in words"]
 
 
 @dataclass(frozen=True)

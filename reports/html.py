@@ -26,16 +26,20 @@ from reports.events import (
 from reports.words import (
     by_reason,
     count,
+    first,
     lines,
     machine,
     methods,
     plain,
     seconds,
+    shortened,
     waived_by_reason,
 )
 
 TEMPLATE = "page.html.j2"
 MOST_ROWS = 60
+MOST_LINES = 60
+"""Of one finding's evidence; its files have all of them."""
 MOST_BYTES = 3_000_000
 """Of pictures inside the page; what goes beyond is only linked."""
 WIDTH = 1000
@@ -74,9 +78,9 @@ def text(verdict: Json, events: list[Event], folder: Path | None = None) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        plain=lambda value: plain(words(value)),
+        plain=lambda value: shortened(plain(words(value))),
         seconds=seconds,
-        lines=lines,
+        lines=lambda evidence: first(lines(evidence), MOST_LINES),
         machine=machine,
         pieces=_pieces,
         fine=_fine,
@@ -262,7 +266,7 @@ def _load(load: Json | None) -> Json | None:
 def _pieces(text: str) -> list[tuple[str, str]]:
     """Foreign text in pieces: plain text, `code` in backticks, and files beside this page."""
     kinds = ("text", "file", "code")
-    parts = enumerate(_SPECIAL.split(plain(text)))
+    parts = enumerate(_SPECIAL.split(shortened(plain(text))))
     return [(kinds[place % 3], part) for place, part in parts if part]
 
 

@@ -6,7 +6,10 @@ import xml.etree.ElementTree as ET
 
 from reports.checks import Row, table
 from reports.events import Event, Finding, Json, Outcome
-from reports.words import labelled, lines, plain
+from reports.words import first, labelled, lines, plain, shortened
+
+MOST_LINES = 60
+"""Of one finding's evidence."""
 
 
 def text(verdict: Json, events: list[Event]) -> str:
@@ -51,10 +54,10 @@ def _gate_suite(verdict: Json) -> ET.Element:
     tag = {"HOLD": "failure", "UNDECIDED": "error"}.get(verdict["verdict"])
     if tag:
         own = [finding for finding in verdict["findings"] if finding["stage"] == "gate"]
-        told = [*verdict["reasons"], *(_finding_text(finding) for finding in own)]
+        told = [*map(shortened, verdict["reasons"]), *(_finding_text(finding) for finding in own)]
         for trouble in verdict["troubles"]:
             parts = [f"{label}: {text}" for label, text in labelled(trouble)]
-            told.append("\n".join([trouble["message"], *parts]))
+            told.append("\n".join([shortened(trouble["message"]), *parts]))
         _outcome(case, tag, f"{verdict['verdict']}: {verdict['reasons'][0]}", "\n\n".join(told))
     return _suite("gate", [case], 0.0)
 
@@ -81,7 +84,8 @@ def _failure(case: ET.Element, row: Row, finding: Json | None, causes: dict[str,
         _outcome(case, "failure", finding["seen"], _finding_text(finding))
         return
     seen = (row.finding or Finding()).seen or row.reason or row.title
-    _outcome(case, "failure", seen, f"{seen}\nfollows from {causes.get(row.check)}")
+    told = f"{shortened(seen)}\nfollows from {causes.get(row.check)}"
+    _outcome(case, "failure", seen, told)
 
 
 def _element(place: str, name: str, seconds: float) -> ET.Element:
@@ -89,8 +93,7 @@ def _element(place: str, name: str, seconds: float) -> ET.Element:
 
 
 def _outcome(case: ET.Element, tag: str, message: str, body: str = "") -> None:
-    first_line = plain(message).split("\n", 1)[0]
-    outcome = ET.SubElement(case, tag, message=first_line)
+    outcome = ET.SubElement(case, tag, message=shortened(plain(message).split("\n", 1)[0]))
     if tag != "skipped":
         outcome.set("type", tag)
     outcome.text = plain(body) or None
@@ -99,6 +102,6 @@ def _outcome(case: ET.Element, tag: str, message: str, body: str = "") -> None:
 def _finding_text(finding: Json) -> str:
     told = [f"{finding['component']} - {finding['title']}"]
     told += [f"{label}: {text}" for label, text in labelled(finding)]
-    told += [f"evidence: {line}" for line in lines(finding["evidence"])]
+    told += [f"evidence: {line}" for line in first(lines(finding["evidence"]), MOST_LINES)]
     told += [f"follows: {check}" for check in finding["consequences"]]
     return "\n".join(told)

@@ -9,18 +9,27 @@ from typing import Any
 from reports.checks import words
 from reports.events import NOT_ASKED, Event, Outcome, Picture, Table, events_of_kind
 from reports.words import (
+    MOST_LINE,
     by_reason,
     count,
+    first,
     labelled,
     lines,
     machine,
     methods,
     plain,
     seconds,
+    shortened,
     waived_by_reason,
 )
 
 MOST_EVIDENCE = 20
+MOST_FINDINGS = 50
+"""Findings told in full; the others in one line each."""
+MOST_ROWS = 200
+MOST_BYTES = 900_000
+"""Of the whole text: CI drops a summary of more than 1 MiB, all of it."""
+CUT = "… cut here, for CI takes no summary of more than 1 MiB: the rest is in the report"
 _MARKS = {"PROMOTE": "✅", "HOLD": "🛑", "UNDECIDED": "❔"}
 _OUTCOMES = {
     Outcome.PASSED: "✓ passed",
@@ -43,7 +52,17 @@ def text(verdict: dict[str, Any], events: list[Event]) -> str:
         *_pictures(events),
         *_requests(verdict, events),
     ]
-    return "\n".join(parts).rstrip() + "\n"
+    return _bounded("\n".join(parts).rstrip()) + "\n"
+
+
+def _bounded(text: str) -> str:
+    """Cut after the last whole block that fits, so that nothing stays open."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= MOST_BYTES:
+        return text
+    kept = data[:MOST_BYTES].decode("utf-8", "ignore")
+    heads = [found.start() for found in re.finditer(r"^#{2,3} [✗\w]", kept, re.MULTILINE)]
+    return f"{kept[: heads[-1] if heads else 0].rstrip()}\n\n{CUT}"
 
 
 def _head(verdict: dict[str, Any]) -> Iterator[str]:
@@ -73,7 +92,16 @@ def _expected(verdict: dict[str, Any]) -> str:
 def _findings(verdict: dict[str, Any]) -> Iterator[str]:
     if verdict["findings"]:
         yield from ("## Findings", "")
-    for finding in verdict["findings"]:
+    yield from _in_full(verdict["findings"][:MOST_FINDINGS])
+    for finding in verdict["findings"][MOST_FINDINGS:]:
+        place = finding["component"] or finding["stage"]
+        yield f"- ✗ {_inline(place)} — {_inline(finding['title'])}: `{finding['check']}`"
+    if len(verdict["findings"]) > MOST_FINDINGS:
+        yield ""
+
+
+def _in_full(findings: list[dict[str, Any]]) -> Iterator[str]:
+    for finding in findings:
         place = finding["component"] or finding["stage"]
         yield from (f"### ✗ {_inline(place)} — {_inline(finding['title'])}", "")
         for label, text in labelled(finding):
@@ -100,7 +128,8 @@ def _fenced(told: list[str]) -> Iterator[str]:
 def _consequences(checks: list[str]) -> Iterator[str]:
     if checks:
         yield f"<details><summary>{count(len(checks), 'more check')} failed because of it</summary>"
-        yield from ("", *(f"- `{check}`" for check in checks), "", "</details>", "")
+        shown = first([f"- `{check}`" for check in checks], MOST_ROWS)
+        yield from ("", *shown, "", "</details>", "")
 
 
 def _troubles(verdict: dict[str, Any]) -> Iterator[str]:
@@ -161,7 +190,7 @@ def _components(verdict: dict[str, Any]) -> Iterator[str]:
 
 def _table(table: Table) -> Iterator[str]:
     """A table that a stage left in the stream, folded away."""
-    rows = [[words(cell) for cell in row] for row in table.rows]
+    rows = [[words(cell) for cell in row] for row in table.rows[:MOST_ROWS]]
     if not rows:
         yield from (f"{_inline(table.title)}: nothing to show.", "")
         return
@@ -169,6 +198,8 @@ def _table(table: Table) -> Iterator[str]:
     yield f"| {' | '.join(_cell(name) for name in table.columns)} |"
     yield "|" + "---|" * len(table.columns)
     yield from (f"| {' | '.join(_cell(cell) for cell in row)} |" for row in rows)
+    if len(table.rows) > MOST_ROWS:
+        yield from ("", f"… {count(len(table.rows) - MOST_ROWS, 'more row')} in the report")
     yield from ("", "</details>", "")
 
 
@@ -191,12 +222,12 @@ def _requests(verdict: dict[str, Any], events: list[Event]) -> Iterator[str]:
 
 
 def _cell(value: Any) -> str:
-    return _inline(words(value)) or "-"
+    return _inline(shortened(words(value), MOST_LINE)) or "-"
 
 
 def _inline(text: str) -> str:
     """Foreign text on one line; only what stands in `backticks` stays code, nothing else acts."""
-    parts = re.split("`([^`|]+)`", " ".join(plain(text).split()))
+    parts = re.split("`([^`|]+)`", " ".join(shortened(plain(text)).split()))
     return "".join(f"`{part}`" if place % 2 else _literal(part) for place, part in enumerate(parts))
 
 

@@ -17,11 +17,14 @@ from reports.words import (
     lines,
     plain,
     seconds,
+    shortened,
     waived_by_reason,
 )
 
 MOST_FINDINGS = 12
 MOST_EVIDENCE = 8
+MOST_VALUE = 600
+"""Characters of what stands beside one label."""
 _LABEL = 14
 _COLOURS = {"PROMOTE": "1;97;42", "HOLD": "1;97;41", "UNDECIDED": "1;30;43"}
 
@@ -87,6 +90,7 @@ class _Paint:
 
     def row(self, label: str, value: str) -> Iterator[str]:
         """A label and its text, in a column of its own; a command stays on one line to copy."""
+        value = shortened(value, MOST_VALUE)
         space = 10_000 if label == "next step" else self.width - _LABEL - 4
         wrapped = [
             part
@@ -95,7 +99,12 @@ class _Paint:
         ]
         for number, part in enumerate(wrapped):
             head = self("2", f"{label if number == 0 else '':<{_LABEL}}")
-            yield f"   {head}{part}".rstrip()
+            # What begins with `::` is a command to the runner of a CI job, whoever wrote it.
+            yield f"   {head}{part if label and not number else _command(part)}".rstrip()
+
+
+def _command(text: str) -> str:
+    return f"\\{text}" if text.startswith("::") else text
 
 
 def _findings(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
@@ -122,21 +131,27 @@ def _finding(finding: dict[str, Any], paint: _Paint) -> Iterator[str]:
 
 def _head(mark: str, colour: str, finding: dict[str, Any], paint: _Paint) -> str:
     place = paint(f"1;{colour}", f"{mark} {finding['component'] or finding['stage']}")
-    return f" {place} — {paint('1', plain(finding['title']))}  {paint('2', finding['check'])}"
+    title = _one_line(finding["title"])
+    return f" {place} — {paint('1', title)}  {paint('2', finding['check'])}"
+
+
+def _one_line(text: str) -> str:
+    return shortened(" ".join(plain(text).split()), MOST_VALUE)
 
 
 def _evidence(evidence: Any, paint: _Paint) -> Iterator[str]:
     told = lines(evidence)
     more = len(told) - MOST_EVIDENCE
     for number, line in enumerate(told[:MOST_EVIDENCE]):
-        yield from paint.row("evidence" if number == 0 else "", line)
+        short = shortened(line, 2 * paint.width)
+        yield from paint.row("evidence" if number == 0 else "", short)
     if more > 0:
         yield from paint.row("", f"… {count(more, 'more line')} in the report")
 
 
 def _troubles(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
     for trouble in verdict["troubles"]:
-        yield f" {paint('1;33', '? gate')} — {paint('1', plain(trouble['message']))}"
+        yield f" {paint('1;33', '? gate')} — {paint('1', _one_line(trouble['message']))}"
         for label, told in labelled(trouble):
             yield from paint.row(label, told)
         yield ""
@@ -150,11 +165,11 @@ def _left_out(verdict: dict[str, Any], paint: _Paint) -> Iterator[str]:
     for reason, checks in told:
         few = len(checks) < 4
         names = ", ".join(checks) if few else f"{len(checks)} checks ({checks[0]} …)"
-        yield f" {paint('33', '○ waived')}   {names} — {reason}"
+        yield f" {paint('33', '○ waived')}   {names} — {_one_line(reason)}"
     # What this kind of target does not need is in the report; here it would only be noise.
     missing = [row for row in verdict["not_run"] if row["required"]]
     for name, reason, _ in by_reason(missing):
-        yield f" {paint('33', '○ not run')}  {name} — {reason}"
+        yield f" {paint('33', '○ not run')}  {name} — {_one_line(reason)}"
     if told or missing or shortage:
         yield ""
 

@@ -33,6 +33,7 @@ from reports.events import (
     RunFinished,
     RunStarted,
     Trouble,
+    as_it_is,
     events_of_kind,
 )
 from reports.words import count, listed
@@ -432,7 +433,7 @@ def _phase(event: Phase) -> Json:
 
 def _machine(events: list[Event]) -> Json | None:
     worst = events_of_kind(events, Machine)
-    return worst[-1].as_fields() if worst else None
+    return worst[-1].as_fields(as_it_is) if worst else None
 
 
 def _load(events: list[Event]) -> Json | None:

@@ -10,6 +10,10 @@ from typing import Any
 
 from reports.events import Event, Request, events_of_kind
 
+MOST_TEXT = 2000
+"""Characters of what a finding says in one of its parts."""
+MOST_LINE = 400
+"""Characters of a line of evidence: some services log 100 kB on one."""
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
@@ -41,6 +45,12 @@ def encodable(text: str, encoding: str) -> str:
     return text
 
 
+def shortened(text: str, most: int = MOST_TEXT) -> str:
+    """Text of a bounded length; what is left out is in the run's files."""
+    left = len(text) - most
+    return f"{text[:most]} … ({left:,} more characters)" if left > 0 else text
+
+
 def seconds(value: float) -> str:
     """A duration as people say it."""
     if value < 1:
@@ -61,20 +71,29 @@ def lines(evidence: Any) -> list[str]:
     if evidence is None or evidence == "":
         return []
     if isinstance(evidence, str):
-        return [line.rstrip() for line in plain(evidence).strip("\n").split("\n")]
+        # Cut first, so that no time is spent on what is not shown.
+        raw = evidence.replace("\r\n", "\n").replace("\r", "\n").strip("\n").split("\n")
+        told = plain("\n".join(shortened(line, MOST_LINE) for line in raw))
+        return [line.rstrip() for line in told.split("\n")]
     if isinstance(evidence, list) and all(isinstance(of, (int, float)) for of in evidence):
-        return [", ".join(map(str, evidence))] if evidence else []
+        return [shortened(", ".join(map(str, evidence)), MOST_LINE)] if evidence else []
     if isinstance(evidence, list):
         return [line for item in evidence for line in lines(item)]
     if isinstance(evidence, dict):
         return [line for key, value in evidence.items() for line in _named(str(key), value)]
-    return [plain(json.dumps(evidence))]
+    return [shortened(plain(json.dumps(evidence)), MOST_LINE)]
+
+
+def first(told: list[str], most: int) -> list[str]:
+    """The first of many lines, and how many more there are."""
+    more = len(told) - most
+    return [*told[:most], f"… {count(more, 'more line')}"] if more > 0 else told
 
 
 def labelled(finding: dict[str, Any]) -> list[tuple[str, str]]:
     """What a finding or a trouble says, each part with its label."""
     keys = ("expected", "seen", "likely_cause", "machine", "next_step")
-    return [(key.replace("_", " "), finding[key]) for key in keys if finding.get(key)]
+    return [(key.replace("_", " "), shortened(finding[key])) for key in keys if finding.get(key)]
 
 
 def machine(worst: dict[str, Any] | None) -> str:
