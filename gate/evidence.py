@@ -15,7 +15,7 @@ from gate.checks import fail, need
 from gate.containers import Container, containers
 from gate.errors import MachineError
 from gate.model import model
-from gate.target import Target
+from gate.target import ENTRY, Target
 from gate.wire import Answer, Wire, WireError
 
 if TYPE_CHECKING:
@@ -78,6 +78,10 @@ async def CONTAINERS(wire: Wire) -> dict[str, Container]:
     return await containers(wire)
 
 
+ENTRY_SAYS = get(model().services[ENTRY].ready or "/", ENTRY)
+"""What the entry says of itself: that it is ready, and as JSON which `profiles` were deployed."""
+
+
 @dataclass
 class Evidence:
     """Answers to probes. Looking up one that got no answer fails the check that looks.
@@ -132,6 +136,31 @@ class Evidence:
         """The containers and their states in a line."""
         states = ", ".join(f"{name} {one.state}" for name, one in self.containers.items())
         return f"containers of the project {self.target.project}: {states or 'none'}"
+
+    @property
+    def not_deployed(self) -> dict[str, str]:
+        """Services that the entry says were not deployed, for their profile was not asked for.
+
+        One that answers all the same is there; where the entry says nothing, all have to be.
+        """
+        said = self.answers.get(ENTRY_SAYS)
+        profiles = said.field("profiles") if isinstance(said, Answer) else None
+        if not isinstance(profiles, str) or profiles == "unknown":
+            return {}
+        return {
+            one.name: f"{ENTRY} says that {one.profile} is not among the profiles deployed there"
+            for one in model().services.values()
+            if one.profile and one.profile not in profiles.split(",") and not self._hears(one.name)
+        }
+
+    def _hears(self, service: str) -> bool:
+        """Whether a service answered anything itself, and not the proxy in its place."""
+        answers = ((probe.component, answer) for probe, answer in self.answers.items())
+        return any(
+            isinstance(answer, Answer) and answer.status < 500
+            for component, answer in answers
+            if component == service
+        )
 
     def error(self, probe: Probe[Any]) -> WireError | None:
         """Why a probe got no answer; None when it got one."""

@@ -127,6 +127,7 @@ class Gate:
                 self.evidence = asyncio.run(self._gather())
             except asyncio.CancelledError:  # by `told_to_stop`
                 raise KeyboardInterrupt from None
+        self._leave_out_what_is_not_deployed(self.evidence)
         self.recorder.components(self.evidence.containers, self.bringup.target.urls)
         self._require_containers(self.evidence)
 
@@ -147,6 +148,11 @@ class Gate:
         seen.problems, seen.drills = bringup.problems, bringup.drills
         seen.expected = vars(self.expected)
         return seen
+
+    def _leave_out_what_is_not_deployed(self, seen: Evidence) -> None:
+        """Waive the checks of optional services that the target says it was deployed without."""
+        if self.bringup.target.told_by_entry:
+            self.bringup.target = replace(self.bringup.target, unavailable=seen.not_deployed)
 
     def _require_containers(self, seen: Evidence) -> None:
         """Leave out the checks of containers that Docker should tell about and does not."""

@@ -78,6 +78,8 @@ class Target:
     """Compose project, where Docker may be asked about the containers."""
     env_file: Path | None = None
     """A file that may hold the secrets of this deployment."""
+    told_by_entry: bool = False
+    """Whether only its entry can tell which optional services were deployed."""
     managed: bool = False
     """Whether this run brings the stack up itself, so that it may restart its containers."""
 
@@ -232,11 +234,18 @@ def behind_proxy(url: str) -> Target:
     For the deployment of this folder its own settings say the rest: mode, authority, services.
     """
     base = base_url(url, "--target", ("https",))
-    target = Target(name=base, kind="live", urls={ENTRY: base}, plain_http=plain_url(base))
+    target = Target(
+        name=base,
+        kind="live",
+        urls={ENTRY: base},
+        plain_http=plain_url(base),
+        told_by_entry=True,
+    )
     with suppress(TargetError):  # settings that cannot be read are no matter of another host's
         own = localhost()
         if own.env_file and own.url == base:
-            return replace(target, mode=own.mode, unavailable=own.unavailable, ca_file=own.ca_file)
+            target = replace(target, mode=own.mode, unavailable=own.unavailable)
+            return replace(target, ca_file=own.ca_file, told_by_entry=False)
     return target
 
 

@@ -67,6 +67,13 @@ class Deployment:
         return Redactor(settings.secrets(self.env_file) if there else ())
 
     @property
+    def profiles(self) -> list[str]:
+        """Its optional services' profiles, as its settings have them."""
+        asked = [name.strip() for name in self.values.get("COMPOSE_PROFILES", "").split(",")]
+        known = {one.profile for one in model().services.values()}
+        return [name for name in dict.fromkeys(asked) if name in known]
+
+    @property
     def server_name(self) -> str:
         """Its public name."""
         return self.values.get("SERVER_NAME") or "localhost"

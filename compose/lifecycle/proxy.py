@@ -61,6 +61,7 @@ def prepare(
         f" cp {FILES} /live/{folder} && sed -i"
         f" -e 's/ breakout-bot-api:8000/ {name_of(api)}:8000/'"
         f" -e 's/ breakout-bot-frontend:3000/ {name_of(frontend)}:3000/'"
+        f" -e '/ $profiles /s/ unknown;/ \"{','.join(deployment.profiles)}\";/'"
         f" /live/{folder}/upstreams.conf"
     )
     volumes = ["--volumes-from", live(deployment).id]

@@ -171,7 +171,6 @@ def _first(verdict: dict[str, Any]) -> str:
 
 
 def _as_toml(deployment: Deployment, where: Target) -> str:
-    profiles = deployment.values.get("COMPOSE_PROFILES", "").split(",")
     lines = [
         f'name = "{deployment.project}"',
         'kind = "live"',
@@ -186,6 +185,6 @@ def _as_toml(deployment: Deployment, where: Target) -> str:
     lines.append("[services]")
     for service in SERVICES:
         profile = model().services[service].profile
-        without = "internal" if profile is None or profile in profiles else "absent"
+        without = "internal" if profile is None or profile in deployment.profiles else "absent"
         lines.append(f'{service} = "{where.urls.get(service) or without}"')
     return "\n".join(lines) + "\n"

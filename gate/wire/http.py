@@ -52,6 +52,14 @@ class Answer:
         """Parse the body. Raises `ValueError` when it is no JSON."""
         return json.loads(self.body)
 
+    def field(self, name: str) -> Any:
+        """Give a field of the JSON object that it is; None where it is none, or has none."""
+        try:
+            body = self.json()
+        except ValueError:
+            return None
+        return body.get(name) if isinstance(body, dict) else None
+
     @property
     def cause(self) -> causes.Cause | None:
         """Why it has a status that nobody expects."""

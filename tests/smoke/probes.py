@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from gate import Evidence, expect, fail, get, probe
+from gate.evidence import ENTRY_SAYS
 from gate.model import model
 from gate.target import ENTRY
 from gate.wire import Answer, Conversation, Wire
@@ -23,7 +24,7 @@ PROMETHEUS_AWAY = (
 
 PAGE = get("/", FRONTEND)
 HEALTH = get("/api/health", API)
-PROXY_VERSION = get("/healthz", "proxy")
+PROXY_VERSION = ENTRY_SAYS
 PAGE_VERSION = get("/version.json", FRONTEND)
 ENGINE_STATUS = get("/api/engine/status", API)
 METRICS = get("/api/metrics", API)

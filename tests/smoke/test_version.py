@@ -43,11 +43,7 @@ def running(seen: Evidence, service: str, what: str) -> Any:
 
 def told(seen: Evidence, service: str, what: str) -> Any:
     """The version or revision that a service says of itself; None where it says none."""
-    try:
-        body = seen[OWN[service]].json()
-    except ValueError:
-        return None
-    return body.get(what) if isinstance(body, dict) else None
+    return seen[OWN[service]].field(what)
 
 
 def _agrees(value: Any, expected: str, what: str) -> bool:

@@ -63,6 +63,19 @@ def test_a_configuration_is_prepared_beside_the_served_one_with_the_new_colour_b
         assert flag in call
 
 
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [("", '""'), ("grafana", '"grafana"'), ("other,grafana,grafana", '"grafana"')],
+)
+def test_a_configuration_tells_which_profiles_were_deployed(
+    docker: LyingDocker, deployment: Deployment, settings: str, told: str
+) -> None:
+    with deployment.env_file.open("a", encoding="utf-8") as file:
+        file.write(f"COMPOSE_PROFILES={settings}\n")
+    rows = [row.split() for row in prepared(docker, deployment).splitlines()]
+    assert ["map", '""', "$profiles", "{", "default", f"{told};", "}"] in rows
+
+
 def test_a_switch_serves_the_new_folder_and_ends_when_no_former_worker_takes_requests(
     docker: LyingDocker, deployment: Deployment
 ) -> None:
