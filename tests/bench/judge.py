@@ -22,7 +22,7 @@ from scipy import stats
 from gate.machine.console import say
 from gate.machine.interrupts import run_main
 from gate.running import running_stack
-from gate.wire import tls_context
+from gate.wire import Guard, Transport, tls_context
 from load.blocks import plan
 from load.judge import Floats, Side, compare
 from tests.bench.record import Figure, report
@@ -44,7 +44,8 @@ def record(count: int) -> Floats:
     with running_stack() as stack:
         target = stack.target()
         url = f"{target.url}/api/engine/status"
-        client = httpx.Client(verify=tls_context(target), trust_env=False)
+        transport = Transport(Guard(target), verify=tls_context(target))
+        client = httpx.Client(transport=transport)
         with client, ThreadPoolExecutor(CLIENTS) as pool:
             return np.array(list(pool.map(lambda _: _timed(client, url), range(count))))
 

@@ -103,6 +103,21 @@ ALLOWED_BY_ITSELF = {
 }
 
 
+HTTP = ("httpx", "requests", "urllib.request", "http.client", "websockets", "websocket")
+SPEAK_HTTP = {
+    "gate/wire": "the wire itself",
+    "load/client.py": "the generator: trusts and connects as the wire does",
+    "load/locustfile.py": "its WebSockets, the same",
+    "contracts/fuzz.py": "requests: an adapter that hands cases to the wire",
+    "compose/lifecycle/alert.py": "a webhook of the operator's, no target",
+    "tests/bench/judge.py": "httpx: times answers over the wire's own transport",
+    "tests/unit": "servers and answers to test with",
+    **{place: why for place, why in ALLOWED_BY_ITSELF.items() if "requests:" in why},
+    "tests/bot/lifecycle/traffic.py": ALLOWED_BY_ITSELF["tests/bot/lifecycle/traffic.py"],
+}
+"""Who may speak HTTP besides: everything else asks the wire, with its one trust."""
+
+
 def named(path: Path) -> set[str]:
     """Return the modules that a module imports, with what is imported from them."""
     found = set()
@@ -146,6 +161,18 @@ def test_checks_for_any_stack_import_nothing_of_a_stack_s_own() -> None:
     for path in CHECK_FILES:
         if not dotted(path).startswith(own):
             assert not [one for one in GRAPH[dotted(path)] if one.startswith(own)], path
+
+
+def test_nobody_speaks_http_past_the_wire() -> None:
+    clients = {
+        str(path.relative_to(ROOT))
+        for folder in FOLDERS
+        for path in modules(folder)
+        if any(name == one or name.startswith(f"{one}.") for name in named(path) for one in HTTP)
+    }
+    past = {path for path in clients if not path.startswith(tuple(SPEAK_HTTP))}
+    assert not past
+    assert all(any(path.startswith(place) for path in clients) for place in SPEAK_HTTP)
 
 
 def test_checks_reach_the_outside_through_the_wire_alone() -> None:
