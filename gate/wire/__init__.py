@@ -4,6 +4,7 @@ client.py                                        Wire, what all others use
 http.py websocket.py redis.py tls.py docker.py   one protocol each
 guard.py                                         what may leave, and the record of what left
 address.py                                       where it goes, and whose certificate counts
+causes.py                                        why something did not answer as it should
 """
 
 from gate.errors import DockerSilent, LiveTargetError, WireError

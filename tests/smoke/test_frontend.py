@@ -12,7 +12,9 @@ from gate.wire import Answer, Wire
 from tests.smoke.probes import FRONTEND, PAGE, ok
 
 REFERENCE = re.compile(r"""<(?:script|link|img)\b[^>]*?\s(?:src|href)=["']?([^"'\s>]+)""", re.I)
-HTML = re.compile(r"[\s\ufeff]*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head)\b", re.I | re.S)
+HTML = re.compile(
+    r"[\s\ufeff]*(?:<!--(?:(?!-->).)*-->\s*)*<(?:!doctype\s+html|html|head)\b", re.I | re.S
+)
 SCRIPT = re.compile(r"""<script\b[^>]*?\ssrc=["']?([^"'\s>]+)""", re.I)
 KINDS = {
     "js": ("text/javascript", "application/javascript"),

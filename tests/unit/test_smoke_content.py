@@ -136,6 +136,19 @@ def test_the_page_under_the_type_of_an_asset_is_no_asset() -> None:
         test_frontend.test_assets_have_their_type(seen)
 
 
+@pytest.mark.parametrize(
+    ("text", "is_html"),
+    [
+        ("\ufeff\n<!DOCTYPE html><p>", True),
+        ("<!-- a --> <!-- b -->\n<html lang=en>", True),
+        ("<!-- a -->" * 5000 + "<svg>", False),
+        ("<htmlx>", False),
+    ],
+)
+def test_html_is_known_by_its_beginning(text: str, is_html: bool) -> None:
+    assert (test_frontend.HTML.match(text) is not None) == is_html
+
+
 @pytest.mark.parametrize("text", ["<svg xmlns='x'/>", "<?xml version='1.0'?><svg/>", "a=1", ""])
 def test_an_asset_of_a_catch_all_is_itself(text: str) -> None:
     path = "/assets/icon.svg"
