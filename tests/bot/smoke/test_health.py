@@ -48,6 +48,7 @@ DISK_PERCENT = 90
     fix="see `issues` below; look at {dependency} itself, then at the API's environment",
     follows=(
         "smoke.reach.answers*[{dependency}]",
+        "smoke.{dependency}.takes_its_password",
         "smoke.containers.is_running[{dependency}]",
         f"smoke.reach.answers*[{API}]",
         "smoke.reach.answers[proxy]",
