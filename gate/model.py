@@ -125,6 +125,12 @@ class Model:
         return {n: one.built_from for n, one in self.services.items() if one.built_from}
 
     @property
+    def mounted(self) -> tuple[str, ...]:
+        """Folders of this repository that containers mount: those that no image is built from."""
+        folders = {name for one in self.services.values() for name in one.files.values()}
+        return tuple(sorted(folders.difference(self.built.values())))
+
+    @property
     def data(self) -> dict[str, str]:
         """Services with data that must outlive their containers, and the folders with it."""
         return {name: one.data for name, one in self.services.items() if one.data}

@@ -25,6 +25,7 @@ from gate.hooks import Release, hooks
 from gate.machine import docker
 from gate.machine.commands import completed, image_exists, run, variables_of
 from gate.machine.limits import advised, machine_error
+from gate.machine.modes import make_readable
 from gate.model import model
 from gate.ready import WHOLE_STACK, Problem, find_broken, wait_ready, wait_settled
 from gate.sweep import PROJECT_PREFIX, RUN_LABEL, STARTED_LABEL, RunLock, runs_folder, sweep
@@ -198,6 +199,7 @@ class Stack:
 
         Raises `MachineError` where the machine lacks something, such as an address pool.
         """
+        make_readable(*(model().folder / name for name in model().mounted))
         try:
             self.compose.start()
         except ComposeError as error:

@@ -9,11 +9,13 @@ from pathlib import Path
 from gate.errors import MachineError
 from gate.machine.commands import image_exists, run
 from gate.machine.limits import advised
+from gate.machine.modes import make_readable
 from gate.stack import BUILD_LIMIT, ComposeError, GateCompose, Stack
 from gate.sweep import companions
 from gate.target import Credentials
 
 HERE = Path(__file__).parent
+ENGINE = HERE.parent / "gate"
 FILE = HERE / "companions.yaml"
 IMAGE_OF = ("Dockerfile", "requirements.txt")
 MASTER, WORKER = "load-master", "load-worker"
@@ -67,6 +69,7 @@ def tag() -> str:
 @contextmanager
 def _started(compose: GateCompose, workers: int, log: Path) -> Iterator[None]:
     quiet = ["--detach", "--no-build", "--pull", "never"]
+    make_readable(HERE, ENGINE)  # root without capabilities, too, is one of many there
     try:
         if not image_exists(f"breakout-bot/load:{tag()}"):
             compose.run("build", MASTER, limit=BUILD_LIMIT)

@@ -220,6 +220,7 @@ def start_(deployment: Deployment, _: Options) -> None:
     """Start what was stopped, and recover what was broken off before."""
     with deployment_lock(deployment.state, "start"):
         _require_containers(deployment)
+        deployment.open_files()
         deploy.start(recovery.to_start(deployment))
         recovery.recover(deployment)
         owner.claim(deployment)

@@ -16,6 +16,7 @@ from gate.containers import OF_COMPOSE, PROJECT_LABEL, Container
 from gate.errors import MachineError, WaitError
 from gate.machine.commands import Result, piped, run
 from gate.machine.console import say_once
+from gate.machine.modes import make_readable
 from gate.model import model
 from gate.target import DEPLOYED_PROJECT, Credentials, env_values, public_url
 from reports.redact import Redactor
@@ -30,6 +31,8 @@ COMPOSE_LIMIT = 180.0
 BUILD_LIMIT = 1200.0
 HARMLESS = ("build", "pull", "config")
 """Compose commands that can be broken off: they change no deployment."""
+MOUNTING = ("up", "create")
+"""Compose commands that make containers."""
 POLL_SECONDS = 0.4
 """Most looks start a program in a container, which costs 0.15 s of a core."""
 LAST_LINES = 16
@@ -90,6 +93,8 @@ class Deployment:
     ) -> str:
         """Run a compose command on this project; what it printed. Raises `MachineError`."""
         files = [word for file in self.files for word in ("-f", str(file))]
+        if arguments[0] in MOUNTING:
+            self.open_files()
         env_file = self.env_file if self.env_file.is_file() else Path(os.devnull)
         head = ["docker", "compose", "-p", self.project, "--env-file", str(env_file), *files]
         chosen = release_environment(release) if release else {}
@@ -103,6 +108,10 @@ class Deployment:
             if not settings.unset_in_settings(warning, env_file):  # told by the preflight
                 say_once(f"  ! compose warns: {warning}")
         return _succeeded(f"docker compose {arguments[0]}", done)
+
+    def open_files(self) -> None:
+        """Let containers' users read the files that they mount. Raises `MachineError`."""
+        make_readable(*(self.files[0].parent / name for name in model().mounted))
 
     def services(self, release: Release | None = None) -> dict[str, Any]:
         """Render each service's part of the files by compose. Raises `MachineError`."""

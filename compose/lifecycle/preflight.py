@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from compose.lifecycle import building, releases
 from compose.lifecycle.deployment import Deployment
+from compose.machine import engine
 from compose.release import HERE, Release
 from gate.errors import MachineError, UsageError
 from gate.machine.commands import run
@@ -93,12 +94,10 @@ def versions(_: Deployment, __: Release) -> Iterator[Finding]:
         done = run(command, 10.0)
         if not done.ok:
             raise MachineError(f"Expected {name} to answer, but: {done.text[-200:]}")
-        seen = tuple(
-            int(part) for part in done.out.strip().lstrip("v").split("-")[0].split(".")[:2]
-        )
-        if seen < least:
+        seen = done.out.strip()[: engine.SHOWN]
+        if not engine.new_enough(seen, least):
             wanted = ".".join(map(str, least))
-            yield Finding(f"{name} {wanted} or newer, seen {done.out.strip()}", f"update {name}")
+            yield Finding(f"{name} {wanted} or newer, seen {seen!r}", f"update {name}")
 
 
 def room(_: Deployment, __: Release) -> Iterator[Finding]:

@@ -12,6 +12,8 @@ from gate.errors import MachineError
 from gate.machine.console import INTERRUPTED, Parser, say, show, step
 
 UNDECIDED = 6
+INSTALLED = 0o022
+"""The umask for what is installed: it is everybody's, whatever this user keeps to himself."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,6 +39,7 @@ def make_ready() -> None:
     if engine.ready() and images.ready() and browser.find() and acme.ready():
         return
     with _alone():
+        os.umask(INSTALLED)
         engine.ensure()
         images.ensure()
         for ensure in (browser.ensure, acme.ensure):

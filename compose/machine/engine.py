@@ -15,6 +15,9 @@ from gate.machine.console import step
 from gate.wait import wait_until
 
 COMPOSE_NEEDED = (2, 24)
+OWN_BUILD = re.compile(r"[\w.+~-]+")
+SHOWN = 100
+"""Characters of what calls itself a version."""
 ANSWER_LIMIT = 10
 START_LIMIT = 60
 POLL_SECONDS = 0.1
@@ -29,9 +32,20 @@ PROC = Path("/proc")
 
 
 def version(text: str) -> tuple[int, ...]:
-    """Read the numbers of a version: `v2.26.1-4` is (2, 26, 1)."""
-    match = re.search(r"\d+(?:\.\d+)*", text)
-    return tuple(map(int, match[0].split("."))) if match else ()
+    """Read the numbers of a version: `v2.26.1-4` is (2, 26, 1); empty where it names none."""
+    match = re.search(r"\d+(?:\.\d+)+", text)
+    numbers = tuple(map(int, match[0].split("."))) if match else ()
+    return numbers if any(numbers) else ()  # `0.0.0-dev`
+
+
+def new_enough(text: str, least: tuple[int, ...]) -> bool:
+    """Tell whether a program that calls its version this is as new as that.
+
+    One word without numbers (`dev`, as Arch Linux builds Compose) is a build of somebody's own:
+    what it lacks it says itself, and refusing it would help nobody.
+    """
+    seen = version(text)
+    return seen >= least if seen else bool(OWN_BUILD.fullmatch(text))
 
 
 def server_version() -> str:
@@ -43,12 +57,12 @@ def server_version() -> str:
 def compose_version() -> str:
     """Ask the Compose plugin for its version; empty when there is none."""
     answer = run(["docker", "compose", "version", "--short"], ANSWER_LIMIT)
-    return answer.out.strip() if answer.ok else ""
+    return answer.out.strip()[:SHOWN] if answer.ok else ""
 
 
 def ready() -> bool:
     """Whether an engine answers and Compose is new enough."""
-    return bool(server_version()) and version(compose_version()) >= COMPOSE_NEEDED
+    return bool(server_version()) and new_enough(compose_version(), COMPOSE_NEEDED)
 
 
 def ensure() -> None:
@@ -59,7 +73,7 @@ def ensure() -> None:
         _ensure_programs()
         with step("starting the Docker daemon"):
             _await_answer(None if running("dockerd") else _start())
-    if version(compose_version()) < COMPOSE_NEEDED:
+    if not new_enough(compose_version(), COMPOSE_NEEDED):
         _install_plugins()
 
 
@@ -119,7 +133,7 @@ def _install_plugins() -> None:
             partial = PLUGINS / f".{plugin.name}.new"
             shutil.copy(plugin, partial)
             partial.replace(PLUGINS / plugin.name)
-    if version(compose_version()) < COMPOSE_NEEDED:
+    if not new_enough(compose_version(), COMPOSE_NEEDED):
         raise MachineError(
             f"Expected `docker compose` {_needed()} or newer after its installation in {PLUGINS}, "
             f"but saw {compose_version() or 'none'}. Remove older plugins of yours that hide it."

@@ -7,10 +7,13 @@ from typing import Any, Protocol
 import pytest
 
 from gate import Operator, check, expect
+from gate.machine.modes import make_readable
 from gate.sweep import companions
 from tests.observability.files import NEEDS, prometheus
 
 FILE = Path(__file__).parent.parent / "companions.yaml"
+RECEIVER = Path(__file__).with_name("receiver.py")
+"""What it mounts."""
 LIMIT_SECONDS = 60
 PORT = 8080
 DELIVERY_NEEDS = (*NEEDS, "direct:alertmanager", "direct:exchange")
@@ -47,6 +50,7 @@ class Services(Protocol):
 @pytest.fixture(scope="session")
 def docker_compose_command(operator: Operator) -> str:
     """Compose with a time limit, and with what the companions' file asks for."""
+    make_readable(RECEIVER)
     stack = operator.stack
     values = {
         "GATE_RUN_ID": stack.run_id,

@@ -1,13 +1,29 @@
 """What the machine's set-up promises, without touching a machine."""
 
+import os
 import stat
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from compose.machine import apt, browser, building, certificates, engine, images, registry, secrets
+from compose.lifecycle import preflight
+from compose.lifecycle.deployment import Deployment
+from compose.machine import __main__ as machine
+from compose.machine import (
+    acme,
+    apt,
+    browser,
+    building,
+    certificates,
+    engine,
+    images,
+    registry,
+    secrets,
+)
+from compose.release import Release
 from gate.errors import MachineError
-from gate.machine.commands import run
+from gate.machine.commands import Result, run
 
 DEB822 = """\
 Types: deb
@@ -77,10 +93,37 @@ def test_a_machine_without_a_mirror_is_told_what_to_do() -> None:
         ("2.9.0", False),
         ("1.29.2", False),
         ("", False),
+        ("dev", True),  # Arch Linux, and who builds it by hand
+        ("v2.x-desktop.1", True),
+        ("0.0.0-dev", True),
+        ("v2.31.0-desktop.2", True),
+        ("v2.9.0-desktop.2", False),
+        ('{"version":"v2.26.1"}', True),
+        ('{"version":"v2.9.1"}', False),
+        ('{"version":"dev"}', False),
+        ("Usage:  docker [OPTIONS] COMMAND\n\nA self-sufficient runtime for containers", False),
+        ("\x00\ufffd", False),
     ],
 )
 def test_versions_are_compared_as_numbers(text: str, enough: bool) -> None:
-    assert (engine.version(text) >= engine.COMPOSE_NEEDED) is enough
+    assert engine.new_enough(text, engine.COMPOSE_NEEDED) is enough
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("dev", 0), ("v2.x-desktop.1", 0), ("1.29.2", 1), ("usage: compose\n" * 99, 1), ("[]", 1)],
+)
+def test_the_preflight_takes_any_word_for_a_version(
+    text: str, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(args: list[str], _: float) -> Result:
+        return Result(0, f"{text}\n" if "compose" in args else "20.10.24+dfsg1\n", "")
+
+    monkeypatch.setattr(preflight, "run", run)
+    findings = list(preflight.versions(Deployment(), Release("1", "abc", "tag")))
+    assert len(findings) == found
+    assert all("Compose 2.20 or newer" in one.expected for one in findings)
+    assert all(len(one.expected) < 200 and "\n" not in one.expected for one in findings)
 
 
 def test_every_image_is_pinned_and_either_made_or_explained() -> None:
@@ -229,3 +272,27 @@ def test_elsewhere_a_missing_browser_is_one_sentence_that_says_what_to_install(
     with pytest.raises(MachineError, match="Run `make machine`"):
         browser.require()
     assert not list(bare.iterdir())
+
+
+def test_what_is_installed_is_everybodys_whatever_the_umask(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A base image made under umask 077 had no program that a user but root could run."""
+    seen = []
+
+    def ensure() -> None:
+        building._overlay(tmp_path / "overlay")
+        seen.append(f"{(tmp_path / 'overlay/usr/sbin').stat().st_mode & 0o777:o}")
+
+    monkeypatch.setattr(engine, "ready", lambda: False)
+    monkeypatch.setattr(engine, "ensure", lambda: None)
+    monkeypatch.setattr(images, "ensure", ensure)
+    monkeypatch.setattr(browser, "ensure", lambda: None)
+    monkeypatch.setattr(acme, "ensure", lambda: None)
+    monkeypatch.setattr(machine, "_alone", nullcontext)
+    before = os.umask(0o077)
+    try:
+        machine.make_ready()
+    finally:
+        os.umask(before)
+    assert seen == ["755"]
