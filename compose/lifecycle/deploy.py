@@ -22,6 +22,7 @@ from compose.lifecycle.steps import Step, StepName
 from compose.lifecycle.update import answers, downgrade_schema
 from compose.release import Release
 from gate.containers import ROLE_LABEL, Container
+from gate.errors import UsageError
 from gate.machine.console import say
 from gate.target import Target
 
@@ -29,6 +30,7 @@ READY_SECONDS = 90.0
 CRASHES = 8
 """Restarts after which nothing better is waited for: some 25 s of Docker's growing pauses."""
 SCRAPE_SECONDS = 20.0
+UNKNOWN = Release("0.0.0", "unknown", "latest")
 
 
 @dataclass
@@ -173,11 +175,16 @@ def _wait_until_healthy(look: Callable[[], Sequence[Container]]) -> None:
 
 
 def stop(deployment: Deployment) -> None:
-    """Stop every service; containers and data stay."""
-    deployment.compose("stop", "--timeout", "30", release=running(deployment))
+    """Stop every service; containers and data stay. A damaged state folder is no reason not to."""
+    try:
+        release = running(deployment)
+    except (Rejected, UsageError) as damaged:
+        say(f"  ! {damaged}")
+        release = UNKNOWN
+    deployment.compose("stop", "--timeout", "30", release=release)
 
 
 def running(deployment: Deployment) -> Release:
     """Give the release that should run, for compose commands that need its variables."""
     present = releases.current(deployment)
-    return present.release if present else Release("0.0.0", "unknown", "latest")
+    return present.release if present else UNKNOWN

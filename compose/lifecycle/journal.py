@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,11 @@ from compose.lifecycle.state import CommandState, from_json, to_json
 from gate.machine.interrupts import deferred
 
 FILE = "journal.json"
+SCHEMA = 1
+REMEDY = (
+    "what the command was at is not known, so nothing was changed. `compose/status.sh` shows what"
+    " runs; move the file away, then `compose/deploy.sh` brings every service to one release"
+)
 
 
 def now() -> str:
@@ -37,6 +42,27 @@ def write_json(path: Path, content: Any) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+T = TypeVar("T")
+
+
+def read_json(path: Path, kind: Callable[[Any], T], remedy: str) -> T | None:
+    """Read what a file of the state folder holds, by `kind`; None where there is no such file.
+
+    Raises `Rejected` for one that is damaged, with what an operator can do about it: a guess would
+    undo, or leave undone, what somebody else's service depends on.
+    """
+    try:
+        return kind(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        size = path.stat().st_size
+        raise Rejected(
+            f"expected {path} as this program writes it, got {size} bytes that cannot be read"
+            f" ({type(error).__name__}: {error}); {remedy}"
+        ) from None
 
 
 S = TypeVar("S", bound=CommandState)
@@ -67,14 +93,22 @@ class Journal(Generic[S_co]):
     @staticmethod
     def find(path: Path) -> "Journal[CommandState] | None":
         """Read the journal that an earlier command left behind, if one did. Raises `Rejected`."""
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        state = from_json(content["command"], content["facts"])
-        journal = Journal(path, state, content["began"])
+        return read_json(path, lambda content: Journal._read(path, content), REMEDY)
+
+    @staticmethod
+    def _read(path: Path, content: dict[str, Any]) -> "Journal[CommandState]":
+        """Read one. Raises `Rejected` for another version's, `TypeError` and such for a damaged."""
+        if content.get("schema", SCHEMA) != SCHEMA:
+            raise Rejected(
+                f"expected {path} of schema {SCHEMA}, got schema {content['schema']}, of another"
+                " version: give the command again from the checkout that began it"
+            )
+        journal = Journal(path, from_json(content["command"], content["facts"]), content["began"])
         journal.begun, journal.done = list(content["begun"]), list(content["done"])
         journal.reason = content["reason"]
+        words = [journal.began, *journal.begun, *journal.done, journal.reason or ""]
+        if not all(isinstance(word, str) for word in words):
+            raise TypeError("names of steps, reason or time that are no text")
         return journal
 
     @property
@@ -121,7 +155,7 @@ class Journal(Generic[S_co]):
     @property
     def _content(self) -> dict[str, Any]:
         return {
-            "schema": 1,
+            "schema": SCHEMA,
             "command": self.command,
             "began": self.began,
             "facts": to_json(self.state),

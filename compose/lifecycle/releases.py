@@ -1,18 +1,22 @@
 """Release manifests: what was deployed when, from which images, with which settings and data."""
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from compose.lifecycle.deployment import Deployment, docker
-from compose.lifecycle.journal import now, write_json
+from compose.lifecycle.journal import now, read_json, write_json
 from compose.lifecycle.state import ReleaseState
 from compose.release import OWN_SERVICES, Release
 from compose.release import image as image
 from gate.errors import UsageError
 from gate.settings import is_secret
+
+REMEDY = (
+    "move `order.json` of that state folder away, then `compose/deploy.sh` writes it anew; what was"
+    " deployed before cannot be rolled back to then"
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,13 @@ def record(deployment: Deployment, state: ReleaseState) -> Manifest:
 def history(deployment: Deployment) -> list[str]:
     """List the tags of the releases that were deployed, the present one last."""
     path = deployment.state / "order.json"
-    return list(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else []
+    return read_json(path, _tags, REMEDY) or []
+
+
+def _tags(content: list[str]) -> list[str]:
+    if not (isinstance(content, list) and all(isinstance(tag, str) for tag in content)):
+        raise TypeError("it is no list of tags")
+    return content
 
 
 def current(deployment: Deployment) -> Manifest | None:
@@ -101,7 +111,9 @@ def load(deployment: Deployment, tag: str) -> Manifest:
     if tag not in history(deployment) or not path.is_file():
         known = ", ".join(history(deployment)) or "none"
         raise UsageError(f"expected a release that was deployed here ({known}), got {tag!r}")
-    return Manifest(**json.loads(path.read_text(encoding="utf-8")))
+    manifest = read_json(path, lambda content: Manifest(**content), REMEDY)
+    assert manifest is not None
+    return manifest
 
 
 def backup_to_go_back_with(deployment: Deployment, earlier: Manifest) -> Manifest | None:

@@ -4,8 +4,8 @@ The file keeps the names that it always had, so that a checkout of another versi
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
 from compose.lifecycle.errors import Rejected
 from compose.release import Release
@@ -128,18 +128,34 @@ def to_json(state: CommandState) -> dict[str, Any]:
 def from_json(command: str, content: Mapping[str, Any]) -> CommandState:
     """Read the state of a command, whichever version wrote it. Raises `Rejected`."""
     values = dict(content)
-    if OPTIONS_KEY in values:
-        values["options"] = UpdateOptions(**_known(UpdateOptions, values[OPTIONS_KEY]))
     try:
+        if OPTIONS_KEY in values:
+            values["options"] = UpdateOptions(**_known(UpdateOptions, values[OPTIONS_KEY]))
         if "release" in values:
             values["release"] = Release(**values["release"])
         kind = STATES[command]
-        return kind(**_known(kind, values))
+        state = kind(**_known(kind, values))
     except (KeyError, TypeError) as error:
         raise Rejected(
             f"expected the journal of a {', '.join(STATES)} that this version can read, got one of"
             f" {command!r} ({error}): give the command again from the checkout that began it"
         ) from None
+    _require_types(state)
+    return state
+
+
+def _require_types(state: Any) -> None:
+    """Raises `TypeError` for a value that no version writes: the file is damaged."""
+    for name, hint in get_type_hints(type(state)).items():
+        if get_origin(hint) is ClassVar:
+            continue
+        value = getattr(state, name)
+        kinds = tuple(get_origin(kind) or kind for kind in get_args(hint) or (hint,))
+        kinds = (dict,) if get_origin(hint) is dict else kinds
+        if not isinstance(value, (*kinds, int) if float in kinds else kinds):
+            raise TypeError(f"{name} is {value!r}")
+        if is_dataclass(value):
+            _require_types(value)
 
 
 def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:

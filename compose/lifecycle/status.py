@@ -6,14 +6,18 @@ from pathlib import Path
 
 from compose.lifecycle import backups, deploy, owner, proxy, recovery, releases, retention
 from compose.lifecycle.deployment import COLOURED, PROXY, Deployment, name_of
+from compose.lifecycle.errors import Rejected
 from gate.containers import Container
+from gate.errors import UsageError
 
 YOUNG = timedelta(hours=26)
 
 
 def report(deployment: Deployment) -> tuple[list[str], list[str]]:
     """Give lines for people, and what is not as it should be."""
-    present, wanted = releases.current(deployment), "nothing was deployed yet"
+    (present, damage), wanted = _current(deployment), "nothing was deployed yet"
+    if damage:
+        wanted = "what was deployed is not known"
     if present:
         wanted = f"{present.version} ({present.revision[:12]}), tag {present.tag}"
         wanted += f", since {present.deployed}"
@@ -32,11 +36,21 @@ def report(deployment: Deployment) -> tuple[list[str], list[str]]:
     return lines, list(_drift(deployment))
 
 
+def _current(deployment: Deployment) -> tuple[releases.Manifest | None, str | None]:
+    """Give what should run, or why that cannot be read: what runs is shown all the same."""
+    try:
+        return releases.current(deployment), None
+    except (Rejected, UsageError) as damaged:
+        return None, str(damaged)
+
+
 def _drift(deployment: Deployment) -> Iterator[str]:
-    unfinished = recovery.unfinished_command(deployment)
-    if unfinished:
-        yield unfinished
-    present = releases.current(deployment)
+    try:
+        unfinished = recovery.unfinished_command(deployment)
+    except Rejected as damaged:
+        unfinished = str(damaged)
+    present, damage = _current(deployment)
+    yield from filter(None, (unfinished, damage))
     if present is None:
         return
     for service in deploy.without_container(deployment):

@@ -23,7 +23,7 @@ from compose.lifecycle.deployment import (
     remove,
 )
 from compose.lifecycle.errors import Rejected
-from compose.lifecycle.journal import Journal, new_id, write_json
+from compose.lifecycle.journal import Journal, new_id, read_json, write_json
 from compose.lifecycle.state import ReleaseState, UpdateOptions, UpdateState
 from compose.lifecycle.steps import Step, StepName
 from compose.release import Release
@@ -382,9 +382,13 @@ def retain_containers(deployment: Deployment, ids: list[str], minutes: float) ->
 def purge_retained(deployment: Deployment) -> None:
     """Remove the containers that an update has kept, once their time is over."""
     path = deployment.state / RETAINED
-    if not path.exists():
-        return
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    if datetime.fromisoformat(kept["until"]) < datetime.now(UTC):
-        remove(kept["containers"])
+    remedy = "remove it; `docker ps --all` shows the stopped containers that it was about"
+    kept = read_json(path, _retained, remedy)
+    if kept and kept[0] < datetime.now(UTC):
+        remove(kept[1])
         path.unlink()
+
+
+def _retained(content: dict[str, Any]) -> tuple[datetime, list[str]]:
+    until = datetime.fromisoformat(content["until"]).astimezone(UTC)
+    return until, list(content["containers"])

@@ -1,0 +1,151 @@
+"""A damaged state folder: one sentence with a way on, nothing changed, and what runs is shown."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from compose.lifecycle import __main__ as command
+from compose.lifecycle import owner, update
+from compose.lifecycle.deployment import Deployment
+from compose.lifecycle.errors import Rejected
+from compose.lifecycle.journal import Journal
+from compose.lifecycle.state import UpdateState
+from compose.release import Release
+from tests.unit.lying_docker import LyingDocker, install, placed, recorded
+
+CHANGES = r"^docker (compose .*\b(up|down|create|start|stop)\b|start|stop|rm|run|kill)"
+RELEASE = {"version": "1", "revision": "a", "tag": "t"}
+
+
+def written(facts: object = None, **changes: object) -> str:
+    """An update's journal, as it is or damaged."""
+    facts = {"id": "1", "release": RELEASE, "old": {"api": "x"}, "folder": "served"} | (
+        facts if isinstance(facts, dict) else {}
+    )
+    whole = {"schema": 1, "command": "update", "began": "now", "facts": facts}
+    return json.dumps({**whole, "begun": ["images"], "done": [], "reason": None, **changes})
+
+
+DAMAGED = {
+    "truncated": written()[:90],
+    "empty": "",
+    "zeros": "\0" * 64,
+    "list": "[]",
+    "text": '"update"',
+    "number": "7",
+    "bare": '{"command": "update"}',
+    "facts-null": json.dumps({**json.loads(written()), "facts": None}),
+    "facts-list": json.dumps({**json.loads(written()), "facts": [1]}),
+    "steps-null": written(begun=None),
+    "steps-numbers": written(done=[1, 2]),
+    "command-list": written(command=["update"]),
+    "reason-list": written(reason=["why"]),
+    "old-null": written({"old": None}),
+    "release-text": written({"release": "t"}),
+    "tag-number": written({"release": {**RELEASE, "tag": 7}}),
+    "options-text": written({"wishes": "all"}),
+    "watch-text": written({"wishes": {"watch": "long"}}),
+    "later": written(schema=2),
+    "unknown": written(command="teleport"),
+}
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LyingDocker:
+    made = LyingDocker(tmp_path)
+    made.deployed("old", b"")
+    install(monkeypatch, made)
+    for name in ("require", "claim"):
+        monkeypatch.setattr(owner, name, lambda _: None)
+    monkeypatch.setattr(owner, "lines", lambda _: iter(()))
+    monkeypatch.setattr(command, "wanted", lambda: Release("2", "abc", "new"))
+    return made
+
+
+@pytest.fixture
+def deployment(tmp_path: Path, docker: LyingDocker) -> Deployment:
+    assert docker.containers
+    made = placed(tmp_path)
+    recorded(made, ("older", 2, None), ("old", 2, None))
+    return made
+
+
+def give(deployment: Deployment, verb: str) -> int:
+    place = ["--project", deployment.project, "--state", str(deployment.state)]
+    return command.main([verb, *place, "--env-file", str(deployment.env_file)])
+
+
+def test_the_journal_that_damaged_ones_are_made_from_is_read(tmp_path: Path) -> None:
+    (tmp_path / "journal.json").write_text(written({"wishes": {"watch": 30}}))
+    found = Journal.find(tmp_path / "journal.json")
+    assert found
+    assert isinstance(found.state, UpdateState)
+    assert found.begun == ["images"]
+
+
+@pytest.mark.parametrize("verb", ["update", "rollback", "start", "status"])
+@pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_journal_is_one_sentence_and_nothing_is_changed(
+    deployment: Deployment,
+    docker: LyingDocker,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    verb: str,
+) -> None:
+    path = deployment.state / "journal.json"
+    path.write_text(text)
+    assert give(deployment, verb) == 1
+    shown = capsys.readouterr()
+    (line,) = [line for line in (shown.out + shown.err).splitlines() if "expected" in line]
+    assert any(step in line for step in ("move the file away", "from the checkout that began it"))
+    assert ("breakout-bot/api:old" in shown.out) is (verb == "status")
+    assert path.read_text() == text
+    assert docker.count(CHANGES) == 0
+
+
+@pytest.mark.parametrize("name", ["journal.json", "order.json", "releases/old.json"])
+def test_a_stop_needs_none_of_it(deployment: Deployment, docker: LyingDocker, name: str) -> None:
+    (deployment.state / name).write_text('{"sch')
+    assert give(deployment, "stop") == 0
+    assert docker.count(r"^docker compose .* stop\b") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("order.json", ""),
+        ("order.json", '{"old": 1}'),
+        ("order.json", "[1, 2]"),
+        ("releases/old.json", '{"tag": "old"'),
+        ("releases/old.json", "[]"),
+        ("releases/old.json", '{"tag": "old", "colour": "blue"}'),
+    ],
+)
+def test_damaged_manifests_are_told_with_what_runs(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str], name: str, text: str
+) -> None:
+    (deployment.state / name).write_text(text)
+    assert give(deployment, "status") == 1
+    shown = capsys.readouterr()
+    assert "what was deployed is not known" in shown.out
+    assert "breakout-bot/api:old" in shown.out
+    assert f"expected {deployment.state / name}" in shown.out
+    assert "move `order.json` of that state folder away" in shown.out
+    assert give(deployment, "rollback") == 1
+    assert "Traceback" not in "".join(capsys.readouterr())
+
+
+def test_a_manifest_that_is_gone_is_told_with_what_runs(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (deployment.state / "releases" / "old.json").unlink()
+    assert give(deployment, "status") == 1
+    assert "breakout-bot/api:old" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"until": "soon", "containers": []}'])
+def test_a_damaged_note_of_kept_containers_is_told(deployment: Deployment, text: str) -> None:
+    (deployment.state / update.RETAINED).write_text(text)
+    with pytest.raises(Rejected, match="remove it; `docker ps --all`"):
+        update.purge_retained(deployment)
