@@ -16,8 +16,9 @@ import pytest
 from gate import extensions
 from gate import manifest as manifests
 from gate import target as targets
-from gate.errors import TargetError
+from gate.errors import MACHINE, TargetError
 from gate.extensions import Asked, Extension, Option
+from gate.machine.limits import machine_error
 from gate.stages import STAGES
 from gate.target import Credentials, Target
 
@@ -254,6 +255,8 @@ def report_dir(value: str | None) -> Path:
     try:
         (path / "runs").mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if lacking := machine_error(error, f"--report-dir {path}"):
+            pytest.exit(str(lacking), MACHINE)
         raise pytest.UsageError(
             f"expected --report-dir to be a folder that can be written, got {path}:"
             f" {error.strerror}"

@@ -136,6 +136,16 @@ class Recorder:
         self.emit(RunFinished(pytest_exit, self.stream.now()))
         self.stream.close()
 
+    def unwritten(self) -> list[Event]:
+        """List what happened after the disk took no more, and why that makes the run UNDECIDED."""
+        error = self.stream.error
+        if error is None:
+            return []
+        lack = machine_error(error) or f"expected a disk that can be written to, got: {error}"
+        text = f"the results of this run could not be written to {self.folder}: {lack}"
+        step = "mend the cause, or give another folder with --report-dir; then run the gate again"
+        return [*self.stream.unwritten, Trouble(text, seen=str(error), next_step=step)]
+
     @contextmanager
     def phase(self, name: str, words: str) -> Iterator[None]:
         """Time a part of the run for the report, and show it while it takes long."""

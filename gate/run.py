@@ -221,7 +221,7 @@ class Gate:
         self.schedule.end()
         self.bringup.take_down()
         self.recorder.run_finished(pytest_exit)
-        verdict = finish(self.recorder.folder)
+        verdict = finish(self.recorder.folder, self.recorder.unwritten())
         self.exit_code = int(verdict["exit_code"])
         report = self.options.report_dir / "latest" / "index.html"
         with suppress(ValueError):

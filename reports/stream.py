@@ -1,4 +1,8 @@
-"""The result stream: JSON lines on disk, so that a killed run still leaves what it saw."""
+"""The result stream: JSON lines on disk, so that a killed run still leaves what it saw.
+
+A disk that takes no more ends no run, which has a stack to take away: from then on what happens is
+kept in memory, for the verdict.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +26,23 @@ class Stream:
     def __init__(
         self, folder: Path, redactor: Redactor, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        self.error: OSError | None = None
+        """Why nothing is written any more."""
+        self.unwritten: list[Event] = []
+        """What happened since then."""
         self.redactor = redactor
         self._clock = clock
-        self._start = clock()
         self._lock = threading.Lock()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._file: int | None = os.open(folder / FILE, flags, 0o644)
+        self._file: int | None = None
+        self._is_closed = False
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(folder / FILE, flags, 0o644)
+        except OSError as error:
+            self.error = error
+        self._start = clock()
 
     def now(self) -> float:
         """Seconds since the stream was opened: the scale of `t` and of every `started`."""
@@ -40,22 +53,22 @@ class Stream:
         line = to_line(replace(event, t=self.now()), self.redactor.value) + "\n"
         data = line.encode("utf-8", "replace")
         with self._lock:
-            if self._file is None:
+            if self._is_closed:
                 raise ValueError(
                     f"the result stream is closed, so it cannot take a {event.kind!r} event"
                 )
-            while data:
-                data = data[os.write(self._file, data) :]
+            try:
+                while data and self._file is not None and self.error is None:
+                    data = data[os.write(self._file, data) :]
+            except OSError as error:
+                self.error = error
+            if self.error is not None and (kept := from_line(line.encode("utf-8", "replace"))):
+                self.unwritten.append(kept)
 
     def attach(self, name: str, text: str) -> str:
         """Keep a longer text beside the events; returns its path relative to the run's folder."""
-        logs = self.folder / "logs"
-        logs.mkdir(exist_ok=True)
         data = self.redactor.text(text).encode("utf-8", "replace")
-        with self._lock:
-            path = _free(logs, _safe(self.redactor.name(name)))
-            path.write_bytes(data)
-        return f"logs/{path.name}"
+        return self._keep("logs", _safe(self.redactor.name(name)), data)
 
     def picture(self, title: str, data: bytes) -> str:
         """Keep a JPEG or PNG as evidence; returns its path relative to the run's folder.
@@ -64,20 +77,27 @@ class Stream:
         """
         title = self.redactor.text(title)
         kind = "png" if data.startswith(b"\x89PNG") else "jpg"
-        folder = self.folder / "pictures"
-        folder.mkdir(exist_ok=True)
-        with self._lock:
-            path = _free(folder, f"{_safe(title)}.{kind}")
-            path.write_bytes(data)
-        self.emit(Picture(title, f"pictures/{path.name}", len(data)))
-        return f"pictures/{path.name}"
+        path = self._keep("pictures", f"{_safe(title)}.{kind}", data)
+        self.emit(Picture(title, path, len(data)))
+        return path
+
+    def _keep(self, folder: str, name: str, data: bytes) -> str:
+        try:
+            with self._lock:
+                (self.folder / folder).mkdir(exist_ok=True)
+                path = _free(self.folder / folder, name)
+                path.write_bytes(data)
+        except OSError as error:
+            self.error = self.error or error
+            return f"{folder}/{name} (not written: {error.strerror})"
+        return f"{folder}/{path.name}"
 
     def close(self) -> None:
         """Take no more events; closing twice is fine."""
         with self._lock:
             if self._file is not None:
                 os.close(self._file)
-            self._file = None
+            self._file, self._is_closed = None, True
 
 
 def read(folder: Path) -> list[Event]:

@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from reports import junit, markdown
@@ -32,9 +33,13 @@ WRITERS: dict[str, Writer] = {
 }
 
 
-def finish(folder: Path) -> Verdict:
-    """Judge the run in this folder, write all its reports, and answer with its verdict."""
-    events = read(folder)
+def finish(folder: Path, unwritten: Sequence[Event] = ()) -> Verdict:
+    """Judge the run in this folder, write all its reports, and answer with its verdict.
+
+    `unwritten` is what the disk would not take.
+    """
+    written = read(folder) if not unwritten or (folder / FILE).exists() else []
+    events = [*written, *unwritten]
     verdict = _judge(events, folder)
     failures = _write_all(verdict, events, folder)
     if failures:
@@ -99,7 +104,9 @@ def _link_latest(folder: Path) -> None:
         new.symlink_to(Path("runs") / folder.name)
         new.replace(latest)
     except OSError as error:
-        new.unlink(missing_ok=True)
+        for link in filter(Path.is_symlink, (new, latest)):  # the run before is not the latest
+            with suppress(OSError):
+                link.unlink()
         _complain(f"{latest} could not be pointed at this run: {error}")
 
 

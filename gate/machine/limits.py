@@ -52,7 +52,8 @@ NO_ENGINE = _limit(
 
 # The first that matches counts: inotify says "no space" and "too many open files" too. What a stack
 # can bring about by itself is left out, such as "pool overlaps", "Address already in use" of a
-# fixed IP address, "OOM-killed (memory limit too low?)".
+# fixed IP address, "OOM-killed (memory limit too low?)", a container that exited with 137: its own
+# memory limit. The step of a build has none: there 137 is the machine's.
 LIMITS = (
     _limit(
         "address pool",
@@ -71,12 +72,44 @@ LIMITS = (
           | limit.*\binotify""",
     ),
     _limit(
+        "kernel keys",
+        "the kernel to have a key left for each container",
+        "`sysctl -w kernel.keys.maxkeys=20000 kernel.keys.maxbytes=400000`",
+        r"session\ key.*disk\ quota\ exceeded",
+    ),
+    _limit(
+        "control groups",
+        "the kernel to have control groups left, and Docker to find them",
+        "`cat /proc/cgroups` counts them; `systemctl restart docker` finds them again",
+        r"""/cgroup\S*:\ no\ space\ left\ on\ device
+          | cgroup\ mountpoint\ does\ not\ exist""",
+    ),
+    _limit(
+        "temporary folder",
+        "a temporary folder that can be written to",
+        "`df -h` and `df -i` of $TMPDIR, /tmp and /var/tmp show which has room and free inodes",
+        # Python; mktemp; the loader of Compose 1
+        r"""no\ usable\ temporary\ directory
+          | (cannot|could\ not|unable\ to|failed\ to)\ create\ (a\ )?
+            temp(orary)?\ (dir|folder|file)""",
+    ),
+    _limit(
         "disk",
-        "space on the disk",
-        "`docker system df` and `df -h` show who holds it, `docker builder prune` frees some",
+        "space on the disk, and free inodes",
+        "`docker system df`, `df -h` and `df -i` show who holds them, `docker builder prune` frees"
+        " some",
         r"no\ space\ left\ on\ device | disk\ quota\ exceeded | \bENOSPC\b",
         errno.ENOSPC,
         errno.EDQUOT,
+    ),
+    _limit(
+        "writable disk",
+        "a sound disk that can be written to",
+        "`findmnt -O ro` shows what is mounted read-only, `dmesg | tail` why",
+        # Of Docker's own folder: a read-only container is the stack's
+        r"/var/lib/(docker|containerd)\S*:\ (read-only\ file\ system|input/output\ error)",
+        errno.EROFS,
+        errno.EIO,
     ),
     _limit(
         "descriptors",
@@ -99,15 +132,42 @@ LIMITS = (
           | \[errno\ 98\]""",
         errno.EADDRINUSE,
     ),
+    _limit(
+        "firewall",
+        "Docker's own chains to be in the firewall of this machine",
+        "`iptables -S DOCKER` shows them, `systemctl restart docker` makes them anew: firewalld,"
+        " ufw or a script has removed some",
+        r"""ip6?tables\ failed: | failed\ to\ set\ ?up\ ip\ tables
+          | can't\ initialize\ ip6?tables\ table""",
+    ),
     NO_RIGHT,
     NO_ENGINE,
     _limit(
         "memory",
         "memory, and room for processes",
         "`free -m` and `docker stats --no-stream` show who holds it",
-        r"""cannot\ allocate\ memory | \bENOMEM\b
-          | (fork|clone|pthread_create|exec)\b.*resource\ temporarily\ unavailable""",
+        r"""cannot\ allocate\ memory | \bENOMEM\b | \bMemoryError\b
+          | (fork|clone|pthread_create|exec)\b.*resource\ temporarily\ unavailable
+          | can't\ start\ new\ thread | failed\ to\ create\ new\ OS\ thread
+          | did\ not\ complete\ successfully:\ exit\ code:\ 137
+          | returned\ a\ non-zero\ code:\ 137
+          | \bsignal:\ killed\b""",
         errno.ENOMEM,
+        errno.EAGAIN,
+    ),
+    _limit(
+        "network device",
+        "the kernel to make a container's network device",
+        "`dmesg | tail` says why; after an upgrade of the kernel `reboot` helps",
+        r"failed\ to\ add\ (the\ host|interface)\b.*veth | bridge\ \S+\ failed:\ exchange\ full",
+    ),
+    _limit(
+        "userland proxy",
+        "Docker to start its proxy for a published port",
+        "`journalctl -u docker -n 20` says why, `ss -ltnp` shows who listens",
+        # An address that this machine does not have is the stack's
+        r"""(error\ starting | failed\ to\ start | starting\ the)\ userland\ proxy
+          (?!.*cannot\ assign\ requested\ address)""",
     ),
     _limit(
         "name resolution",
@@ -126,6 +186,10 @@ LIMITS = (
           | release\ file\ .*\ is\ not\ valid\ yet""",
     ),
 )
+
+
+NO_FOLDER, NO_THREAD = "No usable temporary directory", "can't start new thread"
+"""What Python says of both; it has no number for the one, no exception for the other."""
 
 
 def limit_of(trouble: str | BaseException) -> Limit | None:
@@ -171,8 +235,12 @@ def _of_error(error: BaseException) -> Limit | None:
         # Only the resolver's own failure: a name that does not exist is the target's.
         return limit_of("EAI_AGAIN") if error.errno == socket.EAI_AGAIN else None
     if isinstance(error, OSError):
-        return next((one for one in LIMITS if error.errno in one.numbers), None)
-    return limit_of(str(error)) if isinstance(error, MachineError) else None
+        known = (one for one in LIMITS if error.errno in one.numbers)
+        return next(known, None) or limit_of(NO_FOLDER if NO_FOLDER in str(error) else "")
+    if isinstance(error, MemoryError):
+        return limit_of("MemoryError")
+    told = isinstance(error, MachineError) or str(error) == NO_THREAD
+    return limit_of(str(error)) if told else None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -65,6 +65,39 @@ LACKING = {
     DAEMON + "fork/exec /usr/bin/containerd-shim-runc-v2: cannot allocate memory": "memory",
     "[0908/080137.570259:ERROR:platform_thread_posix.cc(124)] pthread_create: Resource temporarily"
     " unavailable (11)": "memory",
+    # An exit code 137 of a build's step: BuildKit, the builder before it, a client that was killed
+    'failed to solve: process "/bin/sh -c npm run build" did not complete successfully: exit code:'
+    " 137": "memory",
+    "The command '/bin/sh -c npm ci' returned a non-zero code: 137": "memory",
+    "exec: docker-buildx: signal: killed": "memory",
+    'File "/gate/load/merge.py", line 7, in <module>: MemoryError': "memory",
+    "runtime: failed to create new OS thread (have 9 already; errno=11)": "memory",
+    "RuntimeError: can't start new thread": "memory",
+    "[9] Cannot create temporary directory!": "temporary folder",
+    "FileNotFoundError: [Errno 2] No usable temporary directory found in ['/tmp']": (
+        "temporary folder"
+    ),
+    DAEMON + ENDPOINT + "  (iptables failed: iptables --wait -t nat -A DOCKER -p tcp -d 127.0.0.1"
+    " --dport 443 -j DNAT: iptables: No chain/target/match by that name.": "firewall",
+    "failed to create network gate_front: " + DAEMON + "Failed to Setup IP tables: Unable to enable"
+    " SKIP DNAT rule:  (iptables failed: iptables --wait -t nat -I DOCKER": "firewall",
+    DAEMON + ENDPOINT + "failed to start userland proxy for port mapping 127.0.0.1:49153:"
+    "172.18.0.2:6379/tcp: exit status 1": "userland proxy",
+    DAEMON + ENDPOINT + "Timed out proxy starting the userland proxy": "userland proxy",
+    DAEMON + ENDPOINT + "failed to start userland proxy: fork/exec /usr/bin/docker-proxy: resource"
+    " temporarily unavailable": "memory",
+    DAEMON + "failed to create endpoint redis on network gate_back: failed to add the host"
+    " (veth1) <=> sandbox (veth2) pair interfaces: operation not supported": "network device",
+    DAEMON + "adding interface veth1 to bridge br-1 failed: exchange full": "network device",
+    DAEMON + "unable to join session keyring: unable to create session key: disk quota exceeded": (
+        "kernel keys"
+    ),
+    "OCI runtime create failed: mkdir /sys/fs/cgroup/memory/docker/1: no space left on device": (
+        "control groups"
+    ),
+    DAEMON + "error creating overlay mount to /var/lib/docker/overlay2/x/merged: read-only file"
+    " system": "writable disk",
+    "failed to solve: open /var/lib/docker/tmp/buildkit-mount1/x: no space left on device": "disk",
     REGISTRY + ": server misbehaving": "name resolution",
     REGISTRY + ": read udp 10.0.2.15:33821->10.0.2.3:53: i/o timeout": "name resolution",
     "E: Temporary failure in name resolution": "name resolution",
@@ -85,6 +118,13 @@ OF_THE_STACK = [
     "x509: certificate has expired or is not yet valid: current time 2026-11-30T00:00:00Z is after"
     " 2026-01-01T00:00:00Z",
     "dial tcp 172.18.0.3:6379: connect: connection refused",
+    # Its own memory limit may be why
+    "dependency failed to start: container gate-breakout-bot-api-1 exited (137)",
+    'service "certs" didn\'t complete successfully: exit 137',
+    DAEMON + ENDPOINT + "Error starting userland proxy: listen tcp4 192.0.2.7:443: bind: cannot"
+    " assign requested address",
+    DAEMON + "OCI runtime create failed: mkdir /etc/redis: read-only file system",
+    'failed to solve: process "/bin/sh -c false" did not complete successfully: exit code: 1',
     'service "api" refers to undefined network other: invalid compose project',
 ]
 
@@ -116,6 +156,16 @@ def test_what_the_stack_does_wrong_is_not_the_machine_s(text: str) -> None:
         (OSError(errno.EMFILE, "Too many open files"), "descriptors"),
         (OSError(errno.ENFILE, "Too many open files in system"), "descriptors"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory"),
+        (MemoryError(), "memory"),
+        (RuntimeError("can't start new thread"), "memory"),
+        (RuntimeError("no MemoryError of ours"), None),
+        (BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"), "memory"),
+        (OSError(errno.EROFS, "Read-only file system"), "writable disk"),
+        (
+            FileNotFoundError(errno.ENOENT, "No usable temporary directory found"),
+            "temporary folder",
+        ),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory"), None),
         (OSError(errno.EADDRINUSE, "Address already in use"), "port"),
         (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), "name resolution"),
         (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), None),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import os
 import signal
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,3 +136,54 @@ def test_a_picture_is_a_file_of_its_kind_and_an_event(tmp_path: Path) -> None:
         (paths[1], len(jpeg)),
     ]
     assert "hunter2" not in str(events) + str(paths)
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def fill_up(monkeypatch: pytest.MonkeyPatch, name: str, after: int = 0) -> None:
+    """Let the disk be full after so many calls of a function of `os`."""
+    calls = itertools.count()
+    real = getattr(os, name)
+
+    def full(*args: Any, **options: Any) -> Any:
+        if next(calls) >= after:
+            raise FULL
+        return real(*args, **options)
+
+    monkeypatch.setattr(os, name, full)
+
+
+@pytest.mark.parametrize("name", ["write", "open", "mkdir"])
+def test_a_full_disk_keeps_what_happens_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    fill_up(monkeypatch, name)
+    stream = Stream(tmp_path / "run", Redactor(["hunter2"]))
+    stream.emit(Trouble("saw hunter2"))
+    place = stream.attach("api.log", "its end")
+    assert stream.picture("page", b"x") == "pictures/page.jpg" or name == "mkdir"
+    stream.close()
+    monkeypatch.undo()
+    assert stream.error is FULL
+    assert [event.message for event in events_of_kind(stream.unwritten, Trouble)] == [f"saw {MARK}"]
+    assert ("No space left" in place) is (name == "mkdir")
+    with pytest.raises(ValueError, match="closed"):
+        stream.emit(Trouble("late"))
+
+
+def test_what_was_written_before_the_disk_was_full_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = Stream(tmp_path, Redactor())
+    fill_up(monkeypatch, "write", after=1)
+    for number in range(3):
+        stream.emit(Trouble(str(number)))
+    monkeypatch.undo()
+    stream.emit(Trouble("3"))  # not after a gap
+    stream.close()
+    written, unwritten = (
+        events_of_kind(one, Trouble) for one in (read(tmp_path), stream.unwritten)
+    )
+    assert [event.message for event in written] == ["0"]
+    assert [event.message for event in unwritten] == ["1", "2", "3"]

@@ -13,9 +13,10 @@ import pytest
 
 from reports import __main__ as command
 from reports import write
-from reports.events import Event
+from reports.events import Event, Trouble
 from reports.redact import Redactor
 from reports.stream import FILE, Stream
+from reports.verdict import judge
 from tests.unit.reports_sample import HOLD, PROMOTE, UNDECIDED
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +94,31 @@ def test_a_folder_in_the_place_of_latest_is_told_and_left_alone(
     assert "could not be pointed at this run" in capsys.readouterr().err
     assert (tmp_path / "latest").is_dir()
     assert not list(tmp_path.glob(".latest*"))
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_what_the_disk_did_not_take_counts(tmp_path: Path, written: bool) -> None:
+    folder = make_run(tmp_path, "r1", PROMOTE[:2])
+    if not written:
+        (folder / FILE).unlink()
+    lost = [*PROMOTE[2 if written else 0 :], Trouble("the results could not be written")]
+    verdict = write.finish(folder, lost)
+    assert (verdict["verdict"], verdict["exit_code"]) == ("UNDECIDED", 6)
+    assert verdict["checks"]["passed"] == judge(PROMOTE)["checks"]["passed"]
+    assert verdict["run_id"]
+
+
+def test_a_latest_that_cannot_be_moved_on_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write.finish(make_run(tmp_path, "old", PROMOTE, age=60))
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "symlink_to", full)
+    write.finish(make_run(tmp_path, "new", HOLD))
+    assert not (tmp_path / "latest").is_symlink()
 
 
 def test_no_link_is_made_for_a_folder_elsewhere(tmp_path: Path) -> None:
