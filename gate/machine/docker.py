@@ -10,6 +10,7 @@ would change project, builder, platform or repository (COMPOSE_*, BUILDX_*, GIT_
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,9 +23,9 @@ ROOT = Path(__file__).parents[2]
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 DEFAULT_CONTEXT = "default"
 NOBODY = "Docker's default"
-CHOOSING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "HOME")
 TLS = ("DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 """How DOCKER_HOST is spoken to; a context brings its own."""
+CHOOSING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "HOME", *TLS[:2])
 PATHS = ("DOCKER_CONFIG", "DOCKER_CERT_PATH")
 """Relative to the caller's folder; compose runs in another."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -35,7 +36,9 @@ KEPT = (
     *PROXIES,
     *(name.lower() for name in PROXIES),
 )
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|::1")
+TCP_PORT = 2375
+SCHEMES = ("unix", "tcp", "ssh", "http", "https", "npipe", "fd")
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Engine:
     chosen_by: str
     """The variable, context or file, for people."""
     context: str | None = None
+    has_tls: bool = False
+    """Whether it is spoken to over TLS, where it has no socket."""
 
     @property
     def is_default(self) -> bool:
@@ -56,8 +61,21 @@ class Engine:
     @property
     def is_local(self) -> bool:
         """Whether it is reached without leaving this machine."""
+        return self.url is not None
+
+    @property
+    def url(self) -> str | None:
+        """Where HTTP requests to it go, over `socket` where it has one.
+
+        None for one elsewhere, or over TLS: its certificates are known to Docker's client alone.
+        """
+        if self.socket is not None:
+            return "http://docker"
         parts = urlsplit(self.address)
-        return parts.scheme == "unix" or (parts.scheme == "tcp" and parts.hostname in LOOPBACK)
+        host = parts.hostname or "localhost"
+        if parts.scheme != "tcp" or self.has_tls or not LOOPBACK.fullmatch(host):
+            return None
+        return f"http://{f'[{host}]' if ':' in host else host}:{parts.port or TCP_PORT}"
 
     @property
     def socket(self) -> str | None:
@@ -65,7 +83,7 @@ class Engine:
         return self.address.removeprefix("unix://") if self.address.startswith("unix://") else None
 
     def __str__(self) -> str:
-        return f"{self.address} ({self.chosen_by})"
+        return f"{self.address}{' over TLS' if self.has_tls else ''} ({self.chosen_by})"
 
 
 def engine(variables: Mapping[str, str] = os.environ) -> Engine:
@@ -73,12 +91,25 @@ def engine(variables: Mapping[str, str] = os.environ) -> Engine:
     return _choose(tuple(variables.get(name, "") for name in CHOOSING))
 
 
+def local() -> Engine:
+    """Choose the engine. Raises `MachineError` too for one where nothing can be looked at."""
+    chosen = engine()
+    if chosen.url is None:
+        raise MachineError(
+            "expected a Docker engine on this machine, on a Unix socket or a port of loopback"
+            " without TLS, to look at the containers and reach their ports, got"
+            f" {chosen}; run this on that machine, or choose another engine by DOCKER_HOST or"
+            " `docker context use`"
+        )
+    return chosen
+
+
 @lru_cache(maxsize=64)
 def _choose(values: tuple[str, ...]) -> Engine:
     """Choose once: `docker context use` in another terminal does not split a command in two."""
-    host, context, config, home = values
+    host, context, config, home, *tls = values
     if host:
-        return Engine(_checked(host, "DOCKER_HOST"), "DOCKER_HOST")
+        return Engine(_checked(host, "DOCKER_HOST"), "DOCKER_HOST", has_tls=any(tls))
     folder = Path(config or Path(home or Path.home()) / ".docker").absolute()
     chosen_by = f"DOCKER_CONTEXT={context}"
     if not context:
@@ -86,7 +117,8 @@ def _choose(values: tuple[str, ...]) -> Engine:
         chosen_by = f"current context {context} in {folder / 'config.json'}"
     if context in ("", DEFAULT_CONTEXT):
         return Engine(DEFAULT_ADDRESS, NOBODY)
-    return Engine(_context_address(folder, context, chosen_by), chosen_by, context)
+    has_tls = (folder / "contexts" / "tls" / _key(context)).exists()
+    return Engine(_context_address(folder, context, chosen_by), chosen_by, context, has_tls)
 
 
 def _current_context(path: Path) -> str:
@@ -104,8 +136,7 @@ def _current_context(path: Path) -> str:
 
 
 def _context_address(folder: Path, context: str, chosen_by: str) -> str:
-    key = hashlib.sha256(context.encode()).hexdigest()
-    path = folder / "contexts" / "meta" / key / "meta.json"
+    path = folder / "contexts" / "meta" / _key(context) / "meta.json"
     try:
         endpoint = json.loads(path.read_text(encoding="utf-8"))["Endpoints"]["docker"]
         address = str(endpoint.get("Host") or DEFAULT_ADDRESS)
@@ -122,13 +153,22 @@ def _context_address(folder: Path, context: str, chosen_by: str) -> str:
     return _checked(address, chosen_by)
 
 
+def _key(context: str) -> str:
+    """Name the folder in which Docker's client keeps a context."""
+    return hashlib.sha256(context.encode()).hexdigest()
+
+
 def _checked(address: str, chosen_by: str) -> str:
     """Write an address out as Docker reads it."""
     address = address.strip()
     if "://" not in address:
         address = f"tcp://{address}"
     scheme, _, place = address.partition("://")
-    if scheme not in ("unix", "tcp", "ssh", "http", "https", "npipe", "fd"):
+    try:
+        known = scheme in SCHEMES and urlsplit(address).port != 0
+    except ValueError:  # no port
+        known = False
+    if not known:
         raise MachineError(
             f"Expected the address of a Docker engine such as {DEFAULT_ADDRESS} ({chosen_by}),"
             f" got {address}."

@@ -1,4 +1,4 @@
-"""Docker's API over the engine's own socket; it is only ever read."""
+"""Docker's API, over the engine's own socket or its port on loopback; it is only ever read."""
 
 import ssl
 from typing import Any
@@ -36,10 +36,9 @@ class Docker:
     async def get(self, path: str) -> Any:
         """Give what a GET of `path` answers: JSON, or bytes for logs. Raises `WireError`."""
         if self._client is None:
-            transport = Transport(READ_ONLY, uds=docker_socket(), verify=self._tls)
-            self._client = httpx.Client(
-                transport=transport, base_url="http://docker", trust_env=False
-            )
+            url, socket = docker_address()
+            transport = Transport(READ_ONLY, uds=socket, verify=self._tls)
+            self._client = httpx.Client(transport=transport, base_url=url, trust_env=False)
         limit = max(self._guard.limit, DOCKER_SECONDS)
         request = self._client.build_request("GET", path, timeout=limit)
         work = self._http.send(self._client, request, limit)
@@ -59,12 +58,13 @@ class Docker:
         return answer.json() if answer.content_type == "application/json" else answer.body
 
 
-def docker_socket() -> str:
-    """Give the Unix socket of the engine in use. Raises `DockerSilent` for one elsewhere."""
+def docker_address() -> tuple[str, str | None]:
+    """Give the URL of the engine in use, and its Unix socket where it has one.
+
+    Raises `DockerSilent` for one that is not on this machine.
+    """
     try:
-        chosen = engines.engine()
+        chosen = engines.local()
     except MachineError as error:
         raise DockerSilent(str(error)) from None
-    if chosen.socket is None:
-        raise DockerSilent(f"expected Docker on a Unix socket of this machine, got {chosen}")
-    return chosen.socket
+    return str(chosen.url), chosen.socket

@@ -14,7 +14,7 @@ from compose import release as releases
 from gate.errors import DockerSilent, MachineError
 from gate.machine import docker
 from gate.machine.commands import piped, run, start
-from gate.stack import GateCompose
+from gate.stack import GateCompose, require_docker
 from gate.target import read
 from gate.wire import docker as docker_api
 
@@ -79,6 +79,9 @@ def test_the_current_context_counts_under_docker_config_too(tmp_path: Path) -> N
         ({"DOCKER_CONTEXT": "elsewhere"}, "DOCKER_CONTEXT=elsewhere"),
         ({"DOCKER_HOST": "unix://docker.sock"}, "DOCKER_HOST"),
         ({"DOCKER_HOST": "file:///docker.sock"}, "DOCKER_HOST"),
+        ({"DOCKER_HOST": "tcp://127.0.0.1:docker"}, "DOCKER_HOST"),
+        ({"DOCKER_HOST": "tcp://127.0.0.1:99999"}, "DOCKER_HOST"),
+        ({"DOCKER_HOST": "tcp://[::1:2375"}, "DOCKER_HOST"),
     ],
 )
 def test_a_choice_that_names_no_engine_is_said(
@@ -228,13 +231,52 @@ def test_the_wire_follows_a_context(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     context(tmp_path, "far", "tcp://192.0.2.1:2375")
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert docker_api.docker_socket() == "/mine.sock"
+    assert docker_api.docker_address() == ("http://docker", "/mine.sock")
     monkeypatch.setenv("DOCKER_CONTEXT", "far")
     with pytest.raises(DockerSilent, match=r"tcp://192\.0\.2\.1:2375.*DOCKER_CONTEXT=far"):
-        docker_api.docker_socket()
+        docker_api.docker_address()
     monkeypatch.setenv("DOCKER_CONTEXT", "none")
     with pytest.raises(DockerSilent, match="none"):
-        docker_api.docker_socket()
+        docker_api.docker_address()
+
+
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({"DOCKER_HOST": "tcp://127.0.0.1:23750"}, "http://127.0.0.1:23750"),
+        ({"DOCKER_HOST": "tcp://localhost"}, "http://localhost:2375"),
+        ({"DOCKER_HOST": "127.0.0.1:23750"}, "http://127.0.0.1:23750"),
+        ({"DOCKER_HOST": ":2375"}, "http://localhost:2375"),
+        ({"DOCKER_HOST": "tcp://[::1]:2375"}, "http://[::1]:2375"),
+        ({"DOCKER_CONTEXT": "port"}, "http://127.0.0.1:2375"),
+        ({"DOCKER_CONTEXT": "port", "DOCKER_TLS_VERIFY": "1"}, "http://127.0.0.1:2375"),
+        ({"DOCKER_HOST": "tcp://127.0.0.1:2376", "DOCKER_TLS_VERIFY": "1"}, None),
+        ({"DOCKER_HOST": "tcp://docker:2375"}, None),
+        ({"DOCKER_HOST": "tcp://127.0.0.1.example.org:2375"}, None),
+        ({"DOCKER_HOST": "ssh://localhost"}, None),
+        ({"DOCKER_CONTEXT": "certified"}, None),
+    ],
+)
+def test_a_port_of_this_machine_is_followed_and_any_other_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], url: str | None
+) -> None:
+    context(tmp_path, "port", "tcp://127.0.0.1:2375")
+    context(tmp_path, "certified", "tcp://127.0.0.1:2376")
+    key = hashlib.sha256(b"certified").hexdigest()
+    (tmp_path / ".docker" / "contexts" / "tls" / key).mkdir(parents=True)
+    for name in docker.CHOOSING:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": str(tmp_path), **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert docker.engine().is_local is (url is not None)
+    if url:
+        assert docker_api.docker_address() == (url, None)
+        return
+    for look in (docker_api.docker_address, require_docker):
+        with pytest.raises(
+            MachineError, match=r"expected a Docker engine on this machine, .*; run"
+        ):
+            look()
 
 
 def test_containers_are_asked_about_wherever_an_engine_was_chosen(

@@ -104,7 +104,9 @@ def test_no_write_leaves_for_a_live_redis() -> None:
 def test_docker_that_is_away_is_told_apart_from_a_service_that_is(
     server: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(docker_api, "docker_socket", lambda: str(tmp_path / "none.sock"))
+    monkeypatch.setattr(
+        docker_api, "docker_address", lambda: ("http://docker", str(tmp_path / "none.sock"))
+    )
 
     async def ask() -> None:
         target = Target("t", "disposable", {"proxy": server[0]})
