@@ -36,6 +36,13 @@ def pytest_addoption(pluginmanager: "pytest.PytestPluginManager") -> None:
     if None in (sys.stdout, sys.stderr):  # closed by the caller: pytest cannot do without
         import gate.machine.console  # noqa: F401 - opens them
     config: Any = pluginmanager.get_plugin("pytestconfig")
+    if config.rootpath != ROOT and (config.rootpath / "tests" / Path(__file__).name).is_file():
+        import pytest
+
+        raise pytest.UsageError(
+            f"expected the checks of {config.rootpath}, got those of {ROOT}, to whose .venv this"
+            " pytest belongs; `make venv-gate` makes one for this folder"
+        )
     given = config.invocation_params
     words = list(joined([str(word) for word in given.args]))
     astray = config.rootpath != ROOT and given.dir.is_relative_to(ROOT)

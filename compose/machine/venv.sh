@@ -16,8 +16,19 @@ layer=${layers##* }
 
 locked() { cat "requirements/$1.txt" pyproject.toml | sha256sum; }
 
+# Made in this place, for the Python that it starts: after an upgrade of the system, a move, a rename
+# or a copy it is not; its packages are not found then, or its programs run another folder.
+sound() {
+    runs=$(.venv/bin/python -ISc 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) &&
+        place=$(cd .venv && pwd -P) &&
+        made=$(sed -n 's/^version = \([0-9]*\.[0-9]*\).*/\1/p
+            s/^command = .* -m venv \(--[^ ]* \)*//p' .venv/pyvenv.cfg 2>/dev/null) &&
+        [ "$made" = "$runs
+$place" ]
+}
+
 current() {
-    [ -x .venv/bin/python ] && [ "$(cat .venv/$layer.sha256 2>/dev/null)" = "$(locked $layer)" ]
+    [ "$(cat .venv/$layer.sha256 2>/dev/null)" = "$(locked $layer)" ] && sound
 }
 
 usable() {
@@ -58,8 +69,10 @@ find_python || {
     echo "Expected Python 3.11 or newer with venv, but found none. Install it and repeat." >&2
     exit 6
 }
-[ -x .venv/bin/python ] && .venv/bin/python -m pip --version >/dev/null 2>&1 ||
+if ! { sound && .venv/bin/python -m pip --version >/dev/null 2>&1; }; then
+    [ ! -L .venv ] || rm .venv # what it leads to is another folder's
     quietly $python -m venv --clear .venv
+fi
 rm -f .venv/*.sha256 # a larger set that shares packages with this one is looked at again
 quietly .venv/bin/python -m pip install --require-hashes --quiet -r requirements/$layer.txt
 quietly .venv/bin/python -m pip install --no-deps --no-build-isolation --no-index --quiet -e .

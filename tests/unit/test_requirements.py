@@ -135,6 +135,19 @@ def test_where_only_that_set_is_installed_other_runs_say_what_to_install(
         options.require_packages(stages, target)
 
 
+PYTHON = """#!/bin/sh
+case "$*" in
+-ISc*) echo {version} ;;
+"-m venv"*)
+    rm -rf .venv/* && mkdir -p .venv/bin && ln -s "$0" .venv/bin/python
+    echo "version = {version}.4" >.venv/pyvenv.cfg
+    echo "command = $0 -m venv --clear $PWD/.venv" >>.venv/pyvenv.cfg
+    ;;
+esac
+echo "$@" >>calls
+"""
+
+
 class Tree:
     """A copy of what venv.sh works on, with a Python that only writes down what it is asked."""
 
@@ -144,11 +157,15 @@ class Tree:
         shutil.copy(ROOT / "compose" / "machine" / "venv.sh", root / "compose" / "machine")
         shutil.copytree(ROOT / "requirements", root / "requirements")
         (root / "pyproject.toml").write_text("")
-        (root / ".venv" / "bin").mkdir(parents=True)
-        python = root / ".venv" / "bin" / "python"
-        python.write_text(f'#!/bin/sh\necho "$@" >>{root}/calls\n')
+        self.upgrade("3.11")
+
+    def upgrade(self, version: str, name: str = "python3") -> None:
+        """Let the system's Python be of another version; that of .venv is a link to it."""
+        python = self.root / "system" / name
+        python.parent.mkdir(exist_ok=True)
+        python.unlink(missing_ok=True)
+        python.write_text(PYTHON.format(version=version))
         python.chmod(0o755)
-        shutil.copy(python, python.with_name("python3"))
 
     def make(self, *words: str) -> tuple[list[str], str]:
         """Ask for a set; the files that were installed from, and what was printed."""
@@ -156,7 +173,7 @@ class Tree:
         done = subprocess.run(
             ["sh", "compose/machine/venv.sh", *words],
             cwd=self.root,
-            env={"PATH": f"{self.root}/.venv/bin:{os.environ['PATH']}"},
+            env={"PATH": f"{self.root}/system:{os.environ['PATH']}"},
             capture_output=True,
             text=True,
             timeout=30,
@@ -190,3 +207,68 @@ def test_new_versions_for_production_have_the_larger_sets_looked_at_again(tmp_pa
 def test_an_unknown_set_is_refused(tmp_path: Path) -> None:
     _, printed = Tree(tmp_path).make("everything")
     assert printed.startswith("expected production, gate or development, got everything")
+
+
+def test_a_venv_of_a_python_that_was_upgraded_is_made_anew(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    tree.make("gate")
+    tree.upgrade("3.13")
+    installed, printed = tree.make("gate")
+    assert installed == ["gate"]
+    assert "making .venv for gate" in printed
+    assert tree.make("gate") == ([], "")
+
+
+def test_a_venv_whose_python_is_gone_or_does_not_start_is_made_anew(tmp_path: Path) -> None:
+    tree = Tree(tmp_path)
+    for spoilt in ("removed", "#!/nowhere/sh\n", ""):
+        tree.make()
+        python = tree.root / ".venv" / "bin" / "python"
+        python.unlink()
+        if spoilt == "removed":
+            python.symlink_to("/nowhere/python3")
+        else:
+            python.write_text(spoilt)
+            python.chmod(0o755)
+        assert tree.make()[0] == ["development"]
+
+
+@pytest.mark.parametrize("name", ["renamed", "with a space", "longer-prefix"])
+def test_a_venv_of_another_folder_is_made_anew(tmp_path: Path, name: str) -> None:
+    tree = Tree(tmp_path / "prefix")
+    tree.make("production")
+    tree.root = shutil.copytree(tmp_path / "prefix", tmp_path / name, symlinks=True)
+    assert tree.make("production")[0] == ["production"]
+    assert tree.make("production") == ([], "")
+
+
+def test_a_venv_that_is_a_link_is_used_or_let_alone(tmp_path: Path) -> None:
+    """Worktrees share one: making it anew for one of them would take it from the others."""
+    tree, other = Tree(tmp_path / "mine"), Tree(tmp_path / "other")
+    other.make()
+    (tree.root / ".venv").symlink_to(other.root / ".venv")
+    assert tree.make() == ([], "")
+    other.upgrade("3.13")
+    before = (other.root / ".venv" / "pyvenv.cfg").read_text()
+    assert tree.make()[0] == ["development"]
+    assert not (tree.root / ".venv").is_symlink()
+    assert (other.root / ".venv" / "pyvenv.cfg").read_text() == before
+
+
+def test_checks_of_another_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "early.py").write_text("")
+    (tmp_path / "pytest.ini").write_text("[pytest]")
+    words = [sys.executable, "-c", "import pytest, sys; sys.exit(pytest.main(sys.argv[1:]))"]
+    done = subprocess.run(
+        [*words, "-m", "smoke"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 4
+    assert f"expected the checks of {tmp_path}, got those of {ROOT}" in done.stderr
+    assert "Traceback" not in done.stderr
