@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from gate.operator import Operator
 
 GATE = pytest.StashKey[Gate]()
+LEFT_OPEN = pytest.mark.filterwarnings("ignore::ResourceWarning")
+"""On every check: what a look at an engine that was away has left open is not what a later check,
+in whose time it is collected, could not judge."""
 OURS = Path(__file__).parent.parent / "tests"
 
 
@@ -104,6 +107,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     stage = item.path.parent.name
     if stage in STAGES:
         item.add_marker(stage)
+        item.add_marker(LEFT_OPEN)
 
 
 def pytest_deselected(items: Iterable[pytest.Item]) -> None:

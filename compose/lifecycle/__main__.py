@@ -40,6 +40,7 @@ from compose.release import HERE, Release, release
 from gate.errors import BAD_INPUT, MACHINE, MachineError, TargetError, UsageError
 from gate.machine.console import Parser, recorded, say, show
 from gate.machine.interrupts import exit_code, run_main
+from gate.machine.limits import machine_error
 from gate.settings import exists
 from gate.target import DEPLOYED_PROJECT, env_values
 
@@ -72,7 +73,8 @@ def _ended(deployment: Deployment, options: Options, work: Callable[[], None]) -
         say(f"{options.command} of {deployment.project}: {error}")
         return REFUSED
     except (MachineError, OSError) as error:
-        say(f"{options.command} of {deployment.project} stopped. {error}")
+        why = machine_error(error) if isinstance(error, OSError) else None
+        say(f"{options.command} of {deployment.project} stopped. {why or error}")
         return MACHINE
     except KeyboardInterrupt as interrupted:
         how = str(interrupted) or "interrupted"

@@ -16,6 +16,7 @@ from gate.containers import OF_COMPOSE, PROJECT_LABEL, Container
 from gate.errors import MachineError, WaitError
 from gate.machine.commands import Result, piped, run
 from gate.machine.console import say_once
+from gate.machine.limits import limit_of
 from gate.machine.modes import make_readable
 from gate.model import model
 from gate.target import DEPLOYED_PROJECT, Credentials, env_values, public_url
@@ -184,7 +185,9 @@ def docker(*arguments: str, limit: float = DOCKER_LIMIT) -> str:
 def _succeeded(command: str, done: Result) -> str:
     if not done.ok:
         last = [line for line in done.text.splitlines() if line.strip()][-LAST_LINES:]
-        raise MachineError(f"Expected `{command}` to succeed, but: {' | '.join(last)}")
+        limit = limit_of(done.text)
+        step = f"; {limit.next_step}" if limit else ""
+        raise MachineError(f"Expected `{command}` to succeed, but: {' | '.join(last)}{step}")
     return done.out
 
 

@@ -1,5 +1,6 @@
 """What a command has done so far, on disk at each step, so that another process can go on."""
 
+import errno
 import fcntl
 import json
 import os
@@ -15,7 +16,9 @@ from compose.lifecycle.errors import Rejected
 from compose.lifecycle.state import CommandState, from_json, to_json
 from gate.machine.interrupts import deferred
 
-FILE = "journal.json"
+FILE, RESERVE = "journal.json", ".journal.reserve"
+RESERVED_BYTES = 64 * 1024
+"""Kept for the journal of a command at work: a full disk does not keep it from going back."""
 SCHEMA = 1
 REMEDY = (
     "what the command was at is not known, so nothing was changed. `compose/status.sh` shows what"
@@ -42,6 +45,12 @@ def write_json(path: Path, content: Any) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def append(path: Path, line: str) -> None:
+    """Write one more line at the end of a file."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
 
 
 T = TypeVar("T")
@@ -87,6 +96,8 @@ class Journal(Generic[S_co]):
     def begin(path: Path, state: S) -> "Journal[S]":
         """Write a new journal down, before the first step."""
         journal = Journal(path, state, now())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        journal._reserve.write_bytes(b"\0" * RESERVED_BYTES)
         journal.save()
         return journal
 
@@ -143,14 +154,28 @@ class Journal(Generic[S_co]):
         """Finish: the journal becomes a line of the history."""
         line = json.dumps({**self._content, "outcome": outcome, "ended": now()})
         with deferred():
-            with (self._path.parent / "history.jsonl").open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            self._with_room(lambda: append(self._path.parent / "history.jsonl", line))
             self._path.unlink(missing_ok=True)
+            self._reserve.unlink(missing_ok=True)
 
     def save(self) -> None:
         """Write it down as it is now."""
         with deferred():
-            write_json(self._path, self._content)
+            self._with_room(lambda: write_json(self._path, self._content))
+
+    @property
+    def _reserve(self) -> Path:
+        return self._path.with_name(RESERVE)
+
+    def _with_room(self, write: Callable[[], None]) -> None:
+        """Write, on a full disk into what was kept for that."""
+        try:
+            write()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._reserve.exists():
+                raise
+            self._reserve.unlink()
+            write()
 
     @property
     def _content(self) -> dict[str, Any]:

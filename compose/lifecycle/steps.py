@@ -10,6 +10,7 @@ from compose.lifecycle.state import CommandState
 from gate.errors import MachineError, UsageError
 from gate.machine.console import say
 from gate.machine.interrupts import deferred
+from gate.machine.limits import machine_error
 
 
 class StepName(StrEnum):
@@ -89,7 +90,9 @@ def _do(journal: Journal[CommandState], steps: Sequence[Step]) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, Rejected | UsageError | MachineError | OSError):
+    if isinstance(error, OSError):
+        return str(machine_error(error) or error)
+    if isinstance(error, Rejected | UsageError | MachineError):
         return str(error)
     if isinstance(error, KeyboardInterrupt):
         return str(error) or "interrupted by hand"

@@ -1,16 +1,20 @@
 """A damaged state folder: one sentence with a way on, nothing changed, and what runs is shown."""
 
+import errno
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from compose.lifecycle import __main__ as command
-from compose.lifecycle import owner, update
-from compose.lifecycle.deployment import Deployment
+from compose.lifecycle import journal, owner, recovery, update, verify
+from compose.lifecycle.deployment import COLOURED, Deployment
 from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal
-from compose.lifecycle.state import UpdateState
+from compose.lifecycle.state import UpdateOptions, UpdateState
 from compose.release import Release
 from tests.unit.lying_docker import LyingDocker, install, placed, recorded
 
@@ -149,3 +153,80 @@ def test_a_damaged_note_of_kept_containers_is_told(deployment: Deployment, text:
     (deployment.state / update.RETAINED).write_text(text)
     with pytest.raises(Rejected, match="remove it; `docker ps --all`"):
         update.purge_retained(deployment)
+
+
+class Disk:
+    """A full disk: only the journal's reserve, once removed, leaves room for the journal."""
+
+    def __init__(self, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_full = False
+        self.reserve = state / journal.RESERVE
+        self._write = journal.write_json
+        for name in ("write_json", "append"):
+            monkeypatch.setattr(journal, name, self._checked(getattr(journal, name)))
+
+    def _checked(self, write: Callable[..., None]) -> Callable[..., None]:
+        def checked(*args: Any) -> None:
+            if self.is_full and self.reserve.exists():
+                self.fail()
+            write(*args)
+
+        return checked
+
+    def fail(self, *_: object) -> None:
+        self.is_full = True
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def updated(deployment: Deployment) -> None:
+    options = UpdateOptions(watch=2.0)
+    recovery.execute(deployment, update.read_state(deployment, Release("2", "b", "new"), options))
+
+
+def runs_alone(docker: LyingDocker, tag: str) -> None:
+    for service in COLOURED:
+        assert [(one.tag, one.state) for one in docker.all(service)] == [(tag, "running")]
+
+
+def test_a_full_disk_puts_an_update_back(
+    deployment: Deployment, docker: LyingDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(deployment.state, monkeypatch)
+    monkeypatch.setattr(verify, "smoke", disk.fail)  # the new colour is there by then
+    with pytest.raises(Rejected, match=r"put back.*expected space on the disk.*`df -i`"):
+        updated(deployment)
+    assert recovery.unfinished_command(deployment) is None
+    assert not disk.reserve.exists()
+    runs_alone(docker, "old")
+
+
+@pytest.mark.parametrize("verb", ["start", "finish", "close"])
+def test_a_disk_that_fills_up_in_the_middle_ends_no_update(
+    deployment: Deployment, docker: LyingDocker, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    disk = Disk(deployment.state, monkeypatch)
+    real = getattr(Journal, verb)
+
+    def fills_up(self: Journal[UpdateState], word: str) -> None:
+        disk.is_full = disk.is_full or verb == "close" or word == "start"
+        real(self, word)
+
+    monkeypatch.setattr(Journal, verb, fills_up)
+    updated(deployment)
+    assert disk.is_full
+    assert recovery.unfinished_command(deployment) is None
+    runs_alone(docker, "new")
+
+
+def test_on_a_disk_that_is_full_before_nothing_is_begun(
+    deployment: Deployment,
+    docker: LyingDocker,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(command, "_preflight", lambda *_: None)
+    monkeypatch.setattr(Path, "write_bytes", Disk(deployment.state, monkeypatch).fail)
+    assert give(deployment, "update") == 6
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "stopped" in line]
+    assert "expected space on the disk, and free inodes, got: [Errno 28]" in line
+    assert docker.count(CHANGES) == 0

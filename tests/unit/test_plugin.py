@@ -28,6 +28,7 @@ class OutOfTime:
 def pytest_configure(config):
     config.stash[wiring.GATE] = OutOfTime()
 
+pytest_itemcollected = wiring.pytest_itemcollected
 pytest_runtest_setup = wiring.pytest_runtest_setup
 pytest_runtest_makereport = wiring.pytest_runtest_makereport
 """
@@ -44,3 +45,31 @@ def test_a_check_without_a_turn_is_skipped_and_blames_no_other(tmp_path: Path) -
     told = (tmp_path / "told.jsonl").read_text()
     assert told.count("out of time") == 2
     assert "AssertionError" not in told
+
+
+LEAVING = """
+import gc, socket
+
+def test_leaves_sockets_open():
+    for _ in range(3):
+        left = [socket.socket()]
+        left.append(left)
+
+def test_is_there_when_they_are_collected():
+    gc.collect()
+"""
+
+
+def test_what_was_left_open_is_no_fault_of_a_later_check(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(WIRING)
+    for folder in ("smoke", "other"):  # a check, and a test that is none
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "test_a.py").write_text(LEAVING)
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-c", "/dev/null"]
+    command += ["-o", "markers=smoke: a stage"]
+    results = {}
+    for folder in ("smoke", "other"):
+        words = [*command, "--rootdir", ".", folder]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30)
+        results[folder] = done.stdout.splitlines()[-1].rpartition(" in ")[0]
+    assert results == {"smoke": "2 passed", "other": "1 failed, 1 passed"}
