@@ -11,6 +11,7 @@ module, which costs a live smoke run a twentieth of its time where that is the e
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ def pytest_addoption(pluginmanager: "pytest.PytestPluginManager") -> None:
     """
     if None in (sys.stdout, sys.stderr):  # closed by the caller: pytest cannot do without
         import gate.machine.console  # noqa: F401 - opens them
+    require_temporary_folder()
     config: Any = pluginmanager.get_plugin("pytestconfig")
     if config.rootpath != ROOT and (config.rootpath / "tests" / Path(__file__).name).is_file():
         import pytest
@@ -48,6 +50,17 @@ def pytest_addoption(pluginmanager: "pytest.PytestPluginManager") -> None:
     astray = config.rootpath != ROOT and given.dir.is_relative_to(ROOT)
     if astray and words != sys.argv[1:] == list(given.args):
         os.execv(sys.executable, [sys.executable, "-m", "pytest", *words])
+
+
+def require_temporary_folder() -> None:
+    """End with the code of UNDECIDED where no file can be made: pytest's capture would crash."""
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        from gate.machine.limits import machine_error
+
+        sys.stderr.write(f"UNDECIDED: {machine_error(error) or error}\n")
+        raise SystemExit(6) from None
 
 
 def joined(words: Sequence[str]) -> Iterator[str]:

@@ -1,8 +1,14 @@
 """What pytest is told of checks that get no turn."""
 
+import errno
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import pytest
+
+from tests import early
 
 ROOT = Path(__file__).parent.parent.parent
 WIRING = f"""
@@ -73,3 +79,21 @@ def test_what_was_left_open_is_no_fault_of_a_later_check(tmp_path: Path) -> None
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=30)
         results[folder] = done.stdout.splitlines()[-1].rpartition(" in ")[0]
     assert results == {"smoke": "2 passed", "other": "1 failed, 1 passed"}
+
+
+def test_without_a_temporary_folder_nothing_is_known(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """pytest ended with a traceback, and with the exit code of HOLD."""
+
+    def full() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    early.require_temporary_folder()
+    monkeypatch.setattr(tempfile, "gettempdir", full)
+    with pytest.raises(SystemExit) as ended:
+        early.require_temporary_folder()
+    assert ended.value.code == 6
+    said = capsys.readouterr().err
+    assert said.startswith("UNDECIDED: expected a temporary folder that can be written to, got:")
+    assert said.count("\n") == 1
