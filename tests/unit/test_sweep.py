@@ -1,6 +1,8 @@
 """What a run leaves is removed by its label, told where that fails, and tried again by the next."""
 
+import itertools
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import cast
 
@@ -135,3 +137,29 @@ def test_a_deployment_of_a_check_that_was_not_taken_down_is_told_too(
         pass
     assert state(RUN) == "dead"
     assert docker.names == {"container-2", "network-1", "volume-1"}
+
+
+@pytest.mark.parametrize(("back_after", "left"), [(3, 0), (1000, 4)])
+def test_a_daemon_that_restarts_is_waited_for(
+    docker: Docker, monkeypatch: pytest.MonkeyPatch, back_after: int, left: int
+) -> None:
+    away = (
+        "Cannot connect to the Docker daemon at unix:///docker.sock. Is the docker daemon running?"
+    )
+    asked = itertools.count(1)
+
+    def run(words: Sequence[str], limit: float) -> Result:
+        if words[1] == "version":
+            is_back = next(asked) >= back_after
+            return Result(0, "27", "") if is_back else Result(1, "", away)
+        return docker(words, limit) if next(asked) > back_after else Result(1, "", away)
+
+    def down() -> None:
+        raise ComposeError(away)
+
+    monkeypatch.setattr(sweeps, "run", run)
+    monkeypatch.setattr(sweeps, "RESTART_SECONDS", 2.0)
+    lock = RunLock(RUN)
+    with pytest.raises(MachineError, match="Is the docker daemon") if left else nullcontext():
+        lock.end(down)
+    assert len(docker.names) == left
