@@ -159,7 +159,7 @@ LIMITS = (
         "network device",
         "the kernel to make a container's network device",
         "`dmesg | tail` says why; after an upgrade of the kernel `reboot` helps",
-        r"failed\ to\ add\ (the\ host|interface)\b.*veth | bridge\ \S+\ failed:\ exchange\ full",
+        r"failed\ to\ add\ (the\ host|interface)\b.*veth | bridge\ \S+\ failed:\ \w+\ full",
     ),
     _limit(
         "userland proxy",
