@@ -1,3 +1,3 @@
 #!/bin/sh
 # See `compose/adopt.sh --help`.
-cd "$(dirname "$0")/.." && exec sh compose/lifecycle/run.sh adopt "$@"
+exec sh "$(dirname "$(readlink -f "$0")")/lifecycle/run.sh" adopt "$@"

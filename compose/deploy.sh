@@ -1,3 +1,3 @@
 #!/bin/sh
 # See `compose/deploy.sh --help`.
-cd "$(dirname "$0")/.." && exec sh compose/lifecycle/run.sh deploy "$@"
+exec sh "$(dirname "$(readlink -f "$0")")/lifecycle/run.sh" deploy "$@"

@@ -1,3 +1,3 @@
 #!/bin/sh
 # See `compose/restore.sh --help`.
-cd "$(dirname "$0")/.." && exec sh compose/lifecycle/run.sh restore "$@"
+exec sh "$(dirname "$(readlink -f "$0")")/lifecycle/run.sh" restore "$@"

@@ -1,3 +1,3 @@
 #!/bin/sh
 # See `compose/update.sh --help`.
-cd "$(dirname "$0")/.." && exec sh compose/lifecycle/run.sh update "$@"
+exec sh "$(dirname "$(readlink -f "$0")")/lifecycle/run.sh" update "$@"

@@ -114,6 +114,12 @@ class Container:
         """Options of the log driver."""
         return self.inspected["HostConfig"]["LogConfig"].get("Config") or {}
 
+    @property
+    def network_ids(self) -> set[str]:
+        """Ids of the networks that it is attached to when it runs."""
+        networks = self.inspected["NetworkSettings"].get("Networks") or {}
+        return {str(one["NetworkID"]) for one in networks.values() if one.get("NetworkID")}
+
     def host_port(self, port: int) -> int | None:
         """The host port that `port` is published on."""
         bound = self._ports.get(f"{port}/tcp")

@@ -1,10 +1,16 @@
-"""`python -m compose.lifecycle COMMAND`: what compose/*.sh and `make deploy|update|…` call."""
+"""`python -m compose.lifecycle COMMAND`: what compose/*.sh and `make deploy|update|…` call.
+
+LIFECYCLE_OPTIONS are options for every command, quoted as in a shell: `--state "my state"`.
+"""
 
 import argparse
 import math
 import os
+import re
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -22,10 +28,9 @@ from compose.lifecycle import (
     rollback,
     status,
     update,
-    verify,
 )
 from compose.lifecycle.deployment import API, COLOURED, Deployment
-from compose.lifecycle.errors import REFUSED, Rejected
+from compose.lifecycle.errors import REFUSED, Rejected, report_and_continue
 from compose.lifecycle.journal import Journal, deployment_lock, new_id
 from compose.lifecycle.state import (
     CommandState,
@@ -35,32 +40,42 @@ from compose.lifecycle.state import (
     UpdateOptions,
     UpdateState,
 )
-from compose.lifecycle.steps import show_plan
+from compose.lifecycle.steps import Step, nothing, show_plan
 from compose.release import HERE, Release, release
 from gate.errors import BAD_INPUT, MACHINE, MachineError, TargetError, UsageError
-from gate.machine.console import Parser, recorded, say, show
+from gate.machine.console import Parser, recorded, say, say_once, show
 from gate.machine.interrupts import exit_code, run_main
 from gate.machine.limits import machine_error
 from gate.settings import exists
 from gate.target import DEPLOYED_PROJECT, env_values
+from reports.words import count, listed
 
 Options = argparse.Namespace
+OPTIONS = "LIFECYCLE_OPTIONS"
+"""The variable that has options for every command."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code: 0, 1 refused or put back, 4 bad input, 6 machine trouble."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_words() if arguments is None else arguments)
     deployment = described(options)
     code = _ended(deployment, options, lambda: _admit(deployment, options))
     if code:
         return code
-    only_shows = options.command in SHOWING or getattr(options, "dry_run", False)
+    only_shows = options.command in SHOWING or options.dry_run
     folder = None if only_shows else deployment.state / "logs"
     with recorded(folder, f"{new_id()}-{options.command}", deployment.redacted) as log:
         code = _ended(deployment, options, lambda: COMMANDS[options.command](deployment, options))
         if code and log:
             say(f"  every line of it is in {log}")
     return code
+
+
+def _words() -> list[str]:
+    try:
+        return [*sys.argv[1:], *shlex.split(os.environ.get(OPTIONS, ""))]
+    except ValueError as error:
+        return _parser().error(f"expected {OPTIONS} quoted as in a shell, got: {error}")
 
 
 def _ended(deployment: Deployment, options: Options, work: Callable[[], None]) -> int:
@@ -78,7 +93,9 @@ def _ended(deployment: Deployment, options: Options, work: Callable[[], None]) -
         return MACHINE
     except KeyboardInterrupt as interrupted:
         how = str(interrupted) or "interrupted"
-        left = recovery.unfinished_command(deployment)
+        left = None
+        with suppress(Exception):  # such as a journal that nobody can read
+            left = recovery.unfinished_command(deployment)
         say(f"{options.command} of {deployment.project}: {how}{f'; {left}' if left else ''}")
         return exit_code()
     return 0
@@ -94,23 +111,28 @@ def _admit(deployment: Deployment, options: Options) -> None:
         owner.answering()
         return
     owner.require(deployment)
-    recovery.clear(deployment)
+    if not options.dry_run:
+        recovery.clear(deployment)
 
 
 def described(options: Options) -> Deployment:
     """Give the deployment that the options name."""
-    project = options.project
-    files = tuple(Path(file).resolve() for file in options.file) or (HERE / "compose.yaml",)
-    state = Path(options.state).resolve() if options.state else HERE / "releases" / project
-    env_file = Path(options.env_file).resolve() if options.env_file else HERE / ".env"
-    return Deployment(project, files, env_file, state)
+    files = tuple(options.file) or (HERE / "compose.yaml",)
+    state = options.state or HERE / "releases" / options.project
+    return Deployment(options.project, files, options.env_file or HERE / ".env", state)
 
 
 def wanted() -> Release:
     """Choose what to deploy: this tree, or what BOT_TAG, BOT_VERSION and BOT_REVISION name."""
     tag = os.environ.get("BOT_TAG")
     if not tag:
-        return release()
+        chosen = release()
+        if chosen.revision == "unknown":
+            say_once(
+                f"  ! {HERE.parent} is no git checkout: its revision is unknown, and what runs is told"
+                f" by version {chosen.version} and tag {chosen.tag} alone"
+            )
+        return chosen
     version = os.environ.get("BOT_VERSION", "0.0.0")
     return Release(version, os.environ.get("BOT_REVISION", "unknown"), tag)
 
@@ -177,14 +199,22 @@ def rollback_(deployment: Deployment, options: Options) -> None:
 
 def backup_(deployment: Deployment, options: Options) -> None:
     """Back up, and with --verify prove that it can be restored."""
+    if options.dry_run:
+        backups.require_data(deployment)
+        rows = {"backup": f"data, Redis and settings, into {backups.folder(deployment)}"}
+        rows["prune"] = f"of {count(len(backups.listed(deployment)), 'backup')} what is not kept"
+        rows |= {"verify": "restore it into a scratch stack, compare"} if options.verify else {}
+        return _show_plan(deployment, options, rows)
     with deployment_lock(deployment.state, "backup"):
         update.purge_retained(deployment)
         path = backups.make(deployment, options.key_file)
-        backups.prune(deployment, path, options.keep)
-    say(f"{path}: {path.stat().st_size} bytes")
+        say(f"{path}: {path.stat().st_size} bytes")
+        with report_and_continue("older backups were not removed"):
+            backups.prune(deployment, path, options.keep)
     if options.verify:
         manifest = restore.verify(deployment, path, options.key_file)
         say(f"restored into a scratch stack and equal: rows {manifest['rows']}")
+    return None
 
 
 def restore_(deployment: Deployment, options: Options) -> None:
@@ -203,7 +233,7 @@ def restore_(deployment: Deployment, options: Options) -> None:
         _recover(deployment, options)
         if _planned(deployment, options, state):
             recovery.execute(deployment, state)
-            backups.prune_of_commands(deployment)
+            _prune_of_commands(deployment)
             summary(deployment, f"restored from {archive.name}")
 
 
@@ -215,39 +245,47 @@ def status_(deployment: Deployment, _: Options) -> None:
     for line in drift:
         show(f"  ! {line}")
     if drift:
-        raise Rejected(f"{len(drift)} things are not as they should be")
+        are = "is" if len(drift) == 1 else "are"
+        raise Rejected(f"{count(len(drift), 'thing')} {are} not as expected")
 
 
-def start_(deployment: Deployment, _: Options) -> None:
-    """Start what was stopped, and recover what was broken off before."""
+def start_(deployment: Deployment, options: Options) -> None:
+    """Start what was stopped, recover what was broken off, make anew what was pruned."""
     with deployment_lock(deployment.state, "start"):
-        _require_containers(deployment)
+        unfinished = recovery.unfinished_command(deployment)
+        lacking = [] if unfinished else deploy.to_make_anew(deployment)
+        if options.dry_run:
+            rows = dict.fromkeys(lacking, "made anew: its container is gone")
+            for container in recovery.to_start(deployment):
+                rows[container.service] = f"started, now {container.state}"
+            rows |= {"recover": unfinished} if unfinished else {}
+            return _show_plan(deployment, options, rows)
         deployment.open_files()
+        if lacking:
+            say(f"    {listed(lacking)}: made anew, for the container is gone")
+            deploy.make_anew(deployment, new_id())
         deploy.start(recovery.to_start(deployment))
         recovery.recover(deployment)
         owner.claim(deployment)
     summary(deployment, "started")
+    return None
 
 
-def _require_containers(deployment: Deployment) -> None:
-    if not deployment.containers() or recovery.unfinished_command(
-        deployment
-    ):  # said or mended further on
-        return
-    if lacking := deploy.without_container(deployment, one_shots=False):
-        raise Rejected(f"{', '.join(lacking)} has no container: `compose/deploy.sh` makes one")
-
-
-def stop_(deployment: Deployment, _: Options) -> None:
+def stop_(deployment: Deployment, options: Options) -> None:
     """Stop everything; data stay."""
+    if options.dry_run:
+        running = [one for one in deployment.containers() if one.state == "running"]
+        rows = {one.service: "stopped" for one in running}
+        return _show_plan(deployment, options, rows or {"nothing": "runs"})
     with deployment_lock(deployment.state, "stop"):
         deploy.stop(deployment)
     say(f"{deployment.project}: stopped; data and containers stay, `compose/start.sh` starts them")
+    return None
 
 
-def adopt_(deployment: Deployment, _: Options) -> None:
+def adopt_(deployment: Deployment, options: Options) -> None:
     """Take over what another folder deployed, on purpose; changes nothing that runs."""
-    adopt.adopt(deployment)
+    adopt.adopt(deployment, options.dry_run)
 
 
 def preflight_(deployment: Deployment, options: Options) -> None:
@@ -279,8 +317,13 @@ def _carry_out(
             alert.send(deployment, f"{state.command} to {chosen.version} ({chosen.tag}): {error}")
             raise
         finally:
-            backups.prune_of_commands(deployment)  # one that fails makes one, too
+            _prune_of_commands(deployment)  # one that fails makes one, too
     summary(deployment, f"{chosen.version} ({chosen.revision[:12]}) runs")
+
+
+def _prune_of_commands(deployment: Deployment) -> None:
+    with report_and_continue("older backups of commands were not removed"):
+        backups.prune_of_commands(deployment)
 
 
 def _recover(deployment: Deployment, options: Options) -> bool:
@@ -296,15 +339,21 @@ def _preflight(deployment: Deployment, options: Options, chosen: Release) -> Non
         allowed |= preflight.NOT_OF_A_ROLLBACK
     findings = preflight.findings(deployment, chosen, allowed)
     for finding in findings:
-        say(f"  ! expected {finding.expected}; {finding.todo}")
+        say(f"  ! expected {finding.expected}; {finding.todo} (--allow {finding.check} allows it)")
     if findings:
-        raise Rejected(f"{len(findings)} findings of the preflight; nothing was changed")
+        raise Rejected(f"{count(len(findings), 'finding')} of the preflight; nothing was changed")
 
 
 def _planned(deployment: Deployment, options: Options, state: CommandState) -> bool:
     journal = Journal(Path(os.devnull), state)
     show_plan(f"{state.command} of {deployment.project}", recovery.steps_of(deployment, journal))
     return not options.dry_run
+
+
+def _show_plan(deployment: Deployment, options: Options, rows: Mapping[str, str]) -> None:
+    """Say what a command without a journal would do."""
+    steps = [Step(name, description, nothing) for name, description in rows.items()]
+    show_plan(f"{options.command} of {deployment.project}", steps)
 
 
 def _update_options(options: Options) -> UpdateOptions:
@@ -326,11 +375,12 @@ def _earlier(deployment: Deployment, options: Options) -> releases.Manifest:
 
 def summary(deployment: Deployment, outcome: str) -> None:
     """Say where everything is and what comes next."""
-    url = deploy.seen_by(deployment).url
     say(f"{deployment.project}: {outcome}")
-    say(f"  page {url}/   API {url}/api/health   metrics {url}/prometheus/")
-    if ca := verify.ca_file(deployment):
-        say(f"  clients verify with {ca}")
+    with report_and_continue("where it is cannot be told"):
+        where = deploy.seen_by(deployment)
+        say(f"  page {where.url}/   API {where.url}/api/health   metrics {where.url}/prometheus/")
+        if where.ca_file:
+            say(f"  clients verify with {where.ca_file}")
     say("  next: `compose/status.sh` shows what runs, `compose/rollback.sh` goes back")
 
 
@@ -355,14 +405,28 @@ PREFLIGHTED = ("deploy", "update", "rollback", "preflight")
 
 def _parser() -> argparse.ArgumentParser:
     common = Parser(add_help=False)
-    common.add_argument("--project", default=DEPLOYED_PROJECT, help="compose project")
-    common.add_argument("--file", action="append", default=[], help="compose file, repeatable")
-    common.add_argument("--env-file", help="settings, in place of compose/.env")
-    common.add_argument("--state", help="folder of journals, manifests and backups")
+    common.add_argument(
+        "--project", type=_project, default=DEPLOYED_PROJECT, help="compose project"
+    )
+    common.add_argument(
+        "--file", type=_path, action="append", default=[], help="compose file, repeatable"
+    )
+    common.add_argument("--env-file", type=_file, help="settings, in place of compose/.env")
+    common.add_argument(
+        "--dry-run", action="store_true", help="show what would be done, change nothing"
+    )
+    common.add_argument("--state", type=_path, help="folder of journals, manifests and backups")
     parser = Parser(prog="python -m compose.lifecycle", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name, command in COMMANDS.items():
-        command_parser = commands.add_parser(name, help=command.__doc__, parents=[common])
+        script = f"compose/{name}.sh"
+        command_parser = commands.add_parser(
+            name,
+            prog=script if (HERE.parent / script).is_file() else None,
+            help=command.__doc__,
+            description=command.__doc__,
+            parents=[common],
+        )
         _options_of(command_parser, name)
     return parser
 
@@ -370,10 +434,10 @@ def _parser() -> argparse.ArgumentParser:
 def _options_of(command_parser: argparse.ArgumentParser, name: str) -> None:
     """Add only what the command heeds: a `stop --dry-run` that stops is worse than a refusal."""
     if name in (*PLANNED, "backup"):
-        command_parser.add_argument("--key-file", help="key to encrypt or open backups with")
-    if name in PLANNED:
         command_parser.add_argument(
-            "--dry-run", action="store_true", help="show the steps, do nothing"
+            "--key-file",
+            type=lambda word: str(_path(word)),
+            help="key to encrypt or open backups with",
         )
     if name in PREFLIGHTED:
         checks = [check.__name__ for check in preflight.CHECKS]
@@ -408,6 +472,30 @@ def _options_of(command_parser: argparse.ArgumentParser, name: str) -> None:
         )
     if name == "restore":
         command_parser.add_argument("archive", help="name or path of a backup")
+
+
+def _path(word: str) -> Path:
+    """Make a path whole: it is written down, and read by commands that are given elsewhere."""
+    if not word.strip():  # an unset variable of somebody's script, not a wish for the default
+        raise argparse.ArgumentTypeError("expected a path, got a blank one")
+    try:
+        return Path(word).resolve()
+    except (OSError, RuntimeError) as error:  # such as a current folder that is gone
+        raise argparse.ArgumentTypeError(f"expected a path, got {word!r}: {error}") from None
+
+
+def _file(word: str) -> Path:
+    """Make a path whole under its own name, for sentences about it: it may be a link."""
+    return _path(str(Path(word).parent)) / Path(word).name if Path(word).name else _path(word)
+
+
+def _project(word: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", word):
+        raise argparse.ArgumentTypeError(
+            "expected a compose project of small letters, digits, `-` and `_` that begins with a"
+            f" letter or digit, got {word!r}"
+        )
+    return word
 
 
 def _count(word: str) -> int:

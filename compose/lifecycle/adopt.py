@@ -32,8 +32,11 @@ LEFT = ("lock", "reports", "target.toml", owner.ENGINE_FILE, owner.OWNER_FILE, "
 """Of a state folder, what only the former owner needs."""
 
 
-def adopt(deployment: Deployment) -> None:
-    """Take a deployment over. Raises `Rejected` while something that it needs is not here."""
+def adopt(deployment: Deployment, dry_run: bool = False) -> None:
+    """Take a deployment over, or only say so.
+
+    Raises `Rejected` while something that it needs is not here.
+    """
     former, mine = _former(deployment), owner.this_folder(deployment)
     is_there, changed = owner.is_there(deployment), owner.engine_changed(deployment)
     if not is_there and not former and not changed:
@@ -45,9 +48,11 @@ def adopt(deployment: Deployment) -> None:
             f"expected what it runs with, got other {' and '.join(differing)};"
             f" {_copying(former, mine)}then give this command again. Nothing was changed"
         )
-    theirs = Path(former.state) if former else None
-    if theirs and theirs.resolve() == Path(mine.state).resolve():
-        theirs = None
+    theirs = _other_state(former, mine)
+    if dry_run:
+        copied = f", with what is in {theirs}" if theirs and is_there else ""
+        say(f"{deployment.project}: from {former or 'nobody'} to {mine.folder}{copied}")
+        return
     usable = theirs if theirs and theirs.is_dir() and os.access(theirs, os.W_OK) else None
     with (
         deployment_lock(deployment.state, "adopt"),
@@ -77,6 +82,12 @@ def _former(deployment: Deployment) -> owner.Owner | None:
             former, state=str(Path(former.folder, HERE.name, "releases", deployment.project))
         )
     return former
+
+
+def _other_state(former: owner.Owner | None, mine: owner.Owner) -> Path | None:
+    if former is None or Path(former.state).resolve() == Path(mine.state).resolve():
+        return None
+    return Path(former.state)
 
 
 # What has to be here first

@@ -144,7 +144,10 @@ def key_from(path: str) -> bytes:
     """Read the key in a file: 64 hexadecimal digits. Raises `UsageError`."""
     try:
         key = bytes.fromhex(Path(path).read_text(encoding="ascii").strip())
-    except (OSError, ValueError):
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise UsageError(f"expected --key-file to be readable, got {path}: {why}") from None
+    except ValueError:
         key = b""
     if len(key) != KEY_BYTES:
         raise UsageError(

@@ -123,7 +123,9 @@ def listed(deployment: Deployment) -> list[Path]:
 
 def find(deployment: Deployment, word: str) -> Path:
     """Find the backup that a name or path means. Raises `UsageError`."""
-    path = Path(word) if "/" in word else folder(deployment) / word
+    path = Path(word).resolve()
+    if "/" not in word and (known := folder(deployment) / word).is_file():
+        path = known
     if not path.is_file():
         raise UsageError(f"expected a backup of {folder(deployment)} or a path, got {word!r}")
     return path
@@ -141,15 +143,20 @@ def has_data(deployment: Deployment) -> bool:
 
 def snapshot(deployment: Deployment, path: Path) -> None:
     """Copy the database with SQLite's backup API, whether or not the bot runs or has containers."""
+    require_data(deployment)
+    free = str(shutil.disk_usage(path.parent).free)
+    name = working.name_of(path.parent)
+    command = _bot(deployment, "snapshot", "--free", free, *database.RESERVED, name=name)
+    capture(["docker", *command], path, LIMIT)
+
+
+def require_data(deployment: Deployment) -> None:
+    """Raise `MachineError` where there is no volume that could be backed up."""
     if not deployment.has_volume("data"):  # else `docker run` would make one that is not compose's
         raise MachineError(
             f"Expected a volume {deployment.volume('data')}, but there is none;"
             " `compose/deploy.sh` makes one."
         )
-    free = str(shutil.disk_usage(path.parent).free)
-    name = working.name_of(path.parent)
-    command = _bot(deployment, "snapshot", "--free", free, *database.RESERVED, name=name)
-    capture(["docker", *command], path, LIMIT)
 
 
 def schema(deployment: Deployment) -> int:

@@ -13,6 +13,7 @@ from compose.lifecycle.deployment import (
     holds_within,
     inspected,
     last_log_line,
+    remove,
     unhealthy_services,
 )
 from compose.lifecycle.errors import Rejected
@@ -21,16 +22,18 @@ from compose.lifecycle.state import DeployState
 from compose.lifecycle.steps import Step, StepName
 from compose.lifecycle.update import answers, downgrade_schema
 from compose.release import Release
-from gate.containers import ROLE_LABEL, Container
+from gate.containers import Container
 from gate.errors import UsageError
 from gate.machine.console import say
 from gate.target import Target
+from reports.words import listed
 
 READY_SECONDS = 90.0
 CRASHES = 8
 """Restarts after which nothing better is waited for: some 25 s of Docker's growing pauses."""
 SCRAPE_SECONDS = 20.0
 UNKNOWN = Release("0.0.0", "unknown", "latest")
+NOTHING = "nothing is deployed here: `compose/deploy.sh` deploys"
 
 
 @dataclass
@@ -96,9 +99,7 @@ class Deploy:
             return
         downgrade_schema(self.deployment, self.release, self.journal)
         # With the settings that it ran with: those of now may be why it is undone.
-        kept = self.deployment.kept_settings
-        former = replace(self.deployment, env_file=kept) if kept.is_file() else self.deployment
-        bring_up(former, before.release, f"{self.state.id}-before")
+        bring_up(former(self.deployment), before.release, f"{self.state.id}-before")
 
     def ready(self) -> None:
         """Wait until every container is healthy. Raises `Rejected` naming the first that is not."""
@@ -116,9 +117,9 @@ class Deploy:
         releases.record(self.deployment, self.state)
 
 
-def bring_up(deployment: Deployment, release: Release, folder: str) -> None:
+def bring_up(deployment: Deployment, release: Release, folder: str, *flags: str) -> None:
     """Bring up a release that is on this machine, served by a proxy configuration of this name."""
-    deployment.compose("up", "--detach", "--no-build", release=release)
+    deployment.compose("up", "--detach", "--no-build", *flags, release=release)
     _serve(deployment, release, folder)
     answers(deployment.container(API).id)
 
@@ -138,20 +139,76 @@ def seen_by(deployment: Deployment) -> Target:
 def start(containers: Sequence[Container]) -> None:
     """Start what was deployed and stopped, until it is well. Raises `Rejected`."""
     if not containers:
-        raise Rejected("nothing is deployed here: `compose/deploy.sh` deploys")
+        raise Rejected(NOTHING)
     ids = [container.id for container in containers]
     docker("start", *ids)
     _wait_until_healthy(lambda: inspected(ids))
 
 
-def without_container(deployment: Deployment, *, one_shots: bool = True) -> list[str]:
-    """List the services that compose would run here, and of which there is no container."""
-    there = {container.service for container in deployment.containers()}
+def without_container(deployment: Deployment) -> list[str]:
+    """List the services that compose would run here, and of which no container can be started."""
+    unusable = {container.id for container in without_network(deployment)}
+    there = {one.service for one in deployment.containers() if one.id not in unusable}
+    return [name for name in deployment.services(running(deployment)) if name not in there]
+
+
+def without_network(deployment: Deployment) -> list[Container]:
+    """List what ended and has lost a network, as `docker network prune` takes it meanwhile."""
+    there = set(docker("network", "ls", "--quiet", "--no-trunc").split())
     return [
-        name
-        for name, definition in deployment.services(running(deployment)).items()
-        if name not in there
-        and (one_shots or (definition.get("labels") or {}).get(ROLE_LABEL) != "one-shot")
+        container
+        for container in deployment.containers()
+        if container.state == "exited" and not there.issuperset(container.network_ids)
+    ]
+
+
+def to_make_anew(deployment: Deployment) -> list[str]:
+    """List the services whose container is gone, as `docker container prune` takes what ended.
+
+    Raises `Rejected` where only a deploy or a restore brings them back.
+    """
+    present = releases.current(deployment)
+    if present is None or not (lacking := without_container(deployment)):
+        return []
+    if lost := lost_volumes(deployment):
+        raise Rejected(f"{lost[0]}; nothing was started")
+    if releases.config_hash(former(deployment)) != present.config:
+        raise Rejected(
+            f"expected a container of {listed(lacking)}, got none, and compose files that were"
+            " changed since the last deploy: `compose/deploy.sh` makes it from those"
+        )
+    if gone := building.missing(present.release):
+        raise Rejected(
+            f"expected an image for {listed(lacking)}, whose container is gone too, got no"
+            f" {gone[0]}: `compose/deploy.sh` makes both"
+        )
+    return lacking
+
+
+def make_anew(deployment: Deployment, folder: str) -> None:
+    """Make the containers that are gone, with the settings that the release ran with.
+
+    What is there stays as it is: what was changed since is for a deploy.
+    """
+    remove([container.id for container in without_network(deployment)])
+    bring_up(former(deployment), running(deployment), folder, "--no-recreate", "--pull", "never")
+
+
+def former(deployment: Deployment) -> Deployment:
+    """Give the deployment with the settings that its release was taken with."""
+    kept = deployment.kept_settings
+    return replace(deployment, env_file=kept) if kept.is_file() else deployment
+
+
+def lost_volumes(deployment: Deployment) -> list[str]:
+    """Say which data of a deployed release are gone: `docker volume prune` takes unused ones."""
+    if releases.current(deployment) is None:
+        return []
+    return [
+        f"expected the volume {deployment.volume(name)}, got none: `compose/deploy.sh` begins with"
+        f" {begins}, then `compose/restore.sh` brings a backup's back"
+        for name, begins in {"data": "empty data", "redis-data": "an empty Redis"}.items()
+        if not deployment.has_volume(name)
     ]
 
 

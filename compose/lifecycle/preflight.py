@@ -4,7 +4,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +64,8 @@ class Finding:
 
     expected: str
     todo: str
+    check: str = ""
+    """The word that `--allow` and PREFLIGHT_ALLOW take for it."""
 
 
 def findings(
@@ -72,7 +74,11 @@ def findings(
     """List everything that speaks against changing this deployment to this release."""
     allowed |= allowed_by(deployment.values)
     asked = [check for check in CHECKS if check.__name__ not in allowed]
-    return [finding for check in asked for finding in check(deployment, release)]
+    return [
+        replace(finding, check=check.__name__)
+        for check in asked
+        for finding in check(deployment, release)
+    ]
 
 
 def allowed_by(values: Mapping[str, str]) -> frozenset[str]:
@@ -224,13 +230,15 @@ def names(deployment: Deployment, _: Release) -> Iterator[Finding]:
     if not any(is_own_address(address) for address in addresses):
         yield Finding(
             f"{name} to lead to this host, seen {', '.join(sorted(addresses))}",
-            "point its A record here; behind NAT give --allow names",
+            f"point its A record here; behind NAT write {ALLOW}=names into the settings",
         )
 
 
 def clock(_: Deployment, __: Release) -> Iterator[Finding]:
     """Check that the clock is not before the code that is deployed."""
-    head = run(["git", "-C", HERE, "log", "-1", "--format=%ct"], 5.0).out.strip()
+    head = run(
+        ["git", "-C", HERE, "log", "-1", "--no-show-signature", "--format=%ct"], 5.0
+    ).out.strip()
     if head.isdigit() and time.time() < int(head) - 3600:
         yield Finding(
             "a clock that is right, seen one before this tree's last commit", "`timedatectl`"

@@ -57,7 +57,7 @@ def unfinished_command(deployment: Deployment) -> str | None:
     steps = steps_of(deployment, journal)
     way = "finish" if must_roll_forward(journal, steps) else "undo"
     return (
-        f"a {journal.command} begun {journal.began} ended unfinished at `{at}`;"
+        f"the {journal.command} begun {journal.began} ended unfinished at `{at}`;"
         f" the next update or rollback will {way} it"
     )
 

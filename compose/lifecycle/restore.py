@@ -16,7 +16,7 @@ from compose.lifecycle.deployment import (
     health,
     holds_within,
 )
-from compose.lifecycle.errors import Rejected
+from compose.lifecycle.errors import Rejected, report_and_continue
 from compose.lifecycle.journal import Journal, new_id
 from compose.lifecycle.state import RestoreState
 from compose.lifecycle.steps import Step, StepName
@@ -155,9 +155,16 @@ def verify(deployment: Deployment, archive: Path, key_file: str | None) -> dict[
             if seen != {name: manifest[name] for name in seen}:
                 raise Rejected(f"restored {seen}, but {manifest['rows']} were backed up")
             _comes_up(scratch, release)
-        finally:
-            scratch.compose("down", "--volumes", "--timeout", "5", release=release)
+        except BaseException:
+            with report_and_continue(f"{scratch.project} was not removed"):
+                _remove_scratch(scratch, release)
+            raise
+        _remove_scratch(scratch, release)
     return manifest
+
+
+def _remove_scratch(scratch: Deployment, release: Release) -> None:
+    scratch.compose("down", "--volumes", "--timeout", "5", release=release)
 
 
 def _scratch(deployment: Deployment, project: str) -> Deployment:
@@ -182,8 +189,7 @@ def clear_scratch(deployment: Deployment, note: str) -> None:
     """Remove the scratch stack of a verification that was killed."""
     project, tag = note.split()
     scratch = _scratch(deployment, project)
-    release = Release("scratch", "scratch", tag)
-    scratch.compose("down", "--volumes", "--timeout", "5", release=release)
+    _remove_scratch(scratch, Release("scratch", "scratch", tag))
 
 
 def _comes_up(scratch: Deployment, release: Release) -> None:

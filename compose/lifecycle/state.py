@@ -137,7 +137,7 @@ def from_json(command: str, content: Mapping[str, Any]) -> CommandState:
         state = kind(**_known(kind, values))
     except (KeyError, TypeError) as error:
         raise Rejected(
-            f"expected the journal of a {', '.join(STATES)} that this version can read, got one of"
+            f"expected a journal of {', '.join(STATES)} that this version can read, got one of"
             f" {command!r} ({error}): give the command again from the checkout that began it"
         ) from None
     _require_types(state)

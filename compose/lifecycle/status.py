@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from compose.lifecycle import backups, deploy, owner, proxy, recovery, releases, retention
+from compose.lifecycle import backups, building, deploy, owner, proxy, recovery, releases, retention
 from compose.lifecycle.deployment import COLOURED, PROXY, Deployment, name_of
 from compose.lifecycle.errors import Rejected
 from gate.containers import Container
 from gate.errors import UsageError
+from reports.words import listed
 
 YOUNG = timedelta(hours=26)
 
@@ -30,7 +31,7 @@ def report(deployment: Deployment) -> tuple[list[str], list[str]]:
             lines.append(f"  {name_of(container):44} {state:22} {container.image}")
     newest = backups.newest(deployment)
     lines.append(f"  newest backup: {newest.name if newest else 'none'}")
-    for warning in (old_backup(deployment), backups.misdated(deployment)):
+    for warning in (old_backup(deployment), backups.misdated(deployment), no_way_back(deployment)):
         if warning:
             lines.append(f"  {warning}")
     return lines, list(_drift(deployment))
@@ -54,7 +55,8 @@ def _drift(deployment: Deployment) -> Iterator[str]:
     if present is None:
         return
     for service in deploy.without_container(deployment):
-        yield f"{service} has no container: `compose/deploy.sh` makes one"
+        yield f"{service} has no container: `compose/start.sh` makes one"
+    yield from deploy.lost_volumes(deployment)
     containers = deployment.containers()
     yield from _wrong_containers(deployment, present, containers)
     yield from _of_another_folder(deployment, containers)
@@ -93,6 +95,19 @@ def _wrong_containers(
     front = [container for container in running if container.service == PROXY]
     if front and proxy.serving(deployment) == "image":
         yield "the proxy serves the configuration of its image, not of a release"
+
+
+def no_way_back(deployment: Deployment) -> str | None:
+    """Warn when a rollback would miss images: `docker image prune -a` takes what nothing runs."""
+    tags = releases.history(deployment)
+    before = releases.load(deployment, tags[-2]) if len(tags) > 1 else None
+    gone = building.missing(before.release) if before else []
+    if not (before and gone):
+        return None
+    return (
+        f"no way back to {before.version} ({before.revision[:12]}), for there is no {listed(gone)}:"
+        " a deploy from a checkout of that revision makes them"
+    )
 
 
 def old_backup(deployment: Deployment) -> str | None:

@@ -111,12 +111,22 @@ def is_committed(journal: Journal[CommandState], steps: Sequence[Step]) -> bool:
 
 
 def undo_all(journal: Journal[CommandState], steps: Sequence[Step], reason: str) -> None:
-    """Undo every step that was begun, the last one first."""
+    """Undo every step that was begun, the last one first.
+
+    Raises `Rejected` or `MachineError`, which begins with the reason, where one cannot be undone.
+    """
     journal.fail(reason)
     say(f"  ! {reason}")
     for step in reversed(steps):
         if step.name in journal.begun:
             if step.undo is not nothing:
                 say(f"  · undo {step.name}")
-            step.undo()
+            try:
+                step.undo()
+            except Exception as trouble:  # the reason is what people need, and read last
+                kind = Rejected if isinstance(trouble, Rejected) else MachineError
+                raise kind(
+                    f"{reason}; and `undo {step.name}`, with which the next command goes on, did"
+                    f" not work: {_reason(trouble)}"
+                ) from trouble
             journal.mark_undone(step.name)

@@ -11,7 +11,7 @@ from typing import Any
 
 from compose.lifecycle import proxy
 from compose.lifecycle.deployment import PROXY, Deployment, docker, inspected, remove
-from compose.lifecycle.errors import Rejected
+from compose.lifecycle.errors import Rejected, report_and_continue
 from compose.lifecycle.releases import image
 from compose.release import HERE, Release
 from gate.containers import Container
@@ -111,7 +111,8 @@ def entry(
         docker("run", *flags, *labels, *ports, *place, image(PROXY, release), *serve)
         yield _entry_target(deployment, name, trust)
     finally:
-        remove([name])
+        with report_and_continue(f"{name} was not removed"):
+            remove([name])
 
 
 def entry_name(deployment: Deployment) -> str:

@@ -122,6 +122,7 @@ class LyingDocker:
         self.holding: list[str] = []
         """Findings of the next smoke runs; none is PROMOTE."""
         self.images: set[str] = set()
+        self.networks = {"front"}
         self.log: list[dict[str, Any]] = []
         """Entries of the proxy's access log."""
         self.connections: dict[str, str] = {}
@@ -321,7 +322,7 @@ class LyingDocker:
             word.removeprefix("label=").split("=", 1) for word in words if word.startswith("label=")
         )
         return "\n".join(
-            one.id
+            f"{one.id} {one.name}" if "{{.ID}} {{.Names}}" in words else one.id
             for one in self.containers.values()
             if wanted.get(f"{COMPOSE_LABEL}.project", one.project) == one.project
             and wanted.get(f"{COMPOSE_LABEL}.service", one.service) == one.service
@@ -360,7 +361,7 @@ class LyingDocker:
             },
             "NetworkSettings": {
                 "Ports": ports if one.service in ("proxy", "entry") else {},
-                "Networks": {f"{one.project}_front": {"IPAddress": one.ip}},
+                "Networks": {f"{one.project}_front": {"IPAddress": one.ip, "NetworkID": "front"}},
             },
         }
 
@@ -400,11 +401,17 @@ class LyingDocker:
             return "\n".join(["started", *(json.dumps(entry) for entry in self.log)])
         return "a first line\nits last words"
 
+    def _network(self, words: list[str], _: Any) -> str:
+        assert words[0] == "ls"
+        return "\n".join(self.networks)
+
     def _volume(self, words: list[str], _: Any) -> str:
         assert words[0] == "ls"
         return "\n".join(self.data)
 
     def _image(self, words: list[str], _: Any) -> Result:
+        if words[0] == "ls":
+            return Result(0, "\n".join(self.images), "")
         name = words[-1]
         known = not self.images or name in self.images
         return Result(0, f"sha256:{name}\n", "") if known else Result(1, "", "No such image")
@@ -508,7 +515,9 @@ class LyingDocker:
         tag = environment.get("BOT_TAG", "")
         named = [word for word in rest if word in SERVICES] or list(SERVICES)
         if verb in ("create", "up"):
-            self._create(project, tag, named, rest, renew=verb == "up")
+            self._create(
+                project, tag, named, rest, renew=verb == "up" and "--no-recreate" not in rest
+            )
         if verb in ("start", "up"):
             self._start([one.id for one in self._mine(project) if one.service in named], None)
         if verb == "stop":

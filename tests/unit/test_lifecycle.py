@@ -203,8 +203,11 @@ def test_a_stopped_deployment_starts_what_it_goes_on_with(
         (["backup", "--keep", "-1"], "--keep: expected a number from 1, got '-1'"),
         (["update", "--watch", "soon"], "--watch: expected a number from 0 to 999999, got 'soon'"),
         (["update", "--canary", "60"], "--canary: expected a number from 0 to 50, got '60'"),
-        (["stop", "--dry-run"], "unrecognized arguments: --dry-run"),
-        (["backup", "--dry-run"], "unrecognized arguments: --dry-run"),
+        (
+            ["stop", "--state", " "],
+            "compose/stop.sh: argument --state: expected a path, got a blank",
+        ),
+        (["status", "--project", "My Bot"], "--project: expected a compose project"),
         (["restore", "x", "--allow", "room"], "unrecognized arguments: --allow room"),
     ],
 )

@@ -1,5 +1,6 @@
 """Every command block of docs/runbooks, run in order in the situation that its page is for."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -101,7 +102,7 @@ def surroundings(deployment: Deployment, folder: Path, wanted: Release) -> dict[
         "BOT": where.url,
         "CA": str(where.ca_file),
         "API_KEY": deployment.credentials.api_key or "",
-        "LIFECYCLE_OPTIONS": " ".join(words(deployment)),
+        "LIFECYCLE_OPTIONS": shlex.join(words(deployment)),
         "BOT_TAG": wanted.tag,
         "BOT_VERSION": wanted.version,
         "BOT_REVISION": wanted.revision,
