@@ -31,6 +31,7 @@ _WRITTEN = re.compile(
 )
 # Compose 2.26, in its log `The \"NAME\" variable is not set. Defaulting to a blank …`
 _UNSET = re.compile(r'The \\?"([^"\\]*)\\?" variable is not set')
+_NO_TEXT = re.compile(rb"\0|\r(?!\n)")
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_]\w*)")
 
 
@@ -158,10 +159,15 @@ def _text(path: Path) -> str:
             raise SettingsError(f"{wanted}, got a pipe; write them to a file")
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise SettingsError(f"{wanted}, got no file; `make env` writes compose/.env") from None
+        got = "a link that leads nowhere" if path.is_symlink() else "no file"
+        raise SettingsError(f"{wanted}, got {got}; `make env` writes compose/.env") from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise SettingsError(f"{wanted} that can be read, got: {reason}") from None
+    if odd := _NO_TEXT.search(raw):  # of UTF-16 too, and line ends that no reader here knows
+        got = "a zero byte" if odd[0] == b"\0" else "a carriage return without a line feed"
+        line = raw.count(b"\n", 0, odd.start()) + 1
+        raise SettingsError(f"{wanted} as lines of text in UTF-8, got {got} in line {line}")
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:

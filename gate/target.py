@@ -382,10 +382,14 @@ def _secret_file(environment: Mapping[str, str], variable: str) -> str | None:
     if not path:
         return None
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        secret = Path(path).read_text(encoding="utf-8-sig").strip()
+    except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
         raise TargetError(f"{variable}: expected a readable file, got {path}: {why}") from None
+    if not secret.isprintable() or not secret:
+        got = "more than one line, or no text" if secret else "nothing"
+        raise TargetError(f"{variable}: expected one line with the secret in {path}, got {got}")
+    return secret
 
 
 def env_values(path: Path | None) -> dict[str, str]:

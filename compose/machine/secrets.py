@@ -5,6 +5,7 @@ import secrets
 import sys
 from pathlib import Path
 
+from gate.errors import BAD_INPUT, MACHINE
 from gate.machine.console import say
 
 FOLDER = Path(__file__).parents[1]
@@ -17,11 +18,20 @@ def main() -> int:
     example, target = FOLDER / ".env.example", FOLDER / ".env"
     if not example.is_file():
         say(f"Expected {example} to fill in, but there is none. Restore it from the repository.")
-        return 6
-    if write(example, target):
-        say(f"{target}: written, with new secrets; only its owner can read it")
-    else:
-        say(f"{target} is there already and stays as it is")
+        return MACHINE
+    try:
+        written = write(example, target)
+    except OSError as error:
+        say(f"expected to write {target}, but: {error.strerror}")
+        return MACHINE
+    if not written and not target.exists():
+        say(f"expected {target} to be a file or not there, got a link that leads nowhere")
+        return BAD_INPUT
+    say(
+        f"{target}: written, with new secrets; only its owner can read it"
+        if written
+        else f"{target} is there already and stays as it is"
+    )
     return 0
 
 

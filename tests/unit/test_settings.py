@@ -139,6 +139,12 @@ def test_settings_in_a_backup_read_back_to_the_same(tmp_path: Path) -> None:
 
 UNREADABLE = {
     "latin": (b"SERVER_NAME=caf\xe9\n", "as UTF-8, got other bytes in line 1"),
+    "utf-16": ("API_KEY=S3cret\n".encode("utf-16"), "as lines of text in UTF-8, got a zero byte"),
+    "zero byte": (b"A=1\nAPI_KEY=S3\0cret\n", "got a zero byte in line 2"),
+    "carriage return": (
+        b"A=1\r\nB=2\rAPI_KEY=S3cret\r",
+        "got a carriage return without a line feed",
+    ),
     "open quote": (b'A=1\nAPI_KEY="Sup3rS3cret\n', "got line"),
     "open brace": (b"API_KEY=Sup3r${S3cret\n", "begins no reference"),
     "no name": (b"Sup3r S3cret=1\n", "got line 1"),
@@ -172,6 +178,65 @@ def test_a_missing_settings_file_is_one_sentence(
     said = capsys.readouterr().err
     assert f"expected settings in {tmp_path / what}"[:-2] in said
     assert len(said.splitlines()) == 1
+
+
+@needs_compose
+@pytest.mark.parametrize("line", ["\n", "\r\n"], ids=["LF", "CRLF"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "BOM"])
+def test_marks_and_line_ends_of_other_systems_are_no_part_of_a_value(
+    tmp_path: Path, line: str, mark: str
+) -> None:
+    text = mark + line.join([f"API_KEY={LONG}", "SERVER_NAME=bot.test", ""])
+    assert settings.read(written(tmp_path, text)) == {
+        "API_KEY": LONG,
+        "SERVER_NAME": "bot.test",
+    }
+
+
+@pytest.mark.parametrize(
+    ("to", "got"), [("nowhere", "a link that leads nowhere"), ("link", "too many levels")]
+)
+def test_a_link_to_no_settings_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], to: str, got: str
+) -> None:
+    path = tmp_path / "link"
+    path.symlink_to(to)
+    words = ["stop", "--env-file", str(path), "--state", str(tmp_path / "state")]
+    assert lifecycle.main([*words, "--project", "no-such-project"]) == BAD_INPUT
+    said = capsys.readouterr().err
+    assert f"expected settings in {path}" in said
+    assert got in said
+    assert len(said.splitlines()) == 1
+
+
+SECRET_FILES = {
+    "nothing": (b"\n", "got nothing"),
+    "two lines": (b"abc\ndef\n", "got more than one line"),
+    "zero byte": (b"abc\0def", "or no text"),
+    "latin": (b"caf\xe9", "it is not text"),
+}
+
+
+@pytest.mark.parametrize(("content", "got"), SECRET_FILES.values(), ids=SECRET_FILES)
+def test_a_secret_file_that_holds_none_is_one_sentence(
+    tmp_path: Path, content: bytes, got: str
+) -> None:
+    from gate import target as targets
+    from gate.errors import TargetError
+
+    path = written(tmp_path, content)
+    with pytest.raises(TargetError, match=got) as told:
+        targets.credentials(targets.Target("x", "live"), {"GATE_API_KEY_FILE": str(path)})
+    assert str(told.value).startswith("GATE_API_KEY_FILE: expected ")
+    assert "def" not in str(told.value)
+
+
+def test_a_secret_file_of_another_system_is_its_secret(tmp_path: Path) -> None:
+    from gate import target as targets
+
+    path = written(tmp_path, f"\ufeff{LONG}\r\n")
+    found = targets.credentials(targets.Target("x", "live"), {"GATE_API_KEY_FILE": str(path)})
+    assert found.api_key == LONG
 
 
 def test_settings_that_the_gate_cannot_read_are_one_sentence(
