@@ -17,8 +17,8 @@ from gate.machine.commands import run, run_checked
 
 ARCHIVE_LIMIT = 60.0
 DOCKER_LIMIT = 5.0
-UMASK = "tar.umask=0022"
-"""Modes as in a checkout: they are part of what an image is built from."""
+AS_CHECKED_OUT = ("tar.umask=0022", "core.autocrlf=false", "core.eol=lf")
+"""Modes and line ends as in a checkout: they are part of what an image is built from."""
 
 
 def find(word: str) -> Version:
@@ -72,7 +72,8 @@ def sources(version: Version, folder: Path) -> Release:
     commit = str(version.commit)
     folder.mkdir()
     archive = folder / "sources.tar"
-    git: list[str | Path] = ["git", "-C", HERE.parent, "-c", UMASK]
+    settings = [word for setting in AS_CHECKED_OUT for word in ("-c", setting)]
+    git: list[str | Path] = ["git", "-C", HERE.parent, *settings]
     words = ["archive", f"--output={archive}", commit, HERE.name, "pyproject.toml"]
     run_checked("archive a commit", [*git, *words], ARCHIVE_LIMIT)
     with tarfile.open(archive) as file:

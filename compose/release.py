@@ -11,6 +11,8 @@ from gate.model import model
 
 HERE = Path(__file__).parent
 GIT_LIMIT = 30.0
+CHANGED = ("status", "--porcelain", "--untracked-files=normal")
+"""A new file counts, whatever the settings of who asks say (status.showUntrackedFiles)."""
 
 OWN_SERVICES = model().built
 """Services built from this repository, and their folders."""
@@ -23,7 +25,7 @@ def release() -> Release:
     """
     # With a file of ours: a folder that somebody unpacked inside another repository is not of it.
     head = run(["git", "-C", HERE, "rev-parse", "HEAD", "HEAD:./compose.yaml"], GIT_LIMIT)
-    changed = run(["git", "-C", HERE, "status", "--porcelain", "--", "."], GIT_LIMIT)
+    changed = run(["git", "-C", HERE, *CHANGED, "--", "."], GIT_LIMIT)
     if head.ok and not changed.ok:  # changed or not would be a guess
         raise MachineError(f"expected `git status` to answer in {HERE}, but: {changed.text}")
     revision = head.out.split()[0] if head.ok else "unknown"

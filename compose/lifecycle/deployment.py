@@ -196,9 +196,13 @@ def inspected(ids: Sequence[str]) -> list[Container]:
     if not ids:
         return []
     done = run(["docker", "inspect", "--type", "container", *ids], DOCKER_LIMIT)
-    if not done.ok and "no such" not in done.err.lower():
-        _succeeded("docker inspect", done)
-    return [Container(details) for details in json.loads(done.out or "[]")]
+    found = [Container(details) for details in json.loads(done.out or "[]")]
+    if not done.ok:
+        seen = {word for container in found for word in (container.id, name_of(container))}
+        listed = docker("ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Names}}").split()
+        if not seen.issuperset(set(ids).intersection(listed)):
+            _succeeded("docker inspect", done)
+    return found
 
 
 def last_log_line(container: Container) -> str:

@@ -12,6 +12,7 @@ from gate.errors import MachineError, WaitError
 from gate.machine import docker
 from gate.machine.commands import last_lines, run, run_checked
 from gate.machine.console import step
+from gate.machine.limits import NO_RIGHT, limit_of
 from gate.wait import wait_until
 
 COMPOSE_NEEDED = (2, 24)
@@ -87,7 +88,7 @@ def _refuse_foreign_daemon() -> None:
 
 
 def _refuse_without_permission() -> None:
-    if "permission denied" in _why_silent():
+    if limit_of(_why_silent()) is NO_RIGHT:
         raise MachineError(
             "Expected the Docker daemon to answer this user, but it may not speak to it. Add the "
             "user to the group `docker` and log in again, or repeat as root."

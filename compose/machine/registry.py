@@ -11,6 +11,8 @@ from pathlib import Path
 from gate.machine.commands import start
 
 PROBE_SECONDS = 5.0
+DESCRIBED = (b"Pulling from", b"Getting image source signatures")
+"""What Docker (20.10 to 28) and Podman (3 to 5) say then."""
 REMEMBERED_SECONDS = 12 * 3600
 
 
@@ -60,7 +62,10 @@ def answers(image: str) -> bool:
 
 
 def probe(image: str, seconds: float = PROBE_SECONDS) -> bool:
-    """Begin to pull an image: `Pulling from` is said once the registry has described it."""
+    """Begin to pull an image: it is said when the registry has described it, or an image is there.
+
+    A firewall that lets a pull hang is told from a registry that is slow by these words alone.
+    """
     deadline = time.monotonic() + seconds
     with start(
         ["docker", "pull", image],
@@ -69,19 +74,21 @@ def probe(image: str, seconds: float = PROBE_SECONDS) -> bool:
         stderr=subprocess.STDOUT,
     ) as pull:
         try:
-            return b"Pulling from" in _first_line(pull, deadline)
+            return _begins(pull, deadline)
         finally:
             pull.kill()
 
 
-def _first_line(pull: subprocess.Popen[bytes], deadline: float) -> bytes:
+def _begins(pull: subprocess.Popen[bytes], deadline: float) -> bool:
     assert pull.stdout
-    line = b""
+    said = b""
     with selectors.DefaultSelector() as selector:
         selector.register(pull.stdout, selectors.EVENT_READ)
-        while b"\n" not in line and selector.select(max(0.0, deadline - time.monotonic())):
+        while selector.select(max(0.0, deadline - time.monotonic())):
             piece = os.read(pull.stdout.fileno(), 4096)
+            said += piece
+            if any(words in said for words in DESCRIBED):
+                return True
             if not piece:
                 break
-            line += piece
-    return line
+    return False

@@ -14,6 +14,8 @@ from gate.machine import docker, interrupts
 from gate.machine.limits import advised
 
 LAST_LINES = 12
+LATE = 124
+"""Exit code of a program that did not end in time, as `timeout` has it."""
 BREAK_SECONDS = 10.0
 """For a program that is broken off to end by itself."""
 IMAGE_LIMIT = 30.0
@@ -66,7 +68,7 @@ def run(
         except FileNotFoundError as missing:
             return Result(127, "", str(missing))
         except subprocess.TimeoutExpired:
-            return Result(124, "", f"no answer within {limit:g} s")
+            return Result(LATE, "", f"no answer within {limit:g} s")
 
 
 def completed(
@@ -116,11 +118,19 @@ def _end_session(process: subprocess.Popen[str], grace: float) -> None:
 def image_exists(name: str) -> bool:
     """Whether an image is on this machine. Raises `MachineError` where Docker does not say."""
     answer = run(["docker", "image", "inspect", "--format", "{{.Id}}", name], IMAGE_LIMIT)
-    if not answer.ok and "no such image" not in answer.text.lower():
+    if not answer.ok and (answer.code == LATE or not answers("image", "ls", "--quiet")):
         raise MachineError(
             f"expected Docker to say whether it has {name}, but: {advised(answer.text)}"
         )
     return answer.ok
+
+
+def answers(*listing: str) -> bool:
+    """Whether Docker can list such things: one that it then cannot inspect is not there.
+
+    Each engine has words of its own for that, in which it may say anything else as well.
+    """
+    return run(["docker", *listing], IMAGE_LIMIT).ok
 
 
 def run_checked(

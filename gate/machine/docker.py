@@ -215,7 +215,8 @@ def git_environment(variables: Mapping[str, str] = os.environ) -> dict[str, str]
     """
     kept = {name: value for name, value in variables.items() if not name.startswith("GIT_")}
     trust = {"GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": str(ROOT.resolve())}
-    return kept | trust | {"GIT_CONFIG_COUNT": "1"}
+    # Only looked at: no lock that a commit of somebody's may wait for, no index of root's.
+    return kept | trust | {"GIT_CONFIG_COUNT": "1", "GIT_OPTIONAL_LOCKS": "0"}
 
 
 def engine_is_here() -> bool:
