@@ -23,6 +23,7 @@ from gate.containers import Container, containers, last_lines
 from gate.errors import MachineError
 from gate.hooks import Release, hooks
 from gate.machine import docker
+from gate.machine.builds import build_failure
 from gate.machine.commands import completed, image_exists, run, variables_of
 from gate.machine.limits import advised, machine_error
 from gate.machine.modes import make_readable
@@ -89,7 +90,9 @@ class GateCompose(DockerCompose):
         except subprocess.TimeoutExpired:
             raise ComposeError(f"no answer within {limit:g} s: {' '.join(cmd)}") from None
         if not done.ok:
-            raise ComposeError("\n".join((done.out + done.err).strip().splitlines()[-20:]))
+            text = (done.out + done.err).strip()
+            failure = build_failure(text, model().built) if "build" in cmd else None
+            raise ComposeError(str(failure or "\n".join(text.splitlines()[-20:])))
         return subprocess.CompletedProcess(cmd, done.code, done.out.encode(), done.err.encode())
 
 
@@ -337,9 +340,8 @@ def build(compose: GateCompose, what: Release) -> None:
         compose.run("build", *model().built, limit=BUILD_LIMIT)
     except ComposeError as error:
         raise MachineError(
-            f"expected `docker compose build` to succeed, but its last lines were:\n"
-            f"{advised(str(error))}\n"
-            "run `make gate`, which prepares the images that these are built from"
+            f"expected to build the images of this tree, but: {advised(str(error))};"
+            " `make gate` prepares the images that these are built from"
         ) from None
 
 

@@ -129,8 +129,8 @@ def wanted() -> Release:
         chosen = release()
         if chosen.revision == "unknown":
             say_once(
-                f"  ! {HERE.parent} is no git checkout: its revision is unknown, and what runs is told"
-                f" by version {chosen.version} and tag {chosen.tag} alone"
+                f"  ! {HERE.parent} is no git checkout: its revision is unknown, and what runs is"
+                f" told by version {chosen.version} and tag {chosen.tag} alone"
             )
         return chosen
     version = os.environ.get("BOT_VERSION", "0.0.0")

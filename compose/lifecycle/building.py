@@ -26,7 +26,8 @@ def provide(deployment: Deployment, wanted: Release) -> None:
     try:
         deployment.compose(verb, *OWN_SERVICES, release=wanted, limit=BUILD_LIMIT)
     except MachineError as error:
-        raise Rejected(f"{lacking[0]} cannot be had: {error}") from None
+        what = f"the images of {wanted.version} ({wanted.tag})" if lacking[1:] else lacking[0]
+        raise Rejected(f"{what} cannot be had: {error}") from None
 
 
 def schema(wanted: Release) -> int:

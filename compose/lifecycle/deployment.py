@@ -10,13 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from compose.release import HERE, Release, release_environment
+from compose.release import HERE, OWN_SERVICES, Release, release_environment
 from gate import settings, wait
 from gate.containers import OF_COMPOSE, PROJECT_LABEL, Container
 from gate.errors import MachineError, WaitError
+from gate.machine.builds import build_failure
 from gate.machine.commands import Result, piped, run
 from gate.machine.console import say_once
-from gate.machine.limits import limit_of
+from gate.machine.limits import advised, limit_of
 from gate.machine.modes import make_readable
 from gate.model import model
 from gate.target import DEPLOYED_PROJECT, Credentials, env_values, public_url
@@ -37,8 +38,7 @@ MOUNTING = ("up", "create")
 POLL_SECONDS = 0.4
 """Most looks start a program in a container, which costs 0.15 s of a core."""
 LAST_LINES = 16
-"""Of what a failed command printed. A failed build repeats its step's own words at its end, but
-sometimes without the first of them, which name the cause: they stand only further above."""
+"""Of what a failed command printed."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,9 @@ class Deployment:
             warning = str(json.loads(message))
             if not settings.unset_in_settings(warning, env_file):  # told by the preflight
                 say_once(f"  ! compose warns: {warning}")
+        is_failed_build = arguments[0] == "build" and not done.ok
+        if is_failed_build and (failure := build_failure(done.text, OWN_SERVICES)):
+            raise MachineError(advised(str(failure)))
         return _succeeded(f"docker compose {arguments[0]}", done)
 
     def open_files(self) -> None:

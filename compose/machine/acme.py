@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from gate.errors import MachineError
+from gate.machine.builds import build_failure
 from gate.machine.commands import image_exists, run
 from gate.machine.console import step
 
@@ -34,7 +35,8 @@ def ensure() -> None:
         words = ["docker", "build", "--progress", "plain", "--tag", image(), str(FOLDER)]
         done = run(words, BUILD_LIMIT, env={"DOCKER_BUILDKIT": "1"})
     if not done.ok:
+        why = build_failure(done.text) or done.text.splitlines()[-1]
         raise MachineError(
-            f"Expected a way to Debian's packages, but {NONE}: {done.text.splitlines()[-1]}."
+            f"Expected a way to Debian's packages, but {NONE}: {why}."
             " Without it the checks of ACME are waived by name, and all else can run."
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from gate.errors import MachineError
 from gate.machine import docker, interrupts
+from gate.machine.builds import build_failure
 from gate.machine.limits import advised
 
 LAST_LINES = 12
@@ -144,9 +145,10 @@ def run_checked(
     """Run a program that has to succeed for the machine to be made ready."""
     result = run(args, limit, cwd=cwd, env=env)
     if not result.ok:
+        failure = build_failure(result.text) if "build" in args[:2] else None
+        told = str(failure) if failure else f"Its last lines:\n{last_lines(result.text)}"
         raise MachineError(
-            f"Expected `{args[0]}` to {what}, but it ended with code {result.code}. "
-            f"Its last lines:\n{advised(last_lines(result.text))}"
+            f"Expected `{args[0]}` to {what}, but it ended with code {result.code}. {advised(told)}"
         )
     return result
 

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from compose import release as releases
+from compose.lifecycle import __main__ as lifecycle
+from compose.lifecycle import deployment
 from gate.errors import DockerSilent, MachineError
-from gate.machine import docker
-from gate.machine.commands import piped, run, start
+from gate.machine import commands, docker
+from gate.machine.commands import Result, piped, run, start
 from gate.stack import GateCompose, require_docker
 from gate.target import read
 from gate.wire import docker as docker_api
@@ -341,3 +343,91 @@ def test_a_folder_inside_another_repository_is_not_of_it(
     (here.parent / "pyproject.toml").write_text('[project]\nversion = "1"\n')
     monkeypatch.setattr(releases, "HERE", here)
     assert releases.release().revision == "unknown"
+
+
+@pytest.mark.parametrize("setting", ["status.showUntrackedFiles=no", "core.autocrlf=true"])
+def test_settings_of_who_asks_change_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    here = tmp_path / "compose"
+    here.mkdir()
+    (here / "compose.yaml").write_text("services: {}\n")
+    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1"\n')
+    (tmp_path / "file").write_text("")
+    git: list[str | Path] = ["git", "-C", tmp_path, "-c", "user.name=x", "-c", "user.email=x@y"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+        assert run([*git, *words], 10.0).ok
+    name, _, value = setting.partition("=")
+    assert run([*git, "config", name, value], 10.0).ok
+    monkeypatch.setattr(releases, "HERE", here)
+    assert not releases.release().revision.endswith("-dirty")
+    (here / "new.py").write_text("")
+    assert releases.release().revision.endswith("-dirty")
+
+
+def test_an_unpacked_archive_is_said_to_have_no_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(lifecycle, "release", lambda: releases.Release("1", "unknown", "abc"))
+    monkeypatch.setattr(lifecycle, "HERE", tmp_path / "compose")
+    monkeypatch.delenv("BOT_TAG", raising=False)
+    assert lifecycle.wanted().tag == "abc"
+    assert f"{tmp_path} is no git checkout: its revision is unknown" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["sh", "py", "toml", "conf", "json", "Dockerfile"])
+def test_no_clone_changes_a_line_end(tmp_path: Path, ending: str) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / ".gitattributes").write_bytes((ROOT / ".gitattributes").read_bytes())
+    (source / f"x.{ending}").write_bytes(b"#!/bin/sh\ntrue\n")
+    (source / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n\r\n")
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@y"]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "x"]):
+        assert run([*git, "-C", str(source), *words], 10.0).ok
+    clone = [*git, "clone", "-q", "-c", "core.autocrlf=true", "-c", "core.eol=crlf"]
+    assert run([*clone, str(source), str(tmp_path / "clone")], 10.0).ok
+    for path in (f"x.{ending}", "x.png"):
+        assert (tmp_path / "clone" / path).read_bytes() == (source / path).read_bytes()
+
+
+WORDS = {
+    "docker": "Error: No such image: x",
+    "podman 3": 'Error: error inspecting object: unable to inspect "x": image not known',
+    "podman 5": "Error: inspecting object: x: image not known",
+    "nerdctl": "no such object: x",
+}
+
+
+@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
+def test_an_image_that_is_not_there_is_told_in_no_engines_words(
+    monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    def answer(args: list[str], *_: object, **__: object) -> Result:
+        return Result(1, "[]", words) if "inspect" in args else Result(0, "", "")
+
+    monkeypatch.setattr(commands, "run", answer)
+    assert commands.image_exists("x") is False
+    monkeypatch.setattr(commands, "run", lambda *_, **__: Result(1, "", words))
+    with pytest.raises(MachineError, match="expected Docker to say whether it has x"):
+        commands.image_exists("x")
+    monkeypatch.setattr(commands, "run", lambda *_, **__: Result(commands.LATE, "", "late"))
+    with pytest.raises(MachineError, match="late"):
+        commands.image_exists("x")
+
+
+@pytest.mark.parametrize("words", ['no container with name or ID "b" found', "n'existe pas"])
+def test_a_container_that_is_gone_is_told_in_no_engines_words(
+    monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    listed = ["a1 a"]
+
+    def answer(args: list[str], *_: object, **__: object) -> Result:
+        found = json.dumps([{"Id": "a1", "Name": "/a", "State": {}}])
+        return Result(1, found, words) if "inspect" in args else Result(0, "\n".join(listed), "")
+
+    monkeypatch.setattr(deployment, "run", answer)
+    assert [one.id for one in deployment.inspected(["a", "b"])] == ["a1"]
+    listed.append("b1 b")
+    with pytest.raises(MachineError, match="Expected `docker inspect` to succeed"):
+        deployment.inspected(["a", "b"])
