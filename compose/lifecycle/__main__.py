@@ -162,7 +162,8 @@ def update_(deployment: Deployment, options: Options) -> None:
 
     def read_state() -> UpdateState:
         if not all(deployment.containers(service) for service in COLOURED):
-            raise Rejected("nothing is deployed here: `compose/deploy.sh` deploys")
+            gone = "its containers are gone: `compose/start.sh` makes them anew"
+            raise Rejected(gone if releases.current(deployment) else deploy.NOTHING)
         return update.read_state(deployment, chosen, _update_options(options))
 
     _carry_out(deployment, options, chosen, read_state)
@@ -225,7 +226,7 @@ def restore_(deployment: Deployment, options: Options) -> None:
         raise Rejected("nothing was deployed here yet: `compose/deploy.sh` comes before a restore")
     for service in restore.SERVICES:
         if not down and not deployment.containers(service):
-            raise Rejected(f"there is no container of {service}: `compose/deploy.sh` makes one")
+            raise Rejected(f"there is no container of {service}: `compose/start.sh` makes one")
     with restore.opened(deployment, archive, options.key_file) as (_, manifest):
         say(f"{archive.name}: made {manifest['made']}, rows {manifest['rows']}")
     state = RestoreState(id=new_id(), archive=str(archive), key_file=options.key_file, down=down)

@@ -26,8 +26,9 @@ def provide(deployment: Deployment, wanted: Release) -> None:
     try:
         deployment.compose(verb, *OWN_SERVICES, release=wanted, limit=BUILD_LIMIT)
     except MachineError as error:
-        what = f"the images of {wanted.version} ({wanted.tag})" if lacking[1:] else lacking[0]
-        raise Rejected(f"{what} cannot be had: {error}") from None
+        if lacking[1:]:  # which of them, the error says
+            lacking = [f"an image of {wanted.version} ({wanted.tag})"]
+        raise Rejected(f"{lacking[0]} cannot be had: {error}") from None
 
 
 def schema(wanted: Release) -> int:

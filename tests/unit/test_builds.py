@@ -118,7 +118,7 @@ def test_the_image_that_was_not_built_is_named(
     )
     monkeypatch.setattr(building, "release", lambda: Release("1", "r", "x"))
     one = Deployment("bot", (), tmp_path / ".env", tmp_path)
-    with pytest.raises(Rejected, match=r"images of 1 \(x\) cannot be had: expected `RUN p") as told:
+    with pytest.raises(Rejected, match=r"image of 1 \(x\) cannot be had: expected `RUN p") as told:
         building.provide(one, Release("1", "r", "x"))
     assert "of exchange to succeed, got: ERROR: No matching distribution" in str(told.value)
     assert "breakout-bot/api" not in str(told.value)

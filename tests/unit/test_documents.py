@@ -1,12 +1,16 @@
 """What documents tell people to type and to open is there."""
 
+import argparse
 import ast
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from gate import options
+from gate import target as targets
+from gate.errors import TargetError
 
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = sorted(
@@ -74,6 +78,41 @@ def test_every_option_is_explained() -> None:
     options.declare(declared)  # type: ignore[arg-type]
     rows = re.findall(r"^\| (`--[^|]*)\|", (ROOT / "docs/gate.md").read_text("utf-8"), re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"--[a-z-]+", row)} == declared.names
+
+
+def test_every_key_of_a_target_file_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "target.toml"
+    services = "".join(
+        f'{name} = "internal"\n' for name in targets.SERVICES if name != targets.ENTRY
+    )
+    path.write_text(f'unknown = 1\n[services]\n{targets.ENTRY} = "https://bot.test"\n{services}')
+    with pytest.raises(TargetError) as told:
+        targets.from_file(path)
+    named = re.search(r"expected one of (.*), got the unknown key", str(told.value))
+    assert named
+    text = (ROOT / "docs/gate.md").read_text("utf-8").partition("## A target file")[2]
+    rows = re.findall(r"^\| `\[?(\w+)\]?` \|", text.partition("\n## ")[0], re.MULTILINE)
+    assert sorted(rows) == sorted(named[1].split(", "))
+
+
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """Names of the options of a parser and of its commands."""
+    found = set()
+    for action in parser._actions:
+        found |= {name for name in action.option_strings if name.startswith("--")}
+        if isinstance(action, argparse._SubParsersAction):
+            found |= {name for one in action.choices.values() for name in options_of(one)}
+    return found - {"--help"}
+
+
+@pytest.mark.parametrize(
+    ("document", "module"), [("lifecycle", "compose.lifecycle"), ("load", "load")]
+)
+def test_every_option_of_a_program_is_explained(document: str, module: str) -> None:
+    parser = import_module(f"{module}.__main__")._parser()
+    text = (ROOT / f"docs/{document}.md").read_text("utf-8")
+    rows = "\n".join(line for line in text.splitlines() if line.startswith(("| `", "`judge`")))
+    assert set(re.findall(r"(?<=`)--[a-z-]+", rows)) == options_of(parser)
 
 
 def constants(path: Path) -> dict[str, tuple[float, ...]]:
