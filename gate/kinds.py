@@ -114,8 +114,7 @@ def kinds_of(service: Service, project: Project) -> list[Known]:
         if found := list(look(service, project)):
             first = {known.kind: known for known in reversed(found)}
             return list(dict.fromkeys(first[known.kind] for known in found))
-    port = f"listens on {service.ports[0]}" if service.ports else "listens to nothing known"
-    return [Known(OTHER, f"{port}, and no rule knows {_short(_image(service)) or 'its image'}")]
+    return [Known(OTHER, f"no rule knows {_short(_image(service)) or 'its image'}")]
 
 
 def _job(service: Service, project: Project) -> Iterator[Known]:
@@ -191,12 +190,19 @@ def _by_port(service: Service, _: Project) -> Iterator[Known]:
             if port in rule.ports and not service.is_built:
                 yield Known(kind, f"port {port}")
                 return
-    if service.is_built and service.ports:
-        yield Known("api", f"built here, listens on {service.ports[0]}: only its answers tell more")
+    known = service.ports[:1] if service.is_built else [p for p in service.ports if _is_web(p)]
+    if known:
+        kind = "api" if service.is_built else "page"  # what people install is mostly for browsers
+        yield Known(kind, f"it listens on {known[0]}; only its answers tell more")
+
+
+def _is_web(port: int) -> bool:
+    """Tell a port that web servers have by custom."""
+    return port in (80, 443, 4200, 5000, 5173) or 3000 <= port < 3100 or 8000 <= port < 10_000
 
 
 def _by_silence(service: Service, _: Project) -> Iterator[Known]:
-    if service.ports or service.raw.get("network_mode") == "host":
+    if service.ports or service.raw.get("network_mode"):  # of the host, or of another service
         return
     restart = str(service.raw.get("restart") or "")
     policy = ((service.raw.get("deploy") or {}).get("restart_policy") or {}).get("condition")
