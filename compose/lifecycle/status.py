@@ -99,8 +99,11 @@ def _wrong_containers(
 
 def no_way_back(deployment: Deployment) -> str | None:
     """Warn when a rollback would miss images: `docker image prune -a` takes what nothing runs."""
-    tags = releases.history(deployment)
-    before = releases.load(deployment, tags[-2]) if len(tags) > 1 else None
+    try:
+        tags = releases.history(deployment)
+        before = releases.load(deployment, tags[-2]) if len(tags) > 1 else None
+    except (Rejected, UsageError):
+        return None  # told once already, as what is damaged
     gone = building.missing(before.release) if before else []
     if not (before and gone):
         return None
