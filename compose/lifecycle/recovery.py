@@ -129,7 +129,9 @@ def _clear(deployment: Deployment, folder: Path) -> None:
     working.remove_helpers(folder.name)
     note = folder / working.SCRATCH
     if note.is_file():
-        scratch = note.read_text(encoding="utf-8")
+        scratch = note.read_text(encoding="utf-8", errors="replace")
+        if len(scratch.split()) != 2:  # killed while it wrote that down: before the stack was made
+            return
         holds_within(lambda: not _orphans(scratch.split()[0]), ORPHAN_SECONDS)
         restore.clear_scratch(deployment, scratch)
 

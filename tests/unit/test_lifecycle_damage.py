@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from compose.lifecycle import __main__ as command
-from compose.lifecycle import journal, owner, recovery, update, verify
+from compose.lifecycle import backups, journal, owner, recovery, update, verify, working
 from compose.lifecycle.deployment import COLOURED, Deployment
 from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal
@@ -153,6 +153,19 @@ def test_a_damaged_note_of_kept_containers_is_told(deployment: Deployment, text:
     (deployment.state / update.RETAINED).write_text(text)
     with pytest.raises(Rejected, match="remove it; `docker ps --all`"):
         update.purge_retained(deployment)
+
+
+@pytest.mark.parametrize("text", [b"", b"gate-scratch", b"\xff\x00"])
+def test_a_note_that_a_kill_has_cut_short_stops_no_command(
+    deployment: Deployment, docker: LyingDocker, monkeypatch: pytest.MonkeyPatch, text: bytes
+) -> None:
+    monkeypatch.setattr(backups, "clear_volumes", lambda _: None)
+    left = deployment.state / working.FOLDER / "work-x"
+    left.mkdir(parents=True)
+    (left / working.SCRATCH).write_bytes(text)
+    recovery.clear(deployment)
+    assert not left.exists()
+    assert docker.count(r"^docker compose .* down\b") == 0
 
 
 class Disk:
