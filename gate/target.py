@@ -131,7 +131,8 @@ def read(word: str | None, ca_file: Path | None = None) -> Target:
     ca_file = ca_file or (Path(given) if given else target.ca_file)
     if ca_file is not None:
         _certificates(ca_file)
-    return replace(target, ca_file=ca_file)
+    # Whole: programs of ours that read it too work in other folders.
+    return replace(target, ca_file=ca_file.absolute() if ca_file else None)
 
 
 def _certificates(path: Path) -> None:

@@ -185,7 +185,7 @@ def _process(
         "PYTHONPATH": str(ROOT),
         "LOAD_JOB": str(job.resolve() / JOB_FILE),
         "LOAD_API_KEY": credentials.api_key or "",
-        **{name: os.environ[name] for name in TRUST if name in os.environ},
+        **{name: str(Path(os.environ[name]).absolute()) for name in TRUST if os.environ.get(name)},
     }
     command = [sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), *words]
     with log.open("w", encoding="utf-8") as file:

@@ -26,7 +26,7 @@ NOBODY = "Docker's default"
 TLS = ("DOCKER_TLS", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
 """How DOCKER_HOST is spoken to; a context brings its own."""
 CHOOSING = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG", "HOME", *TLS[:2])
-PATHS = ("DOCKER_CONFIG", "DOCKER_CERT_PATH")
+PATHS = ("DOCKER_CONFIG", "DOCKER_CERT_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR")
 """Relative to the caller's folder; compose runs in another."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 KEPT = (

@@ -431,3 +431,22 @@ def test_a_container_that_is_gone_is_told_in_no_engines_words(
     listed.append("b1 b")
     with pytest.raises(MachineError, match="Expected `docker inspect` to succeed"):
         deployment.inspected(["a", "b"])
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "DOCKER_CERT_PATH", "TMPDIR"])
+def test_a_path_is_the_callers_wherever_a_program_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    variables = {"DOCKER_HOST": OBEYED, name: "./my ca"}
+    assert docker.environment(variables)[name] == str(tmp_path / "my ca")
+
+
+def test_a_targets_authority_is_read_from_the_callers_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import certifi
+
+    (tmp_path / "my ca.pem").write_text(Path(certifi.where()).read_text("utf-8"))
+    monkeypatch.chdir(tmp_path)
+    assert read("https://bot.test", Path("my ca.pem")).ca_file == tmp_path / "my ca.pem"
