@@ -101,7 +101,8 @@ def test_a_damaged_journal_is_one_sentence_and_nothing_is_changed(
     path.write_text(text)
     assert give(deployment, verb) == 1
     shown = capsys.readouterr()
-    (line,) = [line for line in (shown.out + shown.err).splitlines() if "expected" in line and " got" in line]
+    said = (shown.out + shown.err).splitlines()
+    (line,) = [line for line in said if "expected" in line and " got" in line]
     assert any(step in line for step in ("move the file away", "from the checkout that began it"))
     assert ("breakout-bot/api:old" in shown.out) is (verb == "status")
     assert path.read_text() == text
