@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from compose.lifecycle import backups, journal, restore, working
-from compose.lifecycle.deploy import Deploy
+from compose.lifecycle import backups, journal, proxy, releases, restore, working
+from compose.lifecycle.deploy import Deploy, bring_up, former
 from compose.lifecycle.deployment import COLOURED, Deployment, holds_within, inspected
 from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal, deployment_lock
@@ -22,11 +22,12 @@ from compose.lifecycle.state import (
     UpdateState,
 )
 from compose.lifecycle.steps import Step, StepName, carry_out, must_roll_forward, undo_all
-from compose.lifecycle.update import Update
+from compose.lifecycle.update import Update, downgrade_schema, remove_others
 from gate.containers import Container
 from gate.errors import MachineError
 from gate.machine.console import say
 from gate.machine.interrupts import deferred
+from reports.words import listed
 
 Command = Deploy | Update | Restore
 COMMANDS: dict[str, Callable[[Deployment, Journal[Any]], Command]] = {
@@ -92,9 +93,28 @@ def recover(deployment: Deployment) -> bool:
             carry_out(journal, steps)
             journal.close("finished later")
         else:
+            _make_former_anew(deployment, journal)
             undo_all(journal, steps, journal.reason or "it was interrupted")
             journal.close("undone later")
     return True
+
+
+def _make_former_anew(deployment: Deployment, journal: Journal[Any]) -> None:
+    """Make the containers that an update is undone to, where a prune took the stopped ones."""
+    state, present = journal.state, releases.current(deployment)
+    if not isinstance(state, UpdateState) or present is None:
+        return
+    gone = [service for service, container in state.old.items() if not inspected([container])]
+    if not gone:
+        return
+    say(f"    {listed(gone)}: made anew, for the former container is gone")
+    downgrade_schema(deployment, state.release, journal)
+    remove_others(deployment, [])
+    flags = ("--no-recreate", "--pull", "never")
+    bring_up(former(deployment), present.release, f"{state.id}-former", *flags)
+    state.old = {service: deployment.container(service).id for service in COLOURED}
+    state.folder = proxy.serving(deployment)
+    journal.save()
 
 
 def clear(deployment: Deployment) -> None:

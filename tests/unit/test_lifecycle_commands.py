@@ -31,7 +31,7 @@ from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import UpdateOptions, UpdateState
 from compose.release import HERE, Release
 from gate.errors import BAD_INPUT, MachineError
-from tests.unit.lying_docker import LyingDocker, install, placed, recorded
+from tests.unit.lying_docker import Killed, LyingDocker, install, placed, recorded
 
 SCRIPTS = sorted(HERE.glob("*.sh"))
 NEW = Release("2", "b" * 40, "new")
@@ -399,3 +399,21 @@ def test_status_says_that_there_is_no_way_back(
     recorded(deployment, ("old", 2, None), ("new", 2, None))
     monkeypatch.setattr(building, "missing", lambda _: ["breakout-bot/api:old"])
     assert "for there is no breakout-bot/api:old" in str(status.no_way_back(deployment))
+
+
+@pytest.mark.parametrize("schema", [2, 3], ids=["same schema", "newer schema"])
+def test_a_killed_update_is_undone_though_its_former_containers_were_pruned(
+    docker: LyingDocker, deployment: Deployment, schema: int
+) -> None:
+    docker.schemas["new"] = schema
+    former = docker.of(API).id
+    docker.kill_at(f"docker stop .*{former}", at=1)
+    with pytest.raises(Killed):
+        recovery.execute(deployment, update.read_state(deployment, NEW, UpdateOptions(watch=0)))
+    docker.heal()
+    del docker.containers[former]
+    assert recovery.recover(deployment)
+    assert docker.running(API) == ["old"]
+    assert docker.serving_api is docker.of(API)
+    assert len(docker.all(API)) == 1
+    assert recovery.unfinished_command(deployment) is None
