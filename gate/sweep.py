@@ -13,16 +13,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gate.errors import MACHINE, MachineError, WaitError
-from gate.machine.commands import run
+from gate.errors import MACHINE, MachineError
+from gate.machine.commands import await_engine, run
 from gate.machine.console import say, step
 from gate.machine.limits import NO_ENGINE, limit_of
 from gate.model import model
-from gate.wait import wait_until
 
 RUN_LABEL = model().label("gate.run")
 STARTED_LABEL = model().label("gate.started")
@@ -30,8 +28,6 @@ PROJECT_PREFIX = "gate-"
 OLD_SECONDS = 6 * 3600
 """A stack without a lock file here (another temporary folder) is left alone until this age."""
 LIMIT = 60.0
-RESTART_SECONDS = 20.0
-"""For a daemon that was told to restart."""
 LISTED = {
     "container": ["container", "ls", "--all"],
     "network": ["network", "ls"],
@@ -78,18 +74,11 @@ class RunLock:
                 down()
             except MachineError as error:
                 if limit_of(str(error)) is NO_ENGINE:
-                    _await_engine()
+                    await_engine()
             remove_labelled(self.folder.name)
             shutil.rmtree(self.folder, ignore_errors=True)
         finally:
             self._file.close()
-
-
-def _await_engine() -> None:
-    """Give a daemon that restarts the time to: else what it runs would stay until the next gate."""
-    version = ["docker", "version", "--format", "{{.Server.Version}}"]
-    with suppress(WaitError):
-        wait_until(lambda: run(version, LIMIT).ok, RESTART_SECONDS, "Docker", every=0.5)
 
 
 def new_run_id() -> str:

@@ -8,9 +8,10 @@ from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import CommandState
 from gate.errors import MachineError, UsageError
+from gate.machine.commands import await_engine
 from gate.machine.console import say
 from gate.machine.interrupts import deferred
-from gate.machine.limits import machine_error
+from gate.machine.limits import NO_ENGINE, limit_of, machine_error
 
 
 class StepName(StrEnum):
@@ -74,6 +75,8 @@ def carry_out(journal: Journal[CommandState], steps: Sequence[Step]) -> None:
             say(f"  ! {reason}: there is no way back from here, so it is finished first")
             _do(journal, steps)
             raise KeyboardInterrupt(f"{reason}, and finished: there was no way back") from None
+        if limit_of(reason) is NO_ENGINE and not by_hand:
+            await_engine()
         with deferred():
             undo_all(journal, steps, reason)
         kind = KeyboardInterrupt if by_hand else Rejected

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gate.errors import MachineError
+from gate.errors import MachineError, WaitError
 from gate.machine import docker, interrupts
 from gate.machine.builds import build_failure
 from gate.machine.limits import advised
+from gate.wait import wait_until
 
 LAST_LINES = 12
 LATE = 124
@@ -20,6 +21,8 @@ LATE = 124
 BREAK_SECONDS = 10.0
 """For a program that is broken off to end by itself."""
 IMAGE_LIMIT = 30.0
+RESTART_SECONDS = 20.0
+"""For a daemon that was told to restart."""
 ENVIRONMENTS: dict[str, Callable[[], dict[str, str]]] = {
     "docker": docker.environment,
     "git": docker.git_environment,
@@ -132,6 +135,13 @@ def answers(*listing: str) -> bool:
     Each engine has words of its own for that, in which it may say anything else as well.
     """
     return run(["docker", *listing], IMAGE_LIMIT).ok
+
+
+def await_engine() -> None:
+    """Give a daemon that restarts the time to, before what it runs is taken away or put back."""
+    version = ["docker", "version", "--format", "{{.Server.Version}}"]
+    with suppress(WaitError):
+        wait_until(lambda: run(version, IMAGE_LIMIT).ok, RESTART_SECONDS, "Docker", every=0.5)
 
 
 def run_checked(

@@ -3,19 +3,22 @@
 import errno
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from compose.lifecycle import __main__ as command
-from compose.lifecycle import backups, journal, owner, recovery, update, verify, working
+from compose.lifecycle import backups, journal, owner, recovery, steps, update, verify, working
 from compose.lifecycle.deployment import COLOURED, Deployment
 from compose.lifecycle.errors import Rejected
 from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import UpdateOptions, UpdateState
 from compose.release import Release
+from gate.errors import MachineError
+from gate.machine import commands
+from gate.machine.commands import Result
 from tests.unit.lying_docker import LyingDocker, install, placed, recorded
 
 CHANGES = r"^docker (compose .*\b(up|down|create|start|stop)\b|start|stop|rm|run|kill)"
@@ -244,3 +247,30 @@ def test_on_a_disk_that_is_full_before_nothing_is_begun(
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "stopped" in line]
     assert "expected space on the disk, and free inodes, got: [Errno 28]" in line
     assert docker.count(CHANGES) == 0
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+def test_what_a_restart_of_the_daemon_broke_off_is_put_back_once_it_is_back(
+    deployment: Deployment, docker: LyingDocker, monkeypatch: pytest.MonkeyPatch, is_back: bool
+) -> None:
+    away = "Cannot connect to the Docker daemon at unix:///d.sock. Is the docker daemon running?"
+    gone = {"is": False}
+
+    def breaks_off(*_: object) -> None:
+        gone["is"] = True
+        raise MachineError(away)
+
+    def awaited() -> None:
+        gone["is"] = not is_back
+
+    def completed(words: Sequence[str], *rest: Any) -> Result:
+        return Result(1, "", away) if gone["is"] else docker.completed(words, *rest)
+
+    monkeypatch.setattr(verify, "smoke", breaks_off)
+    monkeypatch.setattr(steps, "await_engine", awaited)
+    monkeypatch.setattr(commands, "completed", completed)
+    with pytest.raises(Rejected if is_back else MachineError, match="Is the docker daemon"):
+        updated(deployment)
+    if is_back:
+        runs_alone(docker, "old")
+    assert (recovery.unfinished_command(deployment) is None) is is_back

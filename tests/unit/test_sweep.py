@@ -12,6 +12,7 @@ from compose.lifecycle.deployment import Deployment
 from gate import stack as stacks
 from gate import sweep as sweeps
 from gate.errors import MachineError
+from gate.machine import commands
 from gate.machine.commands import Result
 from gate.stack import ComposeError, GateCompose, Stack
 from gate.sweep import RunLock, leftovers, state, sweep
@@ -158,7 +159,8 @@ def test_a_daemon_that_restarts_is_waited_for(
         raise ComposeError(away)
 
     monkeypatch.setattr(sweeps, "run", run)
-    monkeypatch.setattr(sweeps, "RESTART_SECONDS", 2.0)
+    monkeypatch.setattr(commands, "run", run)
+    monkeypatch.setattr(commands, "RESTART_SECONDS", 2.0)
     lock = RunLock(RUN)
     with pytest.raises(MachineError, match="Is the docker daemon") if left else nullcontext():
         lock.end(down)
