@@ -57,7 +57,11 @@ OPTIONS = "LIFECYCLE_OPTIONS"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code: 0, 1 refused or put back, 4 bad input, 6 machine trouble."""
-    options = _parser().parse_args(_words() if arguments is None else arguments)
+    parser = _parser()
+    options, unknown = parser.parse_known_args(_words() if arguments is None else arguments)
+    if unknown:  # argparse lets the parser of all commands say it, under its own name
+        parser.prog = f"compose/{options.command}.sh"
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     deployment = described(options)
     code = _ended(deployment, options, lambda: _admit(deployment, options))
     if code:

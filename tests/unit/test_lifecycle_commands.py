@@ -417,3 +417,14 @@ def test_a_killed_update_is_undone_though_its_former_containers_were_pruned(
     assert docker.serving_api is docker.of(API)
     assert len(docker.all(API)) == 1
     assert recovery.unfinished_command(deployment) is None
+
+
+@pytest.mark.parametrize("words", [["status", "status"], ["update", "--nope"]])
+def test_what_no_command_knows_is_said_by_the_script_that_was_typed(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=str(BAD_INPUT)):
+        command.main(words)
+    assert capsys.readouterr().err == (
+        f"compose/{words[0]}.sh: unrecognized arguments: {words[1]}\n"
+    )
