@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -199,7 +200,20 @@ def environment(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
     for name in PATHS:
         if kept.get(name):
             kept[name] = str(Path(kept[name]).absolute())
-    return kept
+    return kept | _builder_folder(_config_folder(variables))
+
+
+def _config_folder(variables: Mapping[str, str]) -> Path:
+    config, home = variables.get("DOCKER_CONFIG"), variables.get("HOME")
+    return Path(config or Path(home or Path.home()) / ".docker").absolute()
+
+
+def _builder_folder(config: Path) -> dict[str, str]:
+    """Give Buildx another place than a read-only home: it builds nothing where it cannot write."""
+    there = next(path for path in (config, *config.parents) if path.exists())
+    if os.access(there, os.W_OK):
+        return {}
+    return {"BUILDX_CONFIG": str(Path(tempfile.gettempdir()) / f"gate-buildx-{os.getuid()}")}
 
 
 def pinned() -> dict[str, str]:

@@ -450,3 +450,14 @@ def test_a_targets_authority_is_read_from_the_callers_folder(
     (tmp_path / "my ca.pem").write_text(Path(certifi.where()).read_text("utf-8"))
     monkeypatch.chdir(tmp_path)
     assert read("https://bot.test", Path("my ca.pem")).ca_file == tmp_path / "my ca.pem"
+
+
+def test_buildx_gets_another_folder_where_the_home_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    variables = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    assert "BUILDX_CONFIG" not in docker.environment(variables)
+    monkeypatch.setattr(os, "access", lambda path, _: not Path(path).is_relative_to(tmp_path))
+    assert "gate-buildx" in docker.environment(variables)["BUILDX_CONFIG"]
+    elsewhere = variables | {"DOCKER_CONFIG": "/"}
+    assert "BUILDX_CONFIG" not in docker.environment(elsewhere)
