@@ -7,13 +7,13 @@ LOCK_TOOL = .venv/lock/bin/uv
 LOCK = $(CURDIR)/$(LOCK_TOOL) pip compile --quiet --generate-hashes --universal \
 	--no-emit-index-url --no-header $(UPGRADE)
 
-PARTS = lint types unit bot-tests page-tests stages fault-tests
+PARTS = lint types unit operators-cheap bot-tests page-tests stages fault-tests
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
 .PHONY: deploy update rollback backup restore status start stop adopt drill lifecycle help gate smoke contract contract-accept contract-deep bench-contract test lint types unit bot-tests page-tests stages fault-tests faults bench-smoke repeat \
 	format lock env manifest report clean venv venv-gate venv-production machine
-.PHONY: findings calm
+.PHONY: findings calm operators operators-cheap
 
 # $(call part,NAME,COMMAND): run it, and say in one line how it ended and how long it took.
 define part
@@ -75,6 +75,13 @@ types: venv ## types of the suite, strict (the services' are checked in their im
 
 unit: venv machine ## tests of the suite's own code
 	$(call part,$@,$(PYTHON) -m pytest -q tests/unit)
+
+operators: venv-gate machine ## use the gate as operators do, a row a situation: make operators [ROWS="cron umask"]
+	@$(PYTHON) -m tests.operators $(ROWS)
+
+# A row that is not to be had on this machine (6) is listed, and ends no `make test`.
+operators-cheap: venv-gate machine ## the half of it that starts no container, in a minute
+	$(call part,$@,$(PYTHON) -m tests.operators --cheap || [ $$? = 6 ])
 
 bot-tests: venv machine ## the bot's and the exchange's own tests, in their images
 	$(call part,bot-tests: api,$(call image_tests,api))
