@@ -253,7 +253,7 @@ def report_dir(value: str | None) -> Path:
     named = _text("--report-dir", value)
     path = Path(named).absolute() if named else ROOT / "reports"
     try:
-        (path / "runs").mkdir(parents=True, exist_ok=True)
+        _make_folder(path / "runs")
     except OSError as error:
         if lacking := machine_error(error, f"--report-dir {path}"):
             pytest.exit(str(lacking), MACHINE)
@@ -264,6 +264,15 @@ def report_dir(value: str | None) -> Path:
     if not os.access(path / "runs", os.W_OK):
         raise pytest.UsageError(f"expected --report-dir to be a writable folder, got {path}")
     return path
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder; root's, in somebody's checkout, is theirs: their next run writes there too."""
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for one in reversed(missing if os.geteuid() == 0 else ()):
+        owner = one.parent.stat()
+        os.chown(one, owner.st_uid, owner.st_gid)
 
 
 def require_own_stack(option: str, target: Target) -> None:

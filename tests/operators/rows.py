@@ -53,10 +53,12 @@ def sudo(where: Place) -> None:
     checkout = where.clone()
     with _owned(where.folder, owner):
         where.looks(checkout, prefix=as_root, revision=_revision(where))
+        where.smoke(checkout, prefix=as_root, revision=_revision(where))
+        whose = (checkout / "reports" / "runs").stat().st_uid
+        expect(whose == owner[0], "the folder of runs to be the owner's", f"user {whose}'s")
         if where.is_cheap:
             return
         where.python = _python_for(where, checkout, as_owner)
-        where.smoke(checkout, prefix=as_root, revision=_revision(where))
         where.smoke(checkout, prefix=as_owner, revision=_revision(where))
 
 

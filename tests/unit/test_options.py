@@ -243,3 +243,19 @@ def test_only_the_gates_own_options_are_joined() -> None:
     files = [name for name in early.OPTIONS for name in (name, "/etc/x")]
     assert list(early.joined(files)) == [f"{name}=/etc/x" for name in early.OPTIONS]
     assert list(early.joined(words)) == joined
+
+
+def test_folders_that_root_makes_are_those_of_whoever_has_the_one_above(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given = list[tuple[Path, int, int]]()
+    monkeypatch.setattr(os, "chown", lambda *words: given.append(words))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    options.report_dir(str(tmp_path / "mine"))
+    assert not given
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    folder = tmp_path / "a" / "reports"
+    options.report_dir(str(folder))
+    assert [path for path, *_ in given] == [folder.parent, folder, folder / "runs"]
+    options.report_dir(str(folder))  # what is there stays whose it is
+    assert len(given) == 3
