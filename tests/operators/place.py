@@ -24,6 +24,8 @@ NOWHERE = "https://127.0.0.1:1"
 """A target that refuses at once: what a look at it needs is nothing but this program."""
 KEPT = ("PATH", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 """Of the caller's environment, beside what pip is told (PIP_*): the rest is the row's."""
+NOT_OURS = (".cache/", ".docker/", ".rustup/")
+"""What a home may have afterwards: caches, contexts; pip asks rustc for its version."""
 CONTAINERS = "smoke.containers."
 LEAST_OF_CONTAINERS = 10
 """A target that Docker can be asked about has many more; one dropped in silence has none."""
@@ -151,7 +153,7 @@ class Place:
         """List the files in the home that may not be there: a cache may."""
         files = (path for path in self.home.rglob("*") if not path.is_dir())
         names = (str(path.relative_to(self.home)) for path in files)
-        return sorted(name for name in names if not name.startswith((".cache/", ".docker/")))
+        return sorted(name for name in names if not name.startswith(NOT_OURS))
 
 
 def masked(umask: int) -> list[str]:
