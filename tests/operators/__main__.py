@@ -33,7 +33,7 @@ class Outcome:
     seconds: float
 
     def __str__(self) -> str:
-        reason = f": {self.reason}" if self.reason else ""
+        reason = f": {' '.join(self.reason.replace('━', '').split())}" if self.reason else ""
         return f"{self.name:16} {self.end}{reason} ({self.seconds:.1f} s)"
 
 
