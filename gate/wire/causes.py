@@ -49,7 +49,8 @@ ERRORS: tuple[tuple[tuple[type[BaseException], ...], Cause], ...] = (
     ),
     ((TimeoutError, httpx.TimeoutException), Cause("it hangs, or its answer is lost on the way")),
     ((OtherProtocol,), TLS_THERE),
-    ((ConnectionResetError, ssl.SSLEOFError, EOFError), HUNG_UP),
+    # Python to 3.11.2 takes an end before the handshake for a proper one.
+    ((ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError, EOFError), HUNG_UP),
 )
 NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
 """What OpenSSL 1.1 and 3 call an answer that is no TLS."""
