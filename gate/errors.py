@@ -26,6 +26,7 @@ The text is one sentence for people: "expected …, got …; next step". The mai
 needs one line: `except GateError as error: say(str(error)); return error.exit_code`.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -90,3 +91,12 @@ class WaitError(GateError):
 
 class LiveTargetError(GateError):
     """Something tried to change a live target; it was stopped before it left the process."""
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Give an exception, what it was raised from, and so on."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__

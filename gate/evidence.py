@@ -150,10 +150,12 @@ class Evidence:
         return {
             one.name: f"{ENTRY} says that {one.profile} is not among the profiles deployed there"
             for one in model().services.values()
-            if one.profile and one.profile not in profiles.split(",") and not self._hears(one.name)
+            if one.profile
+            and one.profile not in profiles.split(",")
+            and not self._answered(one.name)
         }
 
-    def _hears(self, service: str) -> bool:
+    def _answered(self, service: str) -> bool:
         """Whether a service answered anything itself, and not the proxy in its place."""
         answers = ((probe.component, answer) for probe, answer in self.answers.items())
         return any(

@@ -1,6 +1,6 @@
 """Which kinds a service has, as far as its files tell, each with the reason.
 
-    kinds_of(project.services["db"], project)     # [Known("postgres", "image postgres:15")]
+    kinds_of(project.services["db"], project)     # [DetectedKind("postgres", "image postgres:15")]
 
 The first is the main one. Rules over names and words are data (`kinds.toml`); here is what takes
 more than a name: web servers by their configuration, applications by their sources, workers and
@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from gate import toml
-from gate.project import Project, Service
+from gate.project import Project, RenderedService
 
 FILE = Path(__file__).with_name("kinds.toml")
 OTHER = "other"
@@ -65,7 +65,7 @@ MOST_BYTES = 200_000
 
 
 @dataclass(frozen=True)
-class Known:
+class DetectedKind:
     """One kind of a service, and what tells it."""
 
     kind: str
@@ -73,7 +73,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Rule:
+class KindRule:
     """What a kind is known by."""
 
     images: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class Rule:
 
 
 @cache
-def rules() -> dict[str, Rule]:
+def rules() -> dict[str, KindRule]:
     """Read the rules, by kind."""
     top, made = toml.read(FILE), {}
     for kind, row in top.tables():
@@ -93,12 +93,12 @@ def rules() -> dict[str, Rule]:
             name: tuple(row.get(name, toml.TEXTS, ()))
             for name in ("images", "commands", "environment", "health", "packages")
         }
-        made[kind] = Rule(**words, ports=tuple(row.get("ports", toml.ANYTHING, ())))
+        made[kind] = KindRule(**words, ports=tuple(row.get("ports", toml.ANYTHING, ())))
     top.refuse_unknown()
     return made
 
 
-def kinds_of(service: Service, project: Project) -> list[Known]:
+def kinds_of(service: RenderedService, project: Project) -> list[DetectedKind]:
     """Give the kinds of a service, the main one first; `other` where nothing tells."""
     looks = (
         _job,
@@ -111,49 +111,51 @@ def kinds_of(service: Service, project: Project) -> list[Known]:
         _by_silence,
     )
     for look in looks:
-        if found := list(look(service, project)):
-            first = {known.kind: known for known in reversed(found)}
-            return list(dict.fromkeys(first[known.kind] for known in found))
-    return [Known(OTHER, f"no rule knows {_short(_image(service)) or 'its image'}")]
+        found: dict[str, DetectedKind] = {}
+        for known in look(service, project):
+            found.setdefault(known.kind, known)
+        if found:
+            return list(found.values())
+    return [DetectedKind(OTHER, f"no rule knows {_short(_image(service)) or 'its image'}")]
 
 
-def _job(service: Service, project: Project) -> Iterator[Known]:
+def _job(service: RenderedService, project: Project) -> Iterator[DetectedKind]:
     if project.waited_for_to_end(service.name):
-        yield Known("job", "another service waits for it to end well")
+        yield DetectedKind("job", "another service waits for it to end well")
 
 
-def _by_image(service: Service, _: Project) -> Iterator[Known]:
+def _by_image(service: RenderedService, _: Project) -> Iterator[DetectedKind]:
     name = _short(_image(service))
     for kind, rule in rules().items():
         if name and any(fnmatchcase(name, image) for image in rule.images):
-            yield Known(kind, f"image {_image(service)}")
+            yield DetectedKind(kind, f"image {_image(service)}")
             return
 
 
-def _by_command(service: Service, _: Project) -> Iterator[Known]:
+def _by_command(service: RenderedService, _: Project) -> Iterator[DetectedKind]:
     for kind, rule in rules().items():
         for word in rule.commands:
             if re.search(rf"(^|[\s/'\"&;]){re.escape(word)}($|[\s'\"&;])", service.command):
-                yield Known(kind, f"it runs `{word}`")
+                yield DetectedKind(kind, f"it runs `{word}`")
                 return
 
 
-def _by_words(service: Service, _: Project) -> Iterator[Known]:
+def _by_words(service: RenderedService, _: Project) -> Iterator[DetectedKind]:
     if service.is_built and service.context is not None and _has_sources(service.context):
         return  # an application has its database's variables too
     for kind, rule in rules().items():
         for name in rule.environment:
             # A client of a database gets its address as well.
             if name in service.environment and not _names_a_host(service):
-                yield Known(kind, f"variable {name}")
+                yield DetectedKind(kind, f"variable {name}")
                 return
         for word in rule.health:
             if re.search(rf"(^|[\s/]){re.escape(word)}($|\s)", service.health_check):
-                yield Known(kind, f"its health check runs {word}")
+                yield DetectedKind(kind, f"its health check runs {word}")
                 return
 
 
-def _web_server(service: Service, project: Project) -> Iterator[Known]:
+def _web_server(service: RenderedService, project: Project) -> Iterator[DetectedKind]:
     name = _short(_image(service))
     is_one = any(fnmatchcase(name, image) for image in WEB_SERVERS)
     if not (is_one or WEB_COMMANDS.search(service.command)):
@@ -162,12 +164,14 @@ def _web_server(service: Service, project: Project) -> Iterator[Known]:
     forwarding = [path for path, text in texts if FORWARDS.search(text)]
     serving = [path for path, text in texts if SERVES_FILES.search(text)]
     if forwarding:
-        yield Known("proxy", f"{forwarding[0]} forwards")
+        yield DetectedKind("proxy", f"{forwarding[0]} forwards")
     if serving or not forwarding:
-        yield Known("page", f"{serving[0]} serves files" if serving else f"web server {name}")
+        yield DetectedKind(
+            "page", f"{serving[0]} serves files" if serving else f"web server {name}"
+        )
 
 
-def _by_sources(service: Service, _: Project) -> Iterator[Known]:
+def _by_sources(service: RenderedService, _: Project) -> Iterator[DetectedKind]:
     context = service.context
     if context is None:
         return
@@ -178,22 +182,22 @@ def _by_sources(service: Service, _: Project) -> Iterator[Known]:
     if not kinds & {"api"}:
         found += _from_code(context)
     if "page" not in kinds and (folder := next((p for p in PAGES if (context / p).is_dir()), None)):
-        found.append(Known("page", f"pages in {folder}/"))
+        found.append(DetectedKind("page", f"pages in {folder}/"))
     is_silent = not (service.ports or found or service.is_published)
     if not is_silent:
         yield from sorted(found, key=lambda known: known.kind != "page")
 
 
-def _by_port(service: Service, _: Project) -> Iterator[Known]:
+def _by_port(service: RenderedService, _: Project) -> Iterator[DetectedKind]:
     for port in service.ports:
         for kind, rule in rules().items():
             if port in rule.ports and not service.is_built:
-                yield Known(kind, f"port {port}")
+                yield DetectedKind(kind, f"port {port}")
                 return
     known = service.ports[:1] if service.is_built else [p for p in service.ports if _is_web(p)]
     if known:
         kind = "api" if service.is_built else "page"  # what people install is mostly for browsers
-        yield Known(kind, f"it listens on {known[0]}; only its answers tell more")
+        yield DetectedKind(kind, f"it listens on {known[0]}; only its answers tell more")
 
 
 def _is_web(port: int) -> bool:
@@ -201,20 +205,20 @@ def _is_web(port: int) -> bool:
     return port in (80, 443, 4200, 5000, 5173) or 3000 <= port < 3100 or 8000 <= port < 10_000
 
 
-def _by_silence(service: Service, _: Project) -> Iterator[Known]:
+def _by_silence(service: RenderedService, _: Project) -> Iterator[DetectedKind]:
     if service.ports or service.raw.get("network_mode"):  # of the host, or of another service
         return
     restart = str(service.raw.get("restart") or "")
     policy = ((service.raw.get("deploy") or {}).get("restart_policy") or {}).get("condition")
     if service.is_built or restart in ("always", "unless-stopped"):
         kind = "job" if restart == "no" or policy == "none" else "worker"
-        yield Known(kind, "it listens to nothing that files name")
+        yield DetectedKind(kind, "it listens to nothing that files name")
 
 
 # Sources
 
 
-def _packages(context: Path, more: str) -> Iterator[Known]:
+def _packages(context: Path, more: str) -> Iterator[DetectedKind]:
     texts = [("Dockerfile", more)]
     texts += [(path.name, _package_names(path)) for path in _files(context, MANIFESTS, depth=3)]
     for name, text in texts:
@@ -223,7 +227,7 @@ def _packages(context: Path, more: str) -> Iterator[Known]:
                 word = re.escape(package)
                 pattern = rf"(?i)(?<![\w@./-]){word}(?![\w-])|/{word}(?= v|\")"
                 if re.search(pattern, text):
-                    yield Known(kind, f"{name} has {package}")
+                    yield DetectedKind(kind, f"{name} has {package}")
                     break
 
 
@@ -240,11 +244,11 @@ def _package_names(path: Path) -> str:
     return "\n".join(names)
 
 
-def _from_code(context: Path) -> Iterator[Known]:
+def _from_code(context: Path) -> Iterator[DetectedKind]:
     for glob, (pattern, kind) in SOURCES.items():
         for path in _files(context, (glob,), depth=3):
             if re.search(pattern, _text(path), re.MULTILINE):
-                yield Known(kind, f"{path.relative_to(context)} serves HTTP")
+                yield DetectedKind(kind, f"{path.relative_to(context)} serves HTTP")
                 break
 
 
@@ -275,7 +279,7 @@ def _files(folder: Path, globs: Iterable[str], depth: int) -> Iterator[Path]:
 # Configuration of web servers
 
 
-def _configuration(service: Service, project: Project) -> Iterator[tuple[str, str]]:
+def _configuration(service: RenderedService, project: Project) -> Iterator[tuple[str, str]]:
     """Give name and text of what is mounted or copied as configuration, wherever it goes first."""
     for row in service.raw.get("configs") or ():
         name = str(row.get("source"))
@@ -291,7 +295,7 @@ def _configuration(service: Service, project: Project) -> Iterator[tuple[str, st
                     yield file.name, _text(file)
 
 
-def _copied(service: Service) -> Iterator[tuple[str, Path]]:
+def _copied(service: RenderedService) -> Iterator[tuple[str, Path]]:
     context, dockerfile = service.context, service.dockerfile
     if context is not None and dockerfile is not None:
         for *sources, target in dockerfile.copied:
@@ -311,7 +315,7 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _image(service: Service) -> str:
+def _image(service: RenderedService) -> str:
     """Give the image that says what it is: of one that is built, what it is built upon."""
     if service.is_built:
         return service.dockerfile.base if service.dockerfile else ""
@@ -324,7 +328,7 @@ def _short(image: str) -> str:
     return name or ""
 
 
-def _names_a_host(service: Service) -> bool:
+def _names_a_host(service: RenderedService) -> bool:
     return any(
         re.search(r"(_HOST|_HOSTNAME|_SERVER|_URL|_URI|_ADDR)$", n) for n in service.environment
     )

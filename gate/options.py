@@ -54,7 +54,7 @@ class Options:
         return frozenset().union(*(one.gives for one in self.extensions))
 
     @property
-    def names(self) -> frozenset[str]:
+    def expected_needs(self) -> frozenset[str]:
         """What is expected of the build: what was named; all, where a release of ours is judged."""
         named = {"expected-version": self.version, "expected-revision": self.revision}
         return frozenset(need for need, value in named.items() if value or self.target.managed)

@@ -25,7 +25,7 @@ except ModelError as error:
 from gate import manifest, options
 from gate.evidence import Evidence
 from gate.machine import interrupts
-from gate.machine.console import Unfailing, own_copy, say
+from gate.machine.console import Unfailing, duplicated, say
 from gate.run import Gate
 from gate.stages import STAGES, folders
 
@@ -56,7 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.import_plugin(plugin)
     if config.option.collectonly:  # a mere listing; what is wrong is refused all the same
         return
-    screen = own_copy(sys.stderr)  # pytest captures the other while a check is at work
+    screen = duplicated(sys.stderr)  # pytest captures the other while a check is at work
     if screen is not sys.stderr:
         config.add_cleanup(screen.close)
     config.stash[GATE] = Gate(asked_for, " ".join(["pytest", *sys.argv[1:]]), screen)

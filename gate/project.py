@@ -1,7 +1,8 @@
 """A compose project as compose itself renders it: there is no second reader of its YAML.
 
     project = render(Path("shop/compose.yaml"))     # or the folder, as `docker compose` finds it
-    project.services["db"].image                    # None where an unset variable is in it
+    project.services["db"].image                    # "postgres:16"
+    project.unset                                   # variables in it that nobody sets: made up
 
 Compose reads override files, `extends`, `include`, profiles, `.env` and the caller's variables;
 nothing is asked of an engine, nothing is started. What it refuses is a `UsageError` in its words.
@@ -19,12 +20,11 @@ from typing import Any
 from gate.dockerfile import Dockerfile
 from gate.errors import UsageError
 from gate.machine.commands import Result, run
+from gate.settings import UNSET
 
 LIMIT = 30.0
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 """Names that compose finds by itself, with the override file beside them."""
-_UNSET = re.compile(r'[Tt]he \\?"(\w+)\\?" variable is not set')
-"""Compose 2's words for `${NAME}`."""
 _REQUIRED = re.compile(r"required variable (\w+) is missing a value")
 """Compose 2's words for `${NAME:?…}`."""
 _OWN = ("COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PATH_SEPARATOR")
@@ -33,7 +33,7 @@ _DEFAULT_DOCKERFILE = "Dockerfile"
 
 
 @dataclass(frozen=True)
-class Service:
+class RenderedService:
     """One service as rendered; `raw` is compose's own JSON of it."""
 
     name: str
@@ -130,7 +130,7 @@ class Project:
 
     name: str
     folder: Path
-    services: Mapping[str, Service]
+    services: Mapping[str, RenderedService]
     unset: tuple[str, ...] = ()
     """Variables that the files use, without a default, and nobody sets."""
     configs: Mapping[str, Any] = field(default_factory=dict)
@@ -167,7 +167,7 @@ def render(place: Path, more: Sequence[Path] = ()) -> Project:
     return Project(
         name=str(tree.get("name", "")),
         folder=home,
-        services={name: Service(name, row, home) for name, row in rows.items()},
+        services={name: RenderedService(name, row, home) for name, row in rows.items()},
         unset=unset,
         configs=tree.get("configs") or {},
     )
@@ -187,7 +187,7 @@ def _config(words: Sequence[str], folder: Path) -> tuple[Result, tuple[str, ...]
         answer = run(command, LIMIT, cwd=folder, base={**variables, **made_up})
         missing = _REQUIRED.search(answer.err)
         if answer.ok or missing is None or missing[1] in required:
-            return answer, tuple(dict.fromkeys([*required, *_UNSET.findall(answer.err)]))
+            return answer, tuple(dict.fromkeys([*required, *UNSET.findall(answer.err)]))
         required.append(missing[1])
 
 
@@ -198,5 +198,5 @@ def _words(value: Any) -> list[str]:
 def _why(text: str) -> str:
     """Give compose's sentence without its warnings."""
     lines = [line for line in text.strip().splitlines() if "level=warning" not in line]
-    kept = [line for line in lines if not _UNSET.search(line)]
+    kept = [line for line in lines if not UNSET.search(line)]
     return " ".join(" ".join(kept[-3:]).split()) or "no reason"

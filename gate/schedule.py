@@ -123,7 +123,7 @@ class Schedule:
 
     def _had(self, target: Target) -> frozenset[str]:
         """Give what checks can count on, of the target and of what was asked for."""
-        return target.capabilities | self._options.gives | self._options.names
+        return target.capabilities | self._options.gives | self._options.expected_needs
 
     def _waived_by_target(self, target: Target) -> dict[str, str]:
         """Give the checks of what could not be had on this machine, each with the reason."""
@@ -222,7 +222,7 @@ class Schedule:
         started = self._start_sidecar(
             sidecar.STAGE, self._elsewhere, stream.folder, options, stream.now()
         )
-        self._recorder.tally.count_beside(started.stage, started.news)
+        self._recorder.tally.count_sidecar(started.stage, started.new_events)
         return started
 
     def _join(self, other: Sidecar) -> None:

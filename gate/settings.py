@@ -30,7 +30,7 @@ _WRITTEN = re.compile(
     re.ASCII | re.MULTILINE | re.DOTALL,
 )
 # Compose 2.26, in its log `The \"NAME\" variable is not set. Defaulting to a blank …`
-_UNSET = re.compile(r'The \\?"([^"\\]*)\\?" variable is not set')
+UNSET = re.compile(r'The \\?"([^"\\]*)\\?" variable is not set')
 _NO_TEXT = re.compile(rb"\0|\r(?!\n)")
 _REFERENCE = re.compile(r"\$\{?([A-Za-z_]\w*)")
 
@@ -149,7 +149,7 @@ def quoted(value: str) -> str:
 def unset_in_settings(warning: str, path: Path) -> bool:
     """Whether a warning of compose is of a value in the settings: it quotes a piece of it then."""
     referred = _REFERENCE.findall(_text(path))
-    return any(name in referred for name in _UNSET.findall(warning))
+    return any(name in referred for name in UNSET.findall(warning))
 
 
 def _text(path: Path) -> str:
@@ -216,7 +216,7 @@ def _as_compose_reads(path: Path, text: str) -> _Read:
         for name, value in (seen.get("environment") or {}).items()
         if value is not None
     }
-    return _Read(values, frozenset(_UNSET.findall(done.err)))
+    return _Read(values, frozenset(UNSET.findall(done.err)))
 
 
 def _refused(path: Path, error: str, code: int) -> str:

@@ -116,7 +116,7 @@ class Sidecar:
         if not ends or ends[-1] not in ENDED:
             yield self._broken_off()
 
-    def news(self) -> list[Event]:
+    def new_events(self) -> list[Event]:
         """Read what it has written since the last call; a line that is half written waits."""
         path = next(self._folder.glob(f"runs/*/{FILE}"), None)
         if path is None:

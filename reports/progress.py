@@ -38,6 +38,11 @@ class _Step:
     shown_at: float | None = None
 
 
+def obeys_codes(stream: TextIO) -> bool:
+    """Tell whether a stream goes back in its line and shows colours: no dumb terminal does."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
 class Progress:
     """Shows the step at work once it has taken two seconds, and lines that stay."""
 
@@ -55,8 +60,7 @@ class Progress:
         self._background = background
         self._waits = waits
         self._began = clock()
-        # A dumb terminal, such as an editor's, cannot go back in a line.
-        self._in_place = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._in_place = obeys_codes(self._stream)
         self._lock = threading.Lock()
         self._running: list[_Step] = []
         self._kept: list[str] = []

@@ -22,7 +22,7 @@ class Tally:
         """Stage of each check that has to pass, by id."""
         self._done: dict[str, Outcome] = {}
         self._findings = 0
-        self._beside: tuple[str, Source] | None = None
+        self._sidecar: tuple[str, Source] | None = None
 
     def take(self, event: Event) -> None:
         """Count one event; a check that is told of twice counts once."""
@@ -34,15 +34,15 @@ class Tally:
             if event.outcome.is_red and not explained:
                 self._found(event)
 
-    def count_beside(self, stage: str, source: Source) -> None:
+    def count_sidecar(self, stage: str, source: Source) -> None:
         """Count the results of another gate too, which runs the checks of a stage."""
-        self._beside = (stage, source)
+        self._sidecar = (stage, source)
 
     def status(self, stage: str) -> str:
         """Return one line: `control · 143/669 checks · lifecycle 4/31 · 2 findings`."""
         beside = ""
-        if self._beside is not None:
-            other, source = self._beside
+        if self._sidecar is not None:
+            other, source = self._sidecar
             for event in source():
                 self.take(event)
             beside = f" · {other} {self._share(other)}" if other != stage else ""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from reports.events import CheckResult, Outcome
+from reports.progress import obeys_codes
 from reports.words import (
     by_reason,
     count,
@@ -50,7 +51,7 @@ def text(
 def fitted(verdict: dict[str, Any], out: TextIO, report: str) -> str:
     """The whole report as a stream can show it: in its colours, width and characters."""
     columns = shutil.get_terminal_size((100, 24)).columns if out.isatty() else 100
-    colour = out.isatty() and not os.environ.get("NO_COLOR")
+    colour = obeys_codes(out) and not os.environ.get("NO_COLOR")
     return text(verdict, colour, columns, out.encoding or "utf-8", report)
 
 

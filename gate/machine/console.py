@@ -177,7 +177,7 @@ def _open_record(path: Path) -> None:
         old.unlink(missing_ok=True)
 
 
-def own_copy(stream: TextIO) -> TextIO:
+def duplicated(stream: TextIO) -> TextIO:
     """Open a stream's terminal, pipe or file once more: what is captured later is not this.
 
     Give it back with `close`. A stream that is none of the system's is returned itself.

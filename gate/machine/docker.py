@@ -111,7 +111,7 @@ def _choose(values: tuple[str, ...]) -> Engine:
     host, context, config, home, *tls = values
     if host:
         return Engine(_checked(host, "DOCKER_HOST"), "DOCKER_HOST", has_tls=any(tls))
-    folder = Path(config or Path(home or Path.home()) / ".docker").absolute()
+    folder = _config_folder(config, home)
     chosen_by = f"DOCKER_CONTEXT={context}"
     if not context:
         context = _current_context(folder / "config.json")
@@ -200,11 +200,11 @@ def environment(variables: Mapping[str, str] = os.environ) -> dict[str, str]:
     for name in PATHS:
         if kept.get(name):
             kept[name] = str(Path(kept[name]).absolute())
-    return kept | _builder_folder(_config_folder(variables))
+    places = (variables.get(name, "") for name in ("DOCKER_CONFIG", "HOME"))
+    return kept | _builder_folder(_config_folder(*places))
 
 
-def _config_folder(variables: Mapping[str, str]) -> Path:
-    config, home = variables.get("DOCKER_CONFIG"), variables.get("HOME")
+def _config_folder(config: str, home: str) -> Path:
     return Path(config or Path(home or Path.home()) / ".docker").absolute()
 
 

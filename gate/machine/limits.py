@@ -8,10 +8,9 @@ with the command that shows or frees what is short.
 import errno
 import re
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gate.errors import MachineError
+from gate.errors import MachineError, chain
 
 
 @dataclass(frozen=True)
@@ -196,12 +195,12 @@ def limit_of(trouble: str | BaseException) -> Limit | None:
     """Give what the machine lacks, by a program's words or an exception and what led to it."""
     if isinstance(trouble, str):
         return next((one for one in LIMITS if one.words.search(trouble)), None)
-    return next(filter(None, map(_of_error, _chain(trouble))), None)
+    return next(filter(None, map(_of_error, chain(trouble))), None)
 
 
 def socket_limit(error: BaseException) -> Limit | None:
     """Give why an engine's socket could not be connected to; None where it answered."""
-    for one in _chain(error):
+    for one in chain(error):
         if isinstance(one, PermissionError):
             return NO_RIGHT
         if isinstance(one, FileNotFoundError | ConnectionRefusedError):
@@ -241,12 +240,6 @@ def _of_error(error: BaseException) -> Limit | None:
         return limit_of("MemoryError")
     told = isinstance(error, MachineError) or str(error) == NO_THREAD
     return limit_of(str(error)) if told else None
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _line(text: str, limit: Limit) -> str:

@@ -23,7 +23,7 @@ WINDOW_SECONDS = 10.0
 APART_SECONDS = 1.0
 """A check of a live run takes a millisecond: it need not look at the machine again."""
 
-# Shares from which answers came late on two shared cores that were otherwise healthy.
+# Chosen, not measured: shares above what healthy runs on two shared cores mostly show.
 MOST_WAITED_CPU = 0.8
 MOST_WAITED_MEMORY = 0.1
 MOST_WAITED_DISK = 0.3

@@ -5,10 +5,11 @@ A finding gives this in place of what its check supposes: who was refused was no
 
 import socket
 import ssl
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import httpx
+
+from gate.errors import chain
 
 
 class Cause(NamedTuple):
@@ -117,12 +118,3 @@ def of_status(status: int, body: str, location: str) -> Cause | None:
 def of_reply(reply: str) -> Cause | None:
     """Say why Redis answered with an error."""
     return next((cause for code, cause in REPLIES.items() if reply.startswith(code)), None)
-
-
-def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Give an exception, what it was raised from, and so on."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import httpx
 
-from gate.errors import LiveTargetError, NotSent, WireError
+from gate.errors import LiveTargetError, NotSent, WireError, chain
 from gate.machine.limits import limit_of
 from gate.model import model
 from gate.target import Target
@@ -129,7 +129,7 @@ class Guard:
 
 def reason(error: BaseException) -> str:
     """Say an exception in a few words for people, its cause first."""
-    for cause in causes.chain(error):
+    for cause in chain(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"TLS: {cause.verify_message}"
     return str(error) or type(error).__name__

@@ -175,7 +175,7 @@ class Sidecar:
             follows=(),
         )
 
-    def news(self) -> list[Event]:
+    def new_events(self) -> list[Event]:
         return []
 
     def logs(self) -> Iterator[tuple[str, str]]:

@@ -596,6 +596,14 @@ def _really(words: Sequence[str]) -> Result:
     return Result(done.returncode, done.stdout, done.stderr)
 
 
+def installed(monkeypatch: pytest.MonkeyPatch, folder: Path) -> LyingDocker:
+    """Put one in place of Docker in which the release `old` is deployed."""
+    made = LyingDocker(folder)
+    made.deployed("old")
+    install(monkeypatch, made)
+    return made
+
+
 def install(monkeypatch: pytest.MonkeyPatch, docker: LyingDocker) -> None:
     """Let this process ask the fake, and live by its clock."""
     monkeypatch.setattr(commands, "completed", docker.completed)

@@ -82,16 +82,20 @@ def test_checks_times_and_logs_are_taken_over(tmp_path: Path) -> None:
 def test_its_news_are_read_once_and_in_whole_lines(tmp_path: Path) -> None:
     one = sidecar(tmp_path)
     shutil.rmtree(tmp_path / "sidecar")
-    assert one.news() == []
+    assert one.new_events() == []
     stream = Stream(tmp_path / "sidecar" / "control" / "runs" / "r1", Redactor())
     stream.emit(event("check", check="control.a.b", outcome="passed"))
     half = b'{"kind":"check","t":1.0,"check":"control.a.'
     path = stream.folder / "events.jsonl"
     with path.open("ab") as file:
         file.write(half)
-    assert [seen.check for seen in one.news() if isinstance(seen, CheckResult)] == ["control.a.b"]
-    assert one.news() == []
+    assert [seen.check for seen in one.new_events() if isinstance(seen, CheckResult)] == [
+        "control.a.b"
+    ]
+    assert one.new_events() == []
     with path.open("ab") as file:
         file.write(b'c","outcome":"failed"}\n')
-    assert [seen.check for seen in one.news() if isinstance(seen, CheckResult)] == ["control.a.c"]
+    assert [seen.check for seen in one.new_events() if isinstance(seen, CheckResult)] == [
+        "control.a.c"
+    ]
     stream.close()

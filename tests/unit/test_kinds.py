@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from gate.kinds import kinds_of, rules
-from gate.project import Project, Service
+from gate.project import Project, RenderedService
 
 DATABASE = {"POSTGRES_PASSWORD": "x"}
 
 
 def known(folder: Path, raw: dict[str, Any], **others: dict[str, Any]) -> list[str]:
     rows = {"it": raw, **others}
-    services = {name: Service(name, row, folder) for name, row in rows.items()}
+    services = {name: RenderedService(name, row, folder) for name, row in rows.items()}
     found = kinds_of(services["it"], Project("p", folder, services))
     assert all(each.reason for each in found)
     return [each.kind for each in found]

@@ -31,7 +31,7 @@ from compose.lifecycle.journal import Journal
 from compose.lifecycle.state import UpdateOptions, UpdateState
 from compose.release import HERE, Release
 from gate.errors import BAD_INPUT, MachineError
-from tests.unit.lying_docker import Killed, LyingDocker, install, placed, recorded
+from tests.unit.lying_docker import Killed, LyingDocker, installed, placed, recorded
 
 SCRIPTS = sorted(HERE.glob("*.sh"))
 NEW = Release("2", "b" * 40, "new")
@@ -39,10 +39,7 @@ NEW = Release("2", "b" * 40, "new")
 
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LyingDocker:
-    made = LyingDocker(tmp_path)
-    made.deployed("old")
-    install(monkeypatch, made)
-    return made
+    return installed(monkeypatch, tmp_path)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from compose.lifecycle.deployment import API, FRONTEND, Deployment
 from compose.lifecycle.errors import Rejected
 from compose.release import Release
 from gate.errors import MachineError
-from tests.unit.lying_docker import LyingDocker, install, placed
+from tests.unit.lying_docker import LyingDocker, installed, placed
 
 NEW = Release("2", "def", "new")
 TCP_HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt uid inode\n"
@@ -20,10 +20,7 @@ TCP_HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when r
 
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LyingDocker:
-    made = LyingDocker(tmp_path)
-    made.deployed("old")
-    install(monkeypatch, made)
-    return made
+    return installed(monkeypatch, tmp_path)
 
 
 @pytest.fixture

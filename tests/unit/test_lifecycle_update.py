@@ -24,6 +24,7 @@ from tests.unit.lying_docker import (
     LyingDocker,
     database,
     install,
+    installed,
     placed,
     recorded,
     schema_of,
@@ -39,10 +40,7 @@ CANARY = UpdateOptions(watch=2.0, canary=10.0, canary_seconds=4.0)
 
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LyingDocker:
-    made = LyingDocker(tmp_path)
-    made.deployed("old")
-    install(monkeypatch, made)
-    return made
+    return installed(monkeypatch, tmp_path)
 
 
 @pytest.fixture

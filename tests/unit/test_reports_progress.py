@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from gate.machine import console
+from reports import terminal
 from reports.progress import Progress
 from reports.tally import Tally
-from tests.unit.reports_sample import check, event
+from reports.verdict import judge
+from tests.unit.reports_sample import PROMOTE, check, event
 
 ROOT = Path(__file__).parents[2]
 
@@ -196,6 +198,8 @@ def test_a_dumb_terminal_gets_lines(term: str, monkeypatch: pytest.MonkeyPatch) 
         clock.now += 50
         progress.tick()
     assert ("\x1b" in stream.getvalue()) == (term == "xterm")
+    report = terminal.fitted(judge(PROMOTE), Terminal(), "index.html")
+    assert ("\x1b" in report) == (term == "xterm")
 
 
 def tally() -> tuple[Tally, list[str]]:
@@ -218,7 +222,7 @@ def test_checks_are_counted_once_and_only_those_that_have_to_pass() -> None:
 def test_checks_of_the_gate_beside_it_are_counted_with_their_findings() -> None:
     made, shown = tally()
     news = [[check("lifecycle.a", "proxy", "failed")], []]
-    made.count_beside("lifecycle", lambda: news.pop(0))
+    made.count_sidecar("lifecycle", lambda: news.pop(0))
     assert made.status("control") == "control · 1/5 checks · lifecycle 1/2 · 1 finding"
     made.take(check("lifecycle.a", "proxy", "failed"))
     assert made.status("lifecycle") == "lifecycle · 1/5 checks · 1 finding"
@@ -244,11 +248,12 @@ def test_of_many_findings_the_first_are_shown_and_all_counted() -> None:
 
 CAPTURED = """
 import sys
-from gate.machine.console import own_copy
+from gate.machine.console import duplicated
+from reports import terminal
 from reports.progress import Progress
 
 def pytest_configure(config):
-    config.progress = Progress(own_copy(sys.stderr), threshold=0.2)
+    config.progress = Progress(duplicated(sys.stderr), threshold=0.2)
 
 def test_at_work(request):
     import time
